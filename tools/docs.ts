@@ -1,0 +1,105 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { settingsJsonSchema } from "../constructs";
+
+const ROOT = join(__dirname, "..");
+
+/** A JSON schema, as far as the settings' has it. */
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly allowed?: string;
+  readonly properties?: Record<string, Schema>;
+  readonly items?: Schema;
+}
+
+/** The generated files: their content by their path from the project's folder. */
+export function generatedFiles(): Record<string, string> {
+  const schema = settingsJsonSchema() as Schema;
+  return {
+    "docs/settings.md": settingsPage(schema),
+    "docs/settings.schema.json": `${JSON.stringify(forEditors(schema), null, 2)}\n`,
+  };
+}
+
+/** The generated files that are not as they would be written, by their paths. */
+export function staleFiles(): string[] {
+  return Object.entries(generatedFiles())
+    .filter(([path, content]) => readOrEmpty(join(ROOT, path)) !== content)
+    .map(([path]) => path);
+}
+
+function settingsPage(schema: Schema): string {
+  const rows = leaves(schema, "").map(
+    ([name, { allowed, default: value, description }]) =>
+      `| \`${name}\` | ${cell(allowed ?? "")} | ${value === undefined ? "" : `\`${cell(JSON.stringify(value))}\``} | ${cell(description ?? "")} |`,
+  );
+  return `<!-- Made from constructs/cluster-settings.ts by \`npm run docs\`; do not edit. -->
+
+# Settings
+
+Settings stand in \`cdktf.json\`, under \`context.cluster\`, or in a JSON file of the same shape that the variable
+\`CLUSTER_SETTINGS\` names, from the working directory; the file then replaces the context. Everything is optional: no
+settings at all give the tutorial's cluster. In a file, \`"$schema": "./docs/settings.schema.json"\` (its path from there)
+makes editors complete and check it.
+
+| setting | must be | default | what it is |
+|---|---|---|---|
+${rows.join("\n")}
+
+Beyond this table, settings are checked against each other: networks must not overlap, machines must fit their subnets
+and collide neither with each other nor with the five addresses that EC2 keeps, every worker needs a pod network, and
+no certificate may outlive its authority. Each fault is one line on stderr, the exit status is 1, and nothing is
+written.
+`;
+}
+
+/** Every setting that holds a value, with its path. */
+function leaves(schema: Schema, path: string): [string, Schema][] {
+  const inner = Object.entries(schema.properties ?? {})
+    .filter(([key]) => key !== "$schema")
+    .flatMap(([key, property]) => leaves(property, path === "" ? key : `${path}.${key}`));
+  const ofElements = schema.items?.properties === undefined ? [] : leaves(schema.items, `${path}.N`);
+  return schema.properties === undefined ? [[path, schema], ...ofElements] : inner;
+}
+
+/** The schema as editors read it: what is allowed becomes part of what they show. */
+function forEditors(schema: Schema): object {
+  const { allowed, description, properties, items, ...rest } = schema;
+  return {
+    ...rest,
+    ...(description !== undefined && { description }),
+    ...(allowed !== undefined && { description: [description, `Must be ${allowed}.`].filter(Boolean).join(" ") }),
+    ...(properties !== undefined && {
+      properties: Object.fromEntries(Object.entries(properties).map(([key, inner]) => [key, forEditors(inner)])),
+    }),
+    ...(items !== undefined && { items: forEditors(items) }),
+  };
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function main(): void {
+  const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+  const stale = staleFiles();
+  if (values.check && stale.length > 0) {
+    console.error(`stale: ${stale.join(", ")}; \`npm run docs\` writes them`);
+    process.exitCode = 1;
+    return;
+  }
+  for (const path of stale) writeFileSync(join(ROOT, path), generatedFiles()[path] as string);
+}
+
+if (require.main === module) main();
