@@ -1,0 +1,4 @@
+/** Stands in for cdktf's and constructs' recorder of call stacks, which tests do not look at. */
+export function captureStackTrace(): string[] {
+  return [];
+}

@@ -1,0 +1,29 @@
+import type { Construct } from "constructs";
+import { ClusterNetwork, NodeFleet, SshKey } from "../constructs";
+
+/** A network, a key and machines for tests of what needs them, in somebody else's stack. */
+export function someMachines(scope: Construct, count = 2) {
+  const clusterName = "theirs";
+  const network = new ClusterNetwork(scope, "net", {
+    clusterName,
+    region: "eu-central-1",
+    cidrBlock: "10.0.0.0/16",
+    subnets: [
+      { cidrBlock: "10.0.0.0/24", availabilityZone: "eu-central-1a" },
+      { cidrBlock: "10.0.1.0/24", availabilityZone: "eu-central-1b" },
+    ],
+  });
+  const sshKey = new SshKey(scope, "ssh", { clusterName });
+  const { nodes } = new NodeFleet(scope, "fleet", {
+    clusterName,
+    role: "worker",
+    network,
+    sshKey,
+    imageId: "ami-0123456789abcdef0",
+    count,
+    firstHostNumber: 30,
+    instanceType: "t3.small",
+    userData: (index) => `name=worker-${index}`,
+  });
+  return { clusterName, network, sshKey, nodes };
+}

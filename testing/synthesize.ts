@@ -1,0 +1,34 @@
+import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
+import { NullProvider } from "@cdktf/provider-null/lib/provider";
+import { TlsProvider } from "@cdktf/provider-tls/lib/provider";
+import { type App, TerraformStack, Testing } from "cdktf";
+import type { Construct } from "constructs";
+import { type ClusterSettingsInput, ClusterStack, parseClusterSettings } from "../constructs";
+import type { TerraformJson } from "./terraform-json";
+
+/** The synthesized JSON of a cluster, validations included. */
+export function synthesizeCluster(settings: ClusterSettingsInput = {}): TerraformJson {
+  return synthesize(newClusterStack(settings));
+}
+
+/** A cluster's stack in an app of its own. */
+export function newClusterStack(settings: ClusterSettingsInput = {}): ClusterStack {
+  return new ClusterStack(newApp(), parseClusterSettings(settings));
+}
+
+/** The synthesized JSON of a stack in which somebody uses single constructs, validations included. */
+export function synthesizeConstructs(build: (scope: Construct) => void): TerraformJson {
+  const stack = new TerraformStack(newApp(), "theirs");
+  for (const Provider of [AwsProvider, NullProvider, TlsProvider]) new Provider(stack, Provider.tfResourceType);
+  build(stack);
+  return synthesize(stack);
+}
+
+/** The synthesized JSON of a stack. `true` makes validations run, as they do outside of tests. */
+export function synthesize(stack: TerraformStack): TerraformJson {
+  return JSON.parse(Testing.synth(stack, true));
+}
+
+function newApp(): App {
+  return Testing.app({ stackTraces: false });
+}
