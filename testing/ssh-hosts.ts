@@ -1,0 +1,245 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The accounts on every host: the one that the key opens, and a stranger. */
+export const USERS = { ubuntu: 51000, stranger: 51001 };
+
+/** Ends a program when the one that started it ends, however it ends: nothing is left behind after a crash. */
+const ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
+
+/**
+ * Everything below happens in a network and a mount namespace: accounts, addresses and homes are the hosts' alone,
+ * and are gone with the last process.
+ */
+const NETWORK_SCRIPT = `
+ip link set lo up
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir -p /run/sshd /run/hosts
+for file in passwd shadow group; do
+  grep -vE '^(ubuntu|stranger):' /etc/$file > /run/$file
+done
+echo 'ubuntu:x:${USERS.ubuntu}:${USERS.ubuntu}::/home/ubuntu:/bin/sh' >> /run/passwd
+echo 'stranger:x:${USERS.stranger}:${USERS.stranger}::/:/bin/sh' >> /run/passwd
+# A star, not an exclamation mark: sshd without PAM refuses locked accounts.
+echo 'ubuntu:*:20000:0:99999:7:::' >> /run/shadow
+echo 'ubuntu:x:${USERS.ubuntu}:' >> /run/group
+echo 'stranger:x:${USERS.stranger}:' >> /run/group
+for file in passwd shadow group; do mount --bind /run/$file /etc/$file; done
+mount -t tmpfs -o mode=0755 tmpfs /home
+mkdir /home/ubuntu
+echo ready
+exec sleep infinity
+`;
+
+/** What a host is started with: its disk (made when it is new) at its home, a /tmp of its own, and sshd. */
+const HOST_SCRIPT = `
+mkdir -p "$1/home"
+chown ${USERS.ubuntu}:${USERS.ubuntu} "$1/home"
+# As on Ubuntu up to 20.04, where others may enter: the worst case for what lies in it.
+chmod 0755 "$1/home"
+[ -e "$1/host_key" ] || ssh-keygen -q -t ed25519 -N '' -f "$1/host_key"
+mount --bind "$1/home" /home/ubuntu
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
+`;
+
+/** What a host is. */
+export interface SshHostProps {
+  /** Its name, which is also its disk's: a host that is started again under its name finds its files. */
+  readonly name: string;
+  /** The IPv4 addresses at which it listens. */
+  readonly addresses: readonly string[];
+  /** The public key that opens the account `ubuntu`, in OpenSSH's format. */
+  readonly authorizedKey: string;
+}
+
+/** A file on a host. */
+export interface FileStatus {
+  readonly owner: number;
+  /** Permission bits, in octal: `0600`. */
+  readonly mode: string;
+  readonly inode: number;
+  readonly modified: number;
+}
+
+/**
+ * A network of real ssh hosts on one machine, apart from everything else on it. Needs root, iproute2, util-linux and
+ * openssh-server.
+ */
+export class SshNetwork {
+  private constructor(private readonly holder: ChildProcess) {}
+
+  /** Opens an empty network. */
+  static async open(): Promise<SshNetwork> {
+    const command = [...ENDS_WITH_PARENT, "unshare", "--net", "--mount", "sh", "-ec", NETWORK_SCRIPT];
+    const holder = spawnPiped(command);
+    const log = collect(holder);
+    await until(() => log().includes("ready"), { what: () => `the network of ssh hosts: ${log()}`, process: holder });
+    return new SshNetwork(holder);
+  }
+
+  /** What to start a program through so that it is in this network, with the machine's own files. */
+  get inside(): readonly string[] {
+    return [...ENDS_WITH_PARENT, "nsenter", "--target", String(this.holder.pid), "--net", "--"];
+  }
+
+  /** Starts a host and waits until it listens. */
+  async start(props: SshHostProps): Promise<SshHost> {
+    const disk = `/run/hosts/${props.name}`;
+    const outside = join(`/proc/${this.holder.pid}/root`, disk);
+    const within = ["nsenter", "--target", String(this.holder.pid), "--net", "--mount", "--"];
+    execFileSync("nsenter", [...within.slice(1), "mkdir", "-p", disk]);
+    for (const address of props.addresses) {
+      execFileSync("nsenter", [...within.slice(1), "ip", "address", "replace", `${address}/32`, "dev", "lo"]);
+    }
+    writeFileSync(join(outside, "authorized_keys"), props.authorizedKey);
+    writeFileSync(join(outside, "sshd_config"), sshdConfig(disk, props.addresses));
+
+    const ownPlace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const sshd = spawnPiped([...ENDS_WITH_PARENT, ...within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk]);
+    const log = collect(sshd);
+    const listens = () => log().split("Server listening on").length > props.addresses.length;
+    await until(listens, { what: () => `${props.name}: ${log()}`, process: sshd });
+    return new SshHost(props, { sshd, log, home: join(outside, "home") });
+  }
+
+  /** Removes a host's disk, so that the next of its name is a new machine. */
+  wipe(name: string): void {
+    const target = ["--target", String(this.holder.pid), "--mount", "--"];
+    execFileSync("nsenter", [...target, "rm", "-rf", `/run/hosts/${name}`]);
+  }
+
+  /** Ends the network; its hosts must have been stopped, or end with this program. */
+  close(): void {
+    this.holder.kill("SIGKILL");
+  }
+}
+
+/** A real ssh host: sshd, with a home and a host key of its own. */
+export class SshHost {
+  /** Its name. */
+  readonly name: string;
+  private readonly parts: { readonly sshd: ChildProcess; readonly log: () => string; readonly home: string };
+
+  /** Made by {@link SshNetwork.start}. */
+  constructor(props: SshHostProps, parts: { sshd: ChildProcess; log: () => string; home: string }) {
+    this.name = props.name;
+    this.parts = parts;
+  }
+
+  /** The home of `ubuntu`, as a path on this machine. */
+  get home(): string {
+    return this.parts.home;
+  }
+
+  /** How often somebody has logged in since it was started. */
+  get sessions(): number {
+    return this.parts.log().split("Accepted publickey for ubuntu").length - 1;
+  }
+
+  /** Every file below the home, by its path from there. */
+  files(): Record<string, FileStatus> {
+    const names = readdirSync(this.home, { recursive: true, encoding: "utf8" }).sort();
+    return Object.fromEntries(
+      names.map((name) => {
+        const { uid, mode, ino, mtimeMs } = lstatSync(join(this.home, name));
+        const bits = (mode & 0o7777).toString(8).padStart(4, "0");
+        return [name, { owner: uid, mode: bits, inode: ino, modified: mtimeMs }];
+      }),
+    );
+  }
+
+  /** A file below the home. */
+  read(name: string): string {
+    return readFileSync(join(this.home, name), "utf8");
+  }
+
+  /**
+   * Starts a stranger on the host who tries to open files again and again, without a pause.
+   * @param names - the files' paths from the home
+   * @returns a function that ends him and says which files he could open
+   */
+  watch(names: readonly string[]): () => string[] {
+    const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
+    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } }`;
+    const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
+    const watcher = spawnPiped([...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names]);
+    const seen = collect(watcher);
+    return () => {
+      if (watcher.exitCode !== null) throw new Error(`the watcher ended by itself: ${seen()}`);
+      watcher.kill("SIGKILL");
+      return [...new Set(seen().split("\n").filter(Boolean))];
+    };
+  }
+
+  /** Freezes the host in the middle of whatever it does: connections stay open, and nothing answers. */
+  freeze(): void {
+    // The listener first, and from outside: a pid namespace protects its first process from those within.
+    process.kill(this.init, "SIGSTOP");
+    execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", "sh", "-c", "kill -STOP -1"]);
+  }
+
+  /** The listener's process id. */
+  private get init(): number {
+    const { pid } = this.parts.sshd;
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
+  }
+
+  /** Stops the host at once, sessions and all. Its disk stays. */
+  async stop(): Promise<void> {
+    const { sshd } = this.parts;
+    if (sshd.exitCode !== null || sshd.signalCode !== null) return;
+    const ended = new Promise((resolve) => sshd.once("exit", resolve));
+    // With its first process the pid namespace ends; unshare then sees to the remains.
+    process.kill(this.init, "SIGKILL");
+    await ended;
+  }
+}
+
+function sshdConfig(disk: string, addresses: readonly string[]): string {
+  return [
+    ...addresses.map((address) => `ListenAddress ${address}:22`),
+    `HostKey ${disk}/host_key`,
+    `AuthorizedKeysFile ${disk}/authorized_keys`,
+    "AllowUsers ubuntu",
+    "PasswordAuthentication no",
+    "UsePAM no",
+    "PidFile none",
+    "LogLevel VERBOSE",
+    "",
+  ].join("\n");
+}
+
+function spawnPiped(command: readonly string[]): ChildProcess {
+  const [program, ...args] = command as [string, ...string[]];
+  return spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** Gathers what a program writes. */
+function collect(child: ChildProcess): () => string {
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (part) => {
+      text += part;
+    });
+  }
+  return () => text;
+}
+
+/**
+ * Waits for something, looking often.
+ * @throws Error after 20 seconds, or when the program it hangs on has ended
+ */
+export async function until(
+  happened: () => boolean,
+  waiting: { what: () => string; process?: ChildProcess },
+): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!happened()) {
+    const ended = waiting.process?.exitCode ?? null;
+    if (ended !== null || Date.now() > deadline) throw new Error(`did not happen: ${waiting.what()}`);
+    await sleep(2);
+  }
+}
