@@ -154,6 +154,13 @@ test("who is let in can be said, and a closed API stays open to the load balance
   ]);
 });
 
+test("a source that is a subnet anyway gets one rule", () => {
+  const json = synthesizeNetwork({ ingress: { api: ["172.31.0.0/24"] } });
+  expect(ingressRules(json).filter((rule) => rule.includes("6443"))).toEqual([
+    "tcp | 6443..6443 | 172.31.0.0/24 | Kubernetes API server",
+  ]);
+});
+
 test("a rule's address says its source, so that removing one leaves the others alone", () => {
   const names = (ssh: string[]) =>
     Object.keys(resourcesOf(synthesizeNetwork({ ingress: { ssh } }), "aws_vpc_security_group_ingress_rule"));

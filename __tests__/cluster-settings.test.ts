@@ -215,6 +215,11 @@ test.each<[what: string, input: unknown, message: string]>([
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 8759 } },
     "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 8759",
   ],
+  [
+    "a window of the authority alone that is shorter than a lifetime",
+    { pki: { caEarlyRenewalHours: 100 } },
+    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 100",
+  ],
   ["no lifetime", { pki: { validityHours: 0 } }, "'pki.validityHours' must be a whole number from 1 to 876000, got: 0"],
   [
     "a country in three letters",
@@ -274,6 +279,10 @@ test("every fault gets a line of its own", () => {
 test("a machine may follow another closely, and fill its subnet", () => {
   expect(() => parseClusterSettings({ workers: { firstHostNumber: 13, count: 200 } })).not.toThrow();
   expect(() => parseClusterSettings({ workers: { firstHostNumber: 252 } })).not.toThrow();
+});
+
+test("a certificate may live as long as its authority", () => {
+  expect(() => parseClusterSettings({ pki: { validityHours: 43800 } })).not.toThrow();
 });
 
 test("early renewal of certificates makes the authority's window their lifetime", () => {

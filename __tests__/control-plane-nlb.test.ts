@@ -68,13 +68,15 @@ test("a target group of addresses, a target for each, and a listener that is rep
 
 test("another port is listened on and forwarded to", () => {
   const json = synthesizeNlb({ port: 8443 });
-  const ports = ["aws_lb_target_group", "aws_lb_listener"].map((type) => only(json, type)[1].port);
-  expect(ports).toEqual([8443, 8443]);
+  const ports = ["aws_lb_target_group", "aws_lb_listener", "aws_lb_target_group_attachment"].flatMap((type) =>
+    Object.values(resourcesOf(json, type)).map(({ port }) => port),
+  );
+  expect(ports).toEqual([8443, 8443, 8443, 8443]);
 });
 
 test("with named clients the group preserves addresses, and each client is let in", () => {
   const before = Object.keys(resourcesOf(synthesizeNlb(), "aws_vpc_security_group_ingress_rule"));
-  const json = synthesizeNlb({ clients: { "worker-0": "198.51.100.20" } });
+  const json = synthesizeNlb({ port: 8443, clients: { "worker-0": "198.51.100.20" } });
 
   expect(only(json, "aws_lb_target_group")[1].preserve_client_ip).toBe("true");
   const added = Object.entries(resourcesOf(json, "aws_vpc_security_group_ingress_rule")).filter(
@@ -84,12 +86,16 @@ test("with named clients the group preserves addresses, and each client is let i
     {
       security_group_id: expect.stringMatching(/^\$\{aws_security_group\.net_security-group_\w+\.id\}$/),
       ip_protocol: "tcp",
-      from_port: 6443,
-      to_port: 6443,
+      from_port: 8443,
+      to_port: 8443,
       cidr_ipv4: "198.51.100.20/32",
       description: "Kubernetes API server, from worker-0 through the load balancer",
     },
   ]);
+});
+
+test("no client at all still closes the load balancer", () => {
+  expect(only(synthesizeNlb({ clients: {} }), "aws_lb_target_group")[1].preserve_client_ip).toBe("true");
 });
 
 test("addresses that Terraform alone will know are accepted", () => {

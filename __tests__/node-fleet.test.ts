@@ -108,6 +108,11 @@ test.each<[string, Partial<NodeFleetProps>, string]>([
     "'host number of master-0' must be a whole number from 4 to 254 in 10.0.0.0/24, got: 3",
   ],
   [
+    "a name that AWS refuses",
+    { clusterName: "a_b" },
+    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "a_b"`,
+  ],
+  [
     "no instance type",
     { instanceType: "small" },
     `'instanceType' must be an EC2 instance type such as t2.micro, got: "small"`,

@@ -51,6 +51,11 @@ test.each<[string, UbuntuImageProps, string]>([
     `'release' must be one of focal, jammy, noble, got: "xenial"`,
   ],
   [
+    "a name that every object knows",
+    { release: "constructor" as "noble" },
+    `'release' must be one of focal, jammy, noble, got: "constructor"`,
+  ],
+  [
     "a pattern with a space",
     { namePattern: "ubuntu *" },
     `'namePattern' must be an image name of 3 to 128 characters in which * and ? stand for others, without spaces, got: "ubuntu *"`,

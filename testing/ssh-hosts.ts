@@ -89,16 +89,13 @@ export class SshNetwork {
   async start(props: SshHostProps): Promise<SshHost> {
     const disk = `/run/hosts/${props.name}`;
     const outside = join(`/proc/${this.holder.pid}/root`, disk);
-    const within = ["nsenter", "--target", String(this.holder.pid), "--net", "--mount", "--"];
-    execFileSync("nsenter", [...within.slice(1), "mkdir", "-p", disk]);
-    for (const address of props.addresses) {
-      execFileSync("nsenter", [...within.slice(1), "ip", "address", "replace", `${address}/32`, "dev", "lo"]);
-    }
+    this.run("mkdir", "-p", disk);
+    for (const address of props.addresses) this.run("ip", "address", "replace", `${address}/32`, "dev", "lo");
     writeFileSync(join(outside, "authorized_keys"), props.authorizedKey);
     writeFileSync(join(outside, "sshd_config"), sshdConfig(disk, props.addresses));
 
     const ownPlace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const sshd = spawnPiped([...ENDS_WITH_PARENT, ...within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk]);
+    const sshd = spawnPiped([...ENDS_WITH_PARENT, ...this.within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk]);
     const log = collect(sshd);
     const listens = () => log().split("Server listening on").length > props.addresses.length;
     await until(listens, { what: () => `${props.name}: ${log()}`, process: sshd });
@@ -107,8 +104,17 @@ export class SshNetwork {
 
   /** Removes a host's disk, so that the next of its name is a new machine. */
   wipe(name: string): void {
-    const target = ["--target", String(this.holder.pid), "--mount", "--"];
-    execFileSync("nsenter", [...target, "rm", "-rf", `/run/hosts/${name}`]);
+    this.run("rm", "-rf", `/run/hosts/${name}`);
+  }
+
+  /** What to start a program through so that it is in this network and sees the hosts' disks. */
+  private get within(): readonly string[] {
+    return ["nsenter", "--target", String(this.holder.pid), "--net", "--mount", "--"];
+  }
+
+  private run(...command: readonly string[]): void {
+    const [nsenter, ...args] = [...this.within, ...command] as [string, ...string[]];
+    execFileSync(nsenter, args);
   }
 
   /** Ends the network; its hosts must have been stopped, or end with this program. */
