@@ -10,7 +10,9 @@ const CIDR = "must be an IPv4 CIDR without host bits, such as 172.31.0.0/24, got
 const SUBJECT_FIELD =
   "must be 1 to 64 characters, none of them a control character or a backslash, and without ${ and %{, got: ";
 const STATE_PATH =
-  "'backend.path' must be a path of letters, digits and _./- below the project's folder and outside cdktf.out, whose folders synthesis removes, got: ";
+  "'backend.path' must be a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules, got: ";
+
+const SSH_WARNING = "'access.ssh' lets the whole world reach ssh: name the addresses that must";
 
 const subnets = (...list: { cidrBlock?: string; availabilityZone?: string }[]) => ({ network: { subnets: list } });
 
@@ -260,12 +262,52 @@ test.each<[what: string, input: unknown, message: string]>([
   ],
   [
     "a path with S3",
-    { backend: { type: "s3", bucket: "states", path: "a.tfstate" } },
-    `'backend.path' must be absent where 'backend.type' is s3, got: "a.tfstate"`,
+    { backend: { type: "s3", bucket: "states", path: "k8s-cluster-from-ground-up.tfstate" } },
+    `'backend.path' must be absent where 'backend.type' is s3, got: "k8s-cluster-from-ground-up.tfstate"`,
   ],
   ["a path of one machine", { backend: { path: "/var/a.tfstate" } }, `${STATE_PATH}"/var/a.tfstate"`],
   ["a path that leaves the project", { backend: { path: "states/../../a" } }, `${STATE_PATH}"states/../../a"`],
-  ["a state in a folder that goes", { backend: { path: "cdktf.out/a" } }, `${STATE_PATH}"cdktf.out/a"`],
+  [
+    "a state in a folder that synthesis removes",
+    { backend: { path: "Cdktf.out/a.tfstate" } },
+    `${STATE_PATH}"Cdktf.out/a.tfstate"`,
+  ],
+  [
+    "a state in a folder that npm ci removes",
+    { backend: { path: "node_modules/a.tfstate" } },
+    `${STATE_PATH}"node_modules/a.tfstate"`,
+  ],
+  ["a state that git would take", { backend: { path: "states/prod.json" } }, `${STATE_PATH}"states/prod.json"`],
+  [
+    "a path that two clusters could share",
+    { name: "prod", backend: { path: "states/a.tfstate" } },
+    `'backend.path' must be one with 'name', prod, in it, since no two clusters share a state, got: "states/a.tfstate"`,
+  ],
+  [
+    "an object that two clusters could share",
+    { name: "prod", backend: { type: "s3", bucket: "states", key: "a" } },
+    `'backend.key' must be one with 'name', prod, in it, since no two clusters share a state, got: "a"`,
+  ],
+  [
+    "a zone of a region whose name begins alike",
+    subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-10a" }),
+    `'network.subnets.0.availabilityZone' must be a zone of 'region', eu-central-1, got: "eu-central-10a"`,
+  ],
+  [
+    "a number that breaks two rules",
+    { controlPlane: { count: 1e26 } },
+    "'controlPlane.count' must be a whole number from 1 to 9, got: 1e+26",
+  ],
+  [
+    "a key with a line break",
+    { tags: { "a\nb": "x" } },
+    `'tags.a\\nb' must be a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster, got: "a\\nb"`,
+  ],
+  [
+    "a very long value",
+    { region: "x".repeat(1000) },
+    `'region' must be an AWS region such as eu-central-1, got: "${"x".repeat(199)}…`,
+  ],
 ])("%s is refused", (_what, input, message) => {
   expect(() => parseClusterSettings(input)).toThrow(new SettingsError(message));
 });
@@ -308,7 +350,6 @@ describe("where settings come from", () => {
 
   test("from the context, where no file is named", () => {
     expect(loadClusterSettings({ name: "from-context" }).name).toBe("from-context");
-    process.env.CLUSTER_SETTINGS = "";
     expect(loadClusterSettings(undefined).name).toBe("k8s-cluster-from-ground-up");
   });
 
@@ -316,6 +357,20 @@ describe("where settings come from", () => {
     settingsFile("a.json", `{ "$schema": "./settings.schema.json", "region": "us-east-1" }`);
     const settings = loadClusterSettings({ name: "from-context" });
     expect([settings.name, settings.region]).toEqual(["k8s-cluster-from-ground-up", "us-east-1"]);
+  });
+
+  test("from a file that begins with a byte order mark, too", () => {
+    settingsFile("bom.json", `\uFEFF{ "name": "bom" }`);
+    expect(loadClusterSettings({}).name).toBe("bom");
+  });
+
+  test("a name that a script left empty does not mean the context", () => {
+    process.env.CLUSTER_SETTINGS = "";
+    expect(() => loadClusterSettings({})).toThrow(
+      new SettingsError(
+        `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "" (ENOENT: no such file or directory, open '')`,
+      ),
+    );
   });
 
   test("a missing file is refused", () => {
@@ -350,22 +405,27 @@ describe("warnings", () => {
         "'controlPlane.count' is 2: etcd with an even number of members survives the loss of no more than with one less",
       ],
     ],
-    [
-      "ssh open to the world",
-      { access: {} },
-      ["'access.ssh' lets the whole world reach ssh: name the addresses that must"],
-    ],
+    ["ssh open to the world", { access: {} }, [SSH_WARNING]],
     [
       "services in public address space",
       { serviceNetwork: {} },
       ["'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there"],
+    ],
+    ["ssh open to the world in halves", { access: { ssh: ["0.0.0.0/1", "128.0.0.0/1"] } }, [SSH_WARNING]],
+    [
+      "more rules than the quota",
+      {
+        access: { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: ["192.0.2.0/24", "10.0.0.0/8"] },
+        workers: { count: 49 },
+      },
+      ["the security group would have 61 inbound rules: more than 60, the default quota"],
     ],
     ["as many routes as the quota", { workers: { count: 49 } }, []],
     [
       "more routes than the quota",
       { workers: { count: 50 } },
       [
-        "'workers.count' is 50: a route for each and the default route are more than 50, the default quota of a route table",
+        "'workers.count' is 50: a route for each and the default route are more than 50, the default quota of a route table before June 2025",
       ],
     ],
     ["no routes", { workers: { count: 50 }, podNetwork: { routed: false } }, []],

@@ -275,15 +275,22 @@ describe("settings reach the stack", () => {
       },
     });
     const other = settled({
-      backend: { type: "s3", bucket: "states", key: "k", region: "us-east-1", encrypt: false, useLockfile: false },
+      backend: {
+        type: "s3",
+        bucket: "states",
+        key: `${NAME}/k`,
+        region: "us-east-1",
+        encrypt: false,
+        useLockfile: false,
+      },
     });
     expect(other.terraform.backend).toEqual({
-      s3: { bucket: "states", key: "k", region: "us-east-1", encrypt: false, use_lockfile: false },
+      s3: { bucket: "states", key: `${NAME}/k`, region: "us-east-1", encrypt: false, use_lockfile: false },
     });
   });
 
   test("state at a path of the project", () => {
-    const local = settled({ backend: { path: "states/prod.tfstate" } });
+    const local = settled({ name: "prod", backend: { path: "states/prod.tfstate" } });
     expect(local.terraform.backend).toEqual({ local: { path: "../../../states/prod.tfstate" } });
   });
 
@@ -313,6 +320,12 @@ describe("settings reach the stack", () => {
         ),
       ].sort(),
     );
+  });
+
+  test("as many rules as the warning counts", () => {
+    const access = { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: ["192.0.2.0/24", "10.0.0.0/8"] };
+    const many = settled({ access, workers: { count: 49 } });
+    expect(Object.keys(resourcesOf(many, "aws_vpc_security_group_ingress_rule"))).toHaveLength(61);
   });
 
   test("subject, lifetimes, disks and counts", () => {

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -27,7 +28,7 @@ function runApp(options: { context?: object; settings?: string; cwd?: string } =
     ...process.env,
     CDKTF_OUTDIR: out,
     CDKTF_CONTEXT_JSON: JSON.stringify(options.context ?? {}),
-    CLUSTER_SETTINGS: options.settings ?? "",
+    CLUSTER_SETTINGS: options.settings,
   };
   const { status, stdout, stderr } = spawnSync(app, {
     shell: true,
@@ -119,5 +120,14 @@ test("npm run synth needs neither Terraform nor an AWS account", () => {
   const { status, stdout, stderr } = spawnSync("npm", command, { cwd: PROJECT, env, encoding: "utf8" });
 
   expect({ status, stderr: status === 0 ? "" : stdout + stderr }).toEqual({ status: 0, stderr: "" });
-  expect(readFileSync(join(out, "stacks/k8s-cluster-from-ground-up/cdk.tf.json"), "utf8")).toBe(runApp().bytes[0]);
-}, 30_000);
+  const written = join(out, "stacks/k8s-cluster-from-ground-up/cdk.tf.json");
+  expect(readFileSync(written, "utf8")).toBe(runApp().bytes[0]);
+  expect((statSync(written).mode & 0o777).toString(8)).toBe("600");
+});
+
+test("whatever runs Terraform keeps what it writes to oneself: states, and the plan that a diff leaves behind", () => {
+  const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+  const withCdktf = Object.entries<string>(scripts).filter(([, script]) => script.includes("cdktf "));
+  expect(withCdktf.map(([name]) => name)).toEqual(["synth", "diff", "deploy", "destroy"]);
+  for (const [name, script] of withCdktf) expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 cdktf ${name}`);
+});

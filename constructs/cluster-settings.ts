@@ -12,15 +12,22 @@ import {
 } from "./addressing";
 import { ANYWHERE } from "./cluster-network";
 import { DEFAULT_LIFETIMES, DEFAULT_SUBJECT, lifetimeProblems, RENEWAL_HOURS, VALIDITY_HOURS } from "./cluster-pki";
-import { LIMITS, type Limit, mustBe, type Problem, wholeNumberFrom } from "./limits";
+import { LIMITS, type Limit, mustBe, oneLine, type Problem, wholeNumberFrom } from "./limits";
 import { nodeName } from "./node-fleet";
 import { UBUNTU_RELEASES } from "./ubuntu-image";
 
 /** The prefix length of one worker's pod network. */
 export const NODE_POD_PREFIX = 24;
 
-/** How many routes AWS allows in a route table by default, of which one leads to the internet. */
+/**
+ * How many routes AWS allows in a route table by default, of which one leads to the internet. (500 since June 2025;
+ * older accounts may have the old quota.)
+ * @see https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+ */
 const ROUTES_PER_TABLE = 50;
+
+/** How many rules for inbound IPv4 traffic AWS allows in a security group by default. */
+const RULES_PER_GROUP = 60;
 
 /** A schema whose every error says what is allowed. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
@@ -75,7 +82,9 @@ const machines = (count: { min: number; max: number }, firstHostNumber: number) 
       .describe("The EC2 instance type, of the x86_64 architecture."),
     firstHostNumber: wholeNumber({ min: 4, max: 65534 })
       .default(firstHostNumber)
-      .describe("Host number of machine 0. Machine i has this plus i, in subnet i modulo the number of subnets."),
+      .describe(
+        "Host number of machine 0. Machine i has this plus i, in subnet i modulo the number of subnets. A change replaces machines.",
+      ),
     rootVolume,
   }).prefault({});
 
@@ -90,7 +99,7 @@ const schema = group({
       "The cluster's name: of the load balancer, target group, security group and key pair, in every Name tag and in " +
         "the workers' file names. Another name is another cluster, with a state of its own.",
     ),
-  region: text(LIMITS.region).default("eu-central-1").describe("The AWS region. Another region is another cluster."),
+  region: text(LIMITS.region).default("eu-central-1").describe("The AWS region. A change replaces the whole cluster."),
   network: group({
     cidrBlock: text(LIMITS.vpcCidr).default("172.31.0.0/16").describe("The VPC's addresses."),
     subnets: list(
@@ -104,7 +113,9 @@ const schema = group({
       "subnets",
     )
       .default([{ cidrBlock: "172.31.0.0/24" }])
-      .describe("The subnets. Their order counts: machines are spread over them by position."),
+      .describe(
+        "The subnets. Machines are spread over them by position: a change of their order or number moves, and so replaces, machines.",
+      ),
   }).prefault({}),
   podNetwork: group({
     cidrBlock: text(LIMITS.podCidr)
@@ -187,9 +198,13 @@ const schema = group({
     type: oneOf("local", "s3").default("local").describe("Where Terraform keeps its state."),
     path: text(LIMITS.statePath)
       .optional()
-      .describe("local: the state file, from the project's folder. Default: terraform.NAME.tfstate."),
+      .describe(
+        "local: the state file, from the project's folder. Holds the cluster's name. Default: terraform.NAME.tfstate.",
+      ),
     bucket: text(LIMITS.bucket).optional().describe("s3: the bucket."),
-    key: text(LIMITS.bucketKey).optional().describe("s3: the object. Default: NAME/terraform.tfstate."),
+    key: text(LIMITS.bucketKey)
+      .optional()
+      .describe("s3: the object; holds the cluster's name. Default: NAME/terraform.tfstate."),
     region: text(LIMITS.region).optional().describe("s3: the bucket's region. Default: the cluster's."),
     encrypt: yesNo().optional().describe("s3: whether the object is encrypted. Default: true."),
     useLockfile: yesNo().optional().describe("s3: whether a lock file in the bucket keeps others out. Default: true."),
@@ -245,7 +260,8 @@ const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       const name = `network.subnets.${index}.availabilityZone`;
       if (zone === undefined)
         return subnets.length > 1 ? [problem(name, "given where there are several subnets", zone)] : [];
-      if (!zone.startsWith(region)) return [problem(name, `a zone of 'region', ${region}`, zone)];
+      if (!/^(-[a-z]+-[0-9]+)?[a-z]$/.test(zone.replace(region, "")))
+        return [problem(name, `a zone of 'region', ${region}`, zone)];
       const other = subnets.findIndex((subnet) => subnet.availabilityZone === zone);
       return other === index ? [] : [problem(name, `another zone than that of 'network.subnets.${other}'`, zone)];
     }),
@@ -320,6 +336,18 @@ const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       ? [problem("backend.bucket", `${LIMITS.bucket.allowed}, since 'backend.type' is s3`, undefined)]
       : []),
   ],
+
+  // Two clusters in one state: the deploy of the second would destroy the first.
+  ({ name, backend }) =>
+    (["path", "key"] as const)
+      .filter((place) => backend[place]?.includes(name) === false)
+      .map((place) =>
+        problem(
+          `backend.${place}`,
+          `one with 'name', ${name}, in it, since no two clusters share a state`,
+          backend[place],
+        ),
+      ),
 ];
 
 function problem(name: string, allowed: string, got: unknown): Problem {
@@ -353,12 +381,13 @@ export function parseClusterSettings(input: unknown = {}): ClusterSettings {
  */
 export function loadClusterSettings(context: unknown): ClusterSettings {
   const path = process.env.CLUSTER_SETTINGS;
-  return parseClusterSettings(path ? readSettingsFile(path) : context);
+  // Set but empty is a mistake of a script's: it must not deploy, or destroy, the context's cluster instead.
+  return parseClusterSettings(path === undefined ? context : readSettingsFile(path));
 }
 
 function readSettingsFile(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
+    return JSON.parse(readFileSync(path, "utf8").replace(/^\uFEFF/, ""));
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, " ");
     throw new SettingsError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason})`);
@@ -366,7 +395,7 @@ function readSettingsFile(path: string): unknown {
 }
 
 function settingsErrors(error: z.ZodError, input: unknown): string[] {
-  return error.issues.flatMap((issue) => {
+  const lines = error.issues.flatMap((issue) => {
     const name = issue.path.join(".");
     if (issue.code !== "unrecognized_keys") {
       // A record's key stands in the path; what was refused is the key, not the value that it has.
@@ -376,9 +405,11 @@ function settingsErrors(error: z.ZodError, input: unknown): string[] {
     const prefix = name === "" ? "" : `${name}.`;
     return issue.keys.map((key) => {
       const known = issue.message.split(", ");
-      return `'${prefix}${key}' is not a setting, did you mean '${prefix}${closest(key, known)}'? allowed: ${issue.message}`;
+      return `'${oneLine(prefix + key)}' is not a setting, did you mean '${prefix}${closest(key, known)}'? allowed: ${issue.message}`;
     });
   });
+  // A number can break two rules of one setting.
+  return [...new Set(lines)];
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
@@ -390,14 +421,18 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
  * world, services at public addresses, more routes or rules than AWS allows by default.
  */
 export function settingsWarnings(settings: ClusterSettings): string[] {
-  const { access, controlPlane, podNetwork, serviceNetwork, workers } = settings;
+  const { access, controlPlane, network, podNetwork, serviceNetwork, workers } = settings;
+  const subnets = network.subnets.length;
+  const closedApi = access.api.includes(ANYWHERE) ? 0 : subnets + controlPlane.count + workers.count;
+  const sources = access.ssh.length + access.api.length + access.icmp.length;
+  const rules = 2 * subnets + sources + closedApi + (podNetwork.routed ? 2 : 0);
   const checks: readonly (readonly [boolean, string])[] = [
     [
       controlPlane.count % 2 === 0,
       `'controlPlane.count' is ${controlPlane.count}: etcd with an even number of members survives the loss of no more than with one less`,
     ],
     [
-      access.ssh.some((source) => prefixLength(source) === 0),
+      access.ssh.some((source) => prefixLength(source) <= 1),
       "'access.ssh' lets the whole world reach ssh: name the addresses that must",
     ],
     [
@@ -406,7 +441,11 @@ export function settingsWarnings(settings: ClusterSettings): string[] {
     ],
     [
       podNetwork.routed && workers.count >= ROUTES_PER_TABLE,
-      `'workers.count' is ${workers.count}: a route for each and the default route are more than ${ROUTES_PER_TABLE}, the default quota of a route table`,
+      `'workers.count' is ${workers.count}: a route for each and the default route are more than ${ROUTES_PER_TABLE}, the default quota of a route table before June 2025`,
+    ],
+    [
+      rules > RULES_PER_GROUP,
+      `the security group would have ${rules} inbound rules: more than ${RULES_PER_GROUP}, the default quota`,
     ],
   ];
   return checks.filter(([applies]) => applies).map(([, line]) => line);

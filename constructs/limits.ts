@@ -1,6 +1,9 @@
 import { Token } from "cdktf";
 import { isAddress, isCidr, prefixLength } from "./addressing";
 
+/** How much of a refused value an error line shows, in characters. */
+const LONGEST = 200;
+
 /** What a text may be: the words that finish "must be …", and the check behind them. */
 export interface Limit {
   /** What is allowed, in the words of an error message. */
@@ -72,9 +75,11 @@ export const LIMITS = {
     pattern: /^(?!\/)[A-Za-z0-9!_.*'()/-]{1,1024}(?<!\/)$/,
   },
   statePath: {
+    // Synthesis removes folders of cdktf.out, and npm ci node_modules; .gitignore knows states by their ending.
     allowed:
-      "a path of letters, digits and _./- below the project's folder and outside cdktf.out, whose folders synthesis removes",
-    pattern: /^(?!\/|cdktf\.out(\/|$))(?!(.*\/)?\.{1,2}(\/|$))[A-Za-z0-9_./-]+(?<!\/)$/,
+      "a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules",
+    pattern:
+      /^(?!\/|([cC][dD][kK][tT][fF]\.[oO][uU][tT]|[nN][oO][dD][eE]_[mM][oO][dD][uU][lL][eE][sS]|\.git)\/)(?!(.*\/)?\.{1,2}\/)[A-Za-z0-9_./-]*[A-Za-z0-9_-]\.tfstate$/,
   },
 } as const satisfies Record<string, Limit>;
 
@@ -85,7 +90,13 @@ export function holds(limit: Limit, value: string): boolean {
 
 /** An error line of this project: what is wrong, what is allowed, what it got. */
 export function mustBe(name: string, allowed: string, got: unknown): string {
-  return `'${name}' must be ${allowed}, got: ${got === undefined ? "nothing" : JSON.stringify(got)}`;
+  const text = got === undefined ? "nothing" : JSON.stringify(got);
+  return `'${oneLine(name)}' must be ${allowed}, got: ${text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text}`;
+}
+
+/** A name that somebody wrote, safe to print: control characters are escaped as in JSON. */
+export function oneLine(name: string): string {
+  return JSON.stringify(name).slice(1, -1);
 }
 
 /** A value that does not fit the others: its name, what is allowed, what it got. */

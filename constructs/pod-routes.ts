@@ -13,8 +13,8 @@ export interface PodRoutesProps {
 }
 
 /**
- * A route to each machine's pods, through its primary network interface. AWS allows 50 routes in a table unless the
- * quota is raised.
+ * A route to each machine's pods, through its primary network interface. Accounts from before June 2025 may have a
+ * quota of 50 routes in a table.
  *
  * @throws Error on a malformed CIDR
  */

@@ -2,3 +2,6 @@
 export function captureStackTrace(): string[] {
   return [];
 }
+
+/** The same, by the name that cdktf's continuation has for it. */
+export const captureCreationStack = captureStackTrace;

@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 
 /** What a test may need of the machine, each with how to find out whether it is there. */
 const PRESENT = {
-  terraform: () => succeeds("terraform", "version"),
+  "Terraform 1.11": hasTerraform,
   openssl: () => succeeds("openssl", "version"),
-  sshd: () => existsSync("/usr/sbin/sshd"),
+  sshd: () => existsSync("/usr/sbin/sshd") && ["ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
   "root with network namespaces": () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
 };
 
@@ -13,9 +13,9 @@ type Requirement = keyof typeof PRESENT;
 
 /** The suites that a plain machine cannot run, and what each needs. */
 const SUITES = {
-  "real Terraform": ["terraform"],
+  "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
-  "real ssh": ["terraform", "openssl", "sshd", "root with network namespaces"],
+  "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
 } as const satisfies Record<string, readonly Requirement[]>;
 
 /** Of what a suite needs, what this machine lacks. */
@@ -37,6 +37,16 @@ export function leftOut(): string | undefined {
   return lacking.length === 0 ? undefined : `Left out on this machine: ${lacking.join("; ")}`;
 }
 
+function isCommand(name: string): boolean {
+  return succeeds("sh", "-c", `command -v ${name}`);
+}
+
 function succeeds(command: string, ...args: string[]): boolean {
   return spawnSync(command, args, { stdio: "ignore" }).status === 0;
+}
+
+function hasTerraform(): boolean {
+  const { stdout } = spawnSync("terraform", ["version", "-json"], { encoding: "utf8" });
+  const [, major, minor] = /"terraform_version": "(\d+)\.(\d+)/.exec(stdout ?? "") ?? [];
+  return Number(major) > 1 || (Number(major) === 1 && Number(minor) >= 11);
 }

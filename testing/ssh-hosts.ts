@@ -163,13 +163,13 @@ export class SshHost {
   }
 
   /**
-   * Starts a stranger on the host who tries to open files again and again, without a pause.
+   * Starts a stranger on the host who tries to open files again and again, every half millisecond.
    * @param names - the files' paths from the home
    * @returns a function that ends him and says which files he could open
    */
   watch(names: readonly string[]): () => string[] {
     const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
-    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } }`;
+    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } select undef, undef, undef, 0.0005 }`;
     const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
     const watcher = spawnPiped([...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names]);
     const seen = collect(watcher);
