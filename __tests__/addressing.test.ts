@@ -23,6 +23,9 @@ test.each([
   "172.31.0.0",
   "172.31.0.1/16",
   "172.31.0.0/33",
+  "172.31.0.0/16/16",
+  "172.31.0.0/16 ",
+  "0xac.31.0.0/16",
   "172.31.0/16",
   "172.31.000.0/16",
   "172.31.0.0/016",
@@ -55,6 +58,8 @@ test("private ranges end where RFC 1918 ends them", () => {
   expect(isPrivate("172.32.0.0/24")).toBe(false);
   expect(isPrivate("172.16.0.0/11")).toBe(false);
   expect(isPrivate("10.96.0.0/12")).toBe(true);
+  expect(isPrivate("192.168.1.0/24")).toBe(true);
+  expect(isPrivate("100.64.0.0/16")).toBe(true);
 });
 
 test("addresses by host number, beyond one octet too", () => {
@@ -72,6 +77,7 @@ test("networks within a network", () => {
   expect(subnetwork("172.20.0.0/15", 24, 256)).toBe("172.21.0.0/24");
   expect(subnetworkCount("172.20.0.0/16", 24)).toBe(256);
   expect(subnetworkCount("172.20.0.0/24", 24)).toBe(1);
+  expect(subnetworkCount("172.20.0.0/25", 24)).toBe(0);
 });
 
 test("nodes are spread over subnets by position", () => {

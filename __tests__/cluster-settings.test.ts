@@ -108,6 +108,16 @@ test.each<[what: string, input: unknown, message: string]>([
     `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0/25"`,
   ],
   [
+    "a pod network too large",
+    { podNetwork: { cidrBlock: "10.0.0.0/7" } },
+    `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "10.0.0.0/7"`,
+  ],
+  [
+    "a service network too large",
+    { serviceNetwork: { cidrBlock: "10.0.0.0/11" } },
+    `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "10.0.0.0/11"`,
+  ],
+  [
     "a malformed service network",
     { serviceNetwork: { cidrBlock: "172.32.0.0/31" } },
     `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "172.32.0.0/31"`,
@@ -323,6 +333,12 @@ test("a machine may follow another closely, and fill its subnet", () => {
   expect(() => parseClusterSettings({ workers: { firstHostNumber: 252 } })).not.toThrow();
 });
 
+test("there may be as many workers as pod networks", () => {
+  expect(() =>
+    parseClusterSettings({ podNetwork: { cidrBlock: "172.20.0.0/22" }, workers: { count: 4 } }),
+  ).not.toThrow();
+});
+
 test("a certificate may live as long as its authority", () => {
   expect(() => parseClusterSettings({ pki: { validityHours: 43800 } })).not.toThrow();
 });
@@ -380,6 +396,11 @@ describe("where settings come from", () => {
         `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "no/such.json" (ENOENT: no such file or directory, open 'no/such.json')`,
       ),
     );
+  });
+
+  test("a syntax error is told in one line, however the file is broken over lines", () => {
+    settingsFile("broken.json", `{\n  "name": x\n}\n`);
+    expect(() => loadClusterSettings({})).toThrow(/^'CLUSTER_SETTINGS' must be the path of a JSON file, got: .+$/);
   });
 
   test("a file that is not JSON is refused", () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { TerraformElement, TerraformOutput } from "cdktf";
 import { Construct } from "constructs";
@@ -162,6 +163,10 @@ describe("the tutorial, value for value", () => {
       value: ref("tls_private_key.ssh-key.private_key_pem"),
     });
     expect(json.output.pem_files?.sensitive).toBe(true);
+    expect(json.output.pem_files?.value).toMatchObject({
+      "admin.pem": ref("tls_locally_signed_cert.admin-certificate.cert_pem"),
+      "ca-key.pem": ref("tls_private_key.ca-private-key.private_key_pem"),
+    });
     expect(Object.keys(json.output.pem_files?.value).sort()).toEqual(
       [
         "ca",
@@ -215,8 +220,10 @@ describe("addresses", () => {
 
   test("of different types do not meet", () => {
     const stack = newClusterStack();
-    new TerraformOutput(new Construct(stack, "other"), "vpc", { value: 1 });
-    expect(synthesize(stack).output.vpc).toBeDefined();
+    const other = new Construct(stack, "other");
+    new TerraformOutput(other, "vpc", { value: 1 });
+    new DataAwsVpc(new Construct(stack, "lookup"), "vpc", {});
+    expect(addressesOf(synthesize(stack))).toEqual(expect.arrayContaining(["aws_vpc.vpc", "data.aws_vpc.vpc"]));
   });
 });
 
@@ -240,6 +247,24 @@ describe("settings reach the stack", () => {
       "aws_vpc_security_group_ingress_rule.node-all-from-members",
     ]);
     expect(blockAt(off, "aws_instance.worker-1").user_data).toBe("name=worker-1|pod-cidr=172.20.1.0/24");
+  });
+
+  test("several subnets are shared by machines and load balancer", () => {
+    const spread = settled({
+      network: {
+        subnets: ["a", "b"].map((zone, index) => ({
+          cidrBlock: `172.31.${index}.0/24`,
+          availabilityZone: `eu-central-1${zone}`,
+        })),
+      },
+    });
+    const both = [ref("aws_subnet.subnet-0.id"), ref("aws_subnet.subnet-1.id")];
+    expect(blockAt(spread, "aws_lb.load-balancer").subnets).toEqual(both);
+    expect(INDICES.map((index) => blockAt(spread, `aws_instance.worker-${index}`).subnet_id)).toEqual([
+      ...both,
+      both[0],
+    ]);
+    expect(blockAt(spread, "aws_instance.worker-1").private_ip).toBe("172.31.1.21");
   });
 
   test("in us-east-1 the API server is certified under that region's domain", () => {

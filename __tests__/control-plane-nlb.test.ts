@@ -1,3 +1,4 @@
+import { Token } from "cdktf";
 import { ControlPlaneNlb, type ControlPlaneNlbProps } from "../constructs";
 import { someMachines } from "../testing/parts";
 import { synthesizeConstructs } from "../testing/synthesize";
@@ -72,6 +73,11 @@ test("another port is listened on and forwarded to", () => {
     Object.values(resourcesOf(json, type)).map(({ port }) => port),
   );
   expect(ports).toEqual([8443, 8443, 8443, 8443]);
+});
+
+test("a port that Terraform alone will know is accepted", () => {
+  const json = synthesizeNlb({ port: Token.asNumber("$" + "{var.port}") });
+  expect(only(json, "aws_lb_listener")[1].port).toBe("$" + "{var.port}");
 });
 
 test("with named clients the group preserves addresses, and each client is let in", () => {

@@ -98,12 +98,14 @@ test("refuses a settings file that is not there, in one line", () => {
 
 test("hands warnings to the CLI", () => {
   const { out } = runApp();
-  const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
+  const text = readFileSync(join(out, "manifest.json"), "utf8");
+  const manifest = JSON.parse(text);
   const annotations: { level: string; message: string }[] = manifest.stacks["k8s-cluster-from-ground-up"].annotations;
   expect(annotations.map(({ level, message }) => `${level} ${message}`)).toEqual([
     "@cdktf/warn 'access.ssh' lets the whole world reach ssh: name the addresses that must",
     "@cdktf/warn 'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there",
   ]);
+  expect(text).not.toContain(PROJECT);
 });
 
 test("npm run synth needs neither Terraform nor an AWS account", () => {

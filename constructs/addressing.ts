@@ -12,7 +12,7 @@ const PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64
  * or a missing prefix.
  */
 export function isCidr(text: string): boolean {
-  if (!/^[0-9.]+\/[0-9]+$/.test(text) || !Address4.isValid(text)) return false;
+  if (!Address4.isValid(text)) return false;
   const block = new Address4(text);
   return text === `${block.startAddress().correctForm()}/${block.subnetMask}`;
 }
@@ -52,9 +52,9 @@ export function usableHostNumbers(cidr: string): { readonly min: number; readonl
   return { min: RESERVED_AT_START, max: 2 ** (32 - prefixLength(cidr)) - 1 - RESERVED_AT_END };
 }
 
-/** How many networks of a prefix length a CIDR holds: 256 of /24 in a /16. */
+/** How many networks of a prefix length a CIDR holds: 256 of /24 in a /16, none in a /25. */
 export function subnetworkCount(cidr: string, prefix: number): number {
-  return 2 ** Math.max(0, prefix - prefixLength(cidr));
+  return Math.floor(2 ** (prefix - prefixLength(cidr)));
 }
 
 /** The network at an index among those of a prefix length in a CIDR: index 2 of /24 in `172.20.0.0/16` is `172.20.2.0/24`. */
