@@ -198,6 +198,11 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
     `'subnets[0].cidrBlock' must be within 'cidrBlock', 172.31.0.0/16, got: "10.0.0.0/24"`,
   ],
   [
+    "a subnet too small",
+    { subnets: [{ cidrBlock: "172.31.0.0/29" }] },
+    `'subnets[0].cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: "172.31.0.0/29"`,
+  ],
+  [
     "a zone that is none",
     { subnets: [{ cidrBlock: "172.31.0.0/24", availabilityZone: "a" }] },
     `'subnets[0].availabilityZone' must be an availability zone such as eu-central-1a, got: "a"`,

@@ -191,6 +191,11 @@ test.each<[what: string, input: unknown, message: string]>([
     `'image.id' must be absent beside 'image.release', got: "ami-0123456789abcdef0"`,
   ],
   [
+    "a release beside a pattern",
+    { image: { release: "noble", namePattern: "ubuntu-*" } },
+    `'image.namePattern' must be absent beside 'image.release', got: "ubuntu-*"`,
+  ],
+  [
     "deprecated images for an id",
     { image: { id: "ami-0123456789abcdef0", includeDeprecated: true } },
     "'image.includeDeprecated' must be absent beside 'image.id', got: true",
@@ -226,6 +231,11 @@ test.each<[what: string, input: unknown, message: string]>([
     "a window of the authority shorter than a lifetime",
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 8759 } },
     "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 8759",
+  ],
+  [
+    "no window of the authority beside early renewal",
+    { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 0 } },
+    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 0",
   ],
   [
     "a window of the authority alone that is shorter than a lifetime",
@@ -274,6 +284,11 @@ test.each<[what: string, input: unknown, message: string]>([
     "a path with S3",
     { backend: { type: "s3", bucket: "states", path: "k8s-cluster-from-ground-up.tfstate" } },
     `'backend.path' must be absent where 'backend.type' is s3, got: "k8s-cluster-from-ground-up.tfstate"`,
+  ],
+  [
+    "a lock in the bucket without S3",
+    { backend: { useLockfile: true } },
+    "'backend.useLockfile' must be absent where 'backend.type' is local, got: true",
   ],
   ["a path of one machine", { backend: { path: "/var/a.tfstate" } }, `${STATE_PATH}"/var/a.tfstate"`],
   ["a path that leaves the project", { backend: { path: "states/../../a" } }, `${STATE_PATH}"states/../../a"`],
@@ -431,6 +446,13 @@ describe("warnings", () => {
       "services in public address space",
       { serviceNetwork: {} },
       ["'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there"],
+    ],
+    [
+      "another even control plane",
+      { controlPlane: { count: 4 } },
+      [
+        "'controlPlane.count' is 4: etcd with an even number of members survives the loss of no more than with one less",
+      ],
     ],
     ["ssh open to the world in halves", { access: { ssh: ["0.0.0.0/1", "128.0.0.0/1"] } }, [SSH_WARNING]],
     [

@@ -218,6 +218,14 @@ describe("addresses", () => {
     );
   });
 
+  test("that two lookups would share are refused as well", () => {
+    const stack = newClusterStack();
+    for (const room of ["one", "two"]) new DataAwsVpc(new Construct(stack, room), "vpc", {});
+    expect(() => synthesize(stack)).toThrow(
+      new Error(`'${NAME}/one/vpc' and '${NAME}/two/vpc' would both have the Terraform address data.aws_vpc.vpc`),
+    );
+  });
+
   test("of different types do not meet", () => {
     const stack = newClusterStack();
     const other = new Construct(stack, "other");
@@ -355,15 +363,22 @@ describe("settings reach the stack", () => {
 
   test("subject, lifetimes, disks and counts", () => {
     const changed = settled({
-      controlPlane: { count: 1, rootVolume: { sizeGiB: 30 } },
-      workers: { count: 5, instanceType: "t3.large", firstHostNumber: 100 },
+      controlPlane: { count: 1, instanceType: "t3.medium", rootVolume: { sizeGiB: 30 } },
+      workers: { count: 5, instanceType: "t3.large", firstHostNumber: 100, rootVolume: { type: "gp3" } },
+      podNetwork: { cidrBlock: "10.244.0.0/16" },
       pki: { subject: { country: "GB" }, validityHours: 100 },
     });
     expect(Object.keys(resourcesOf(changed, "aws_instance"))).toHaveLength(6);
-    expect(blockAt(changed, "aws_instance.master-0").root_block_device).toEqual({ volume_size: 30 });
+    expect(blockAt(changed, "aws_instance.master-0")).toMatchObject({
+      instance_type: "t3.medium",
+      root_block_device: { volume_size: 30 },
+    });
+    expect(blockAt(changed, "aws_route.pod-route-worker-4").destination_cidr_block).toBe("10.244.4.0/24");
     expect(blockAt(changed, "aws_instance.worker-4")).toMatchObject({
       instance_type: "t3.large",
       private_ip: "172.31.0.104",
+      user_data: "name=worker-4|pod-cidr=10.244.4.0/24",
+      root_block_device: { volume_type: "gp3" },
     });
     expect(blockAt(changed, "tls_cert_request.worker-4-request").subject[0].country).toBe("GB");
     expect(blockAt(changed, "tls_locally_signed_cert.worker-4-certificate").validity_period_hours).toBe(100);

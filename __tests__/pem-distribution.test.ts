@@ -66,12 +66,17 @@ test.each<[string, readonly PemFile[], string]>([
   [
     "a path for a name",
     [{ ...KEY, name: "../a.pem" }],
-    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens, got: "../a.pem"`,
+    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "../a.pem"`,
   ],
   [
     "a name for the shell",
     [{ ...KEY, name: "a;b" }],
-    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens, got: "a;b"`,
+    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "a;b"`,
+  ],
+  [
+    "a name like an option",
+    [{ ...KEY, name: "-rf" }],
+    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "-rf"`,
   ],
   ["a name twice", [KEY, KEY], `'files[1].name' must be different from the names before it, got: "a-key.pem"`],
 ])("%s is refused", (_what, files, message) => {

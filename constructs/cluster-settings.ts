@@ -280,7 +280,7 @@ const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
         const cidr = cidrs[subnetIndex] as string;
         const { min, max } = usableHostNumbers(cidr);
         const name = `${fleet}.firstHostNumber`;
-        if (hostNumber < min || hostNumber > max) {
+        if (hostNumber > max) {
           const allowed = `such that ${id} has a host number from ${min} to ${max}, which EC2 gives out in ${cidr}`;
           return [problem(name, allowed, firstHostNumber)];
         }

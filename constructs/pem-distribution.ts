@@ -32,7 +32,7 @@ export interface PemDistributionProps {
 
 /** One file name, safe in a shell without quotes. */
 const FILE_NAME: Limit = {
-  allowed: "a file name of letters, digits, dots, underscores and hyphens",
+  allowed: "a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit",
   pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
 };
 
