@@ -262,6 +262,11 @@ describe("in somebody else's stack", () => {
       "'lifetimes.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
     ],
     [
+      "a kubelet that would get the administrator's files",
+      { kubelets: [{ id: "w", name: "admin", hostname: "a", ipAddresses: [] }] },
+      `'kubelets' must be named differently from all certificates, got: "admin"`,
+    ],
+    [
       "renewal in a circle",
       { lifetimes: { earlyRenewalHours: 8760 } },
       "'lifetimes.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",

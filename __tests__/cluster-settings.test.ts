@@ -157,8 +157,22 @@ test.each<[what: string, input: unknown, message: string]>([
   ],
   [
     "machines beyond their subnet",
-    subnets({ cidrBlock: "172.31.0.0/28" }),
-    "'workers.firstHostNumber' must be such that worker-0 has a host number from 4 to 14, which EC2 gives out in 172.31.0.0/28, got: 20",
+    { ...subnets({ cidrBlock: "172.31.0.0/27" }), workers: { firstHostNumber: 30 } },
+    "'workers.firstHostNumber' must be such that worker-1 has a host number from 4 to 30, which EC2 gives out in 172.31.0.0/27, got: 30",
+  ],
+  [
+    "a subnet without room for the load balancer",
+    {
+      ...subnets({ cidrBlock: "172.31.0.0/28" }),
+      controlPlane: { count: 1, firstHostNumber: 4 },
+      workers: { firstHostNumber: 5 },
+    },
+    `'network.subnets.0.cidrBlock' must be large enough for 4 machines and the 8 free addresses that a load balancer needs, got: "172.31.0.0/28"`,
+  ],
+  [
+    "the name of a security group that every VPC has",
+    { name: "default" },
+    `'name' must be another than default, a security group that every VPC has, got: "default"`,
   ],
   [
     "two machines at one address",

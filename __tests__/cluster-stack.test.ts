@@ -75,6 +75,7 @@ describe("the tutorial, value for value", () => {
       protocol: "TCP",
       port: 6443,
       target_type: "ip",
+      preserve_client_ip: "false",
       vpc_id: ref("aws_vpc.vpc.id"),
     });
     expect(

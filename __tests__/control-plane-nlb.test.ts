@@ -49,6 +49,7 @@ test("a target group of addresses, a target for each, and a listener that is rep
     protocol: "TCP",
     port: 6443,
     target_type: "ip",
+    preserve_client_ip: "false",
     vpc_id: expect.stringMatching(/^\$\{aws_vpc\.net_vpc_\w+\.id\}$/),
   });
   expect(Object.values(resourcesOf(json, "aws_lb_target_group_attachment")).map(argumentsOf)).toEqual(
@@ -63,7 +64,7 @@ test("a target group of addresses, a target for each, and a listener that is rep
     protocol: "TCP",
     port: 6443,
     default_action: [{ type: "forward", target_group_arn: `$\{aws_lb_target_group.${group}.arn}` }],
-    lifecycle: { replace_triggered_by: [`aws_lb_target_group.${group}`] },
+    lifecycle: { replace_triggered_by: [`aws_lb_target_group.${group}.arn`] },
   });
 });
 

@@ -134,7 +134,7 @@ describeSuite("real ssh", () => {
 
     await terraform.run(...APPLY);
 
-    expect(end.flatMap((stop) => stop())).toEqual([]);
+    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
     for (const id of hosts.keys()) expectComplete(id);
   });
 
@@ -248,6 +248,6 @@ describeSuite("real ssh", () => {
 
     await terraform.run(...APPLY);
 
-    expect(end()).toContain(`${STAGING}/k8s-cluster-from-ground-up-worker-1-key.pem`);
+    expect(await end()).toContain(`${STAGING}/k8s-cluster-from-ground-up-worker-1-key.pem`);
   });
 });

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -44,9 +45,10 @@ function runApp(options: { context?: object; settings?: string; cwd?: string } =
 test("writes the same bytes twice, and from another folder, with nothing of this machine in them", () => {
   const elsewhere = join(folder, "elsewhere");
   mkdirSync(elsewhere);
-  for (const name of ["main.ts", "constructs", "node_modules", "package.json", "tsconfig.json"]) {
-    symlinkSync(join(PROJECT, name), join(elsewhere, name));
+  for (const name of ["main.ts", "constructs", "package.json", "tsconfig.json"]) {
+    cpSync(join(PROJECT, name), join(elsewhere, name), { recursive: true });
   }
+  symlinkSync(join(PROJECT, "node_modules"), join(elsewhere, "node_modules"));
 
   const [once, again, there] = [runApp(), runApp(), runApp({ cwd: elsewhere })];
 

@@ -1,4 +1,4 @@
-import { TerraformOutput } from "cdktf";
+import { TerraformOutput, Token } from "cdktf";
 import { NodeFleet, type NodeFleetProps } from "../constructs";
 import { someMachines } from "../testing/parts";
 import { synthesizeConstructs } from "../testing/synthesize";
@@ -96,6 +96,11 @@ test("a root volume as asked for", () => {
   expect(masters[0]?.root_block_device).toEqual({ volume_size: 20, volume_type: "gp3", encrypted: true });
 });
 
+test("a count that Terraform alone will know is refused, and does not mean none", () => {
+  const count = Token.asNumber("$" + "{var.count}");
+  expect(() => synthesizeMasters({ count })).toThrow(/^'count' must be a whole number from 0 to 1000, got: /);
+});
+
 test.each<[string, Partial<NodeFleetProps>, string]>([
   [
     "a machine beyond its subnet",
@@ -116,6 +121,11 @@ test.each<[string, Partial<NodeFleetProps>, string]>([
     "no instance type",
     { instanceType: "small" },
     `'instanceType' must be an EC2 instance type such as t2.micro, got: "small"`,
+  ],
+  [
+    "half a host number",
+    { firstHostNumber: 10.5 },
+    "'firstHostNumber' must be a whole number from 0 to 65535, got: 10.5",
   ],
   ["half a machine", { count: 0.5 }, "'count' must be a whole number from 0 to 1000, got: 0.5"],
 ])("%s is refused", (_what, props, message) => {

@@ -100,19 +100,13 @@ describeSuite("real Terraform", () => {
   });
 
   test("a listener is replaced with its target group", async () => {
-    const plan = async (settings: TerraformJson) => {
-      terraform.configure(toTerraformData(settings));
-      return terraform.run("apply", "-auto-approve", "-no-color");
-    };
-    const quiet = JSON.parse(JSON.stringify(json)) as TerraformJson;
-    delete (quiet.resource as Record<string, unknown>).null_resource;
-    await plan(quiet);
-    const changed = JSON.parse(JSON.stringify(quiet)) as TerraformJson;
-    blockAt(changed, "aws_lb_target_group.target-group").port = 7443;
+    const { null_resource: _copies, ...resource } = json.resource;
+    terraform.configure(toTerraformData({ ...json, resource }));
+    await terraform.run("apply", "-auto-approve", "-no-color");
+    const target = `terraform_data.${dataName("aws_lb_target_group.target-group")}`;
+    const plan = await terraform.run("plan", "-no-color", `-replace=${target}`);
 
-    expect(await plan(changed)).toContain(
-      `terraform_data.${dataName("aws_lb_listener.listener")}: Destruction complete`,
-    );
+    expect(plan).toContain(`terraform_data.${dataName("aws_lb_listener.listener")} will be replaced`);
   });
 
   /** What comes after what in a configuration, as Terraform's own graph has it. */
@@ -139,7 +133,8 @@ describeSuite("real Terraform", () => {
   function without(later: string, earlier: string): TerraformJson {
     const reference = new RegExp(`\\b${earlier}\\.\\w+`, "g");
     const cut = (value: unknown): unknown => {
-      if (Array.isArray(value)) return value.filter((element) => element !== earlier).map(cut);
+      if (Array.isArray(value))
+        return value.filter((element) => element !== earlier && element !== `${earlier}.arn`).map(cut);
       if (typeof value === "string") return value.replaceAll(reference, "true");
       if (typeof value !== "object" || value === null) return value;
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, cut(inner)]));

@@ -45,7 +45,7 @@ export interface IngressProps {
   readonly icmp?: readonly string[];
 }
 
-/** What a {@link ClusterNetwork} needs to know. Its CIDRs are plain texts, no tokens: addresses are computed from them. */
+/** What a {@link ClusterNetwork} needs to know. Its region and CIDRs are plain texts, no tokens: names and addresses are computed from them. */
 export interface ClusterNetworkProps {
   /** The Name tag of everything in it, and the security group's name: at most 32 letters, digits and hyphens. */
   readonly clusterName: string;
@@ -229,7 +229,7 @@ function ingressRules(props: ClusterNetworkProps): IngressRule[] {
 
 function checkProps(props: ClusterNetworkProps): void {
   assertProp("clusterName", LIMITS.clusterName, props.clusterName);
-  assertProp("region", LIMITS.region, props.region);
+  assertLiteral("region", LIMITS.region, props.region);
   assertLiteral("cidrBlock", LIMITS.vpcCidr, props.cidrBlock);
   if (props.subnets.length === 0) throw new Error(mustBe("subnets", "a list of at least one subnet", props.subnets));
   props.subnets.forEach(({ cidrBlock, availabilityZone }, index) => {

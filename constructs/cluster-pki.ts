@@ -156,7 +156,8 @@ const LEAF_USES = ["digital_signature", "key_encipherment", "server_auth", "clie
  * The certificate authority of a cluster and every certificate it signs, as the tutorial makes them with cfssl. Keys
  * are made when the stack is applied and live in Terraform's state alone.
  *
- * @throws Error on a subject beyond X.509's limits, or lifetimes that do not fit each other
+ * @throws Error on a subject beyond X.509's limits, lifetimes that do not fit each other, or a kubelet named as another
+ *   certificate
  */
 export class ClusterPki extends Construct {
   /** The authority. */
@@ -171,6 +172,11 @@ export class ClusterPki extends Construct {
     const lifetimes = resolveLifetimes(props.lifetimes ?? {});
     checkSubject(subject);
     checkLifetimes(lifetimes);
+    const names = ["ca", ...certificateTable(props).map(({ name }) => name)];
+    names.forEach((name, index) => {
+      if (names.indexOf(name) < index)
+        throw new Error(mustBe("kubelets", "named differently from all certificates", name));
+    });
 
     this.kubelets = props.kubelets.map(({ name }) => name);
     this.certificateAuthority = this.addAuthority(subject, lifetimes);

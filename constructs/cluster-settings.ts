@@ -29,6 +29,12 @@ const ROUTES_PER_TABLE = 50;
 /** How many rules for inbound IPv4 traffic AWS allows in a security group by default. */
 const RULES_PER_GROUP = 60;
 
+/**
+ * How many addresses of a subnet must be free for a load balancer.
+ * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/network/network-load-balancers.html
+ */
+const LOAD_BALANCER_ADDRESSES = 8;
+
 /** A schema whose every error says what is allowed. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
   return make({ error: allowed }).meta({ allowed });
@@ -293,6 +299,26 @@ const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       return [];
     });
   },
+
+  ({ network: { subnets }, controlPlane, workers }) =>
+    subnets.flatMap(({ cidrBlock }, index) => {
+      const { min, max } = usableHostNumbers(cidrBlock);
+      const machines = [controlPlane, workers].flatMap(({ count }) =>
+        Array.from({ length: count }, (_, machine) => machine % subnets.length).filter((subnet) => subnet === index),
+      ).length;
+      return max - min + 1 - machines >= LOAD_BALANCER_ADDRESSES
+        ? []
+        : [
+            problem(
+              `network.subnets.${index}.cidrBlock`,
+              `large enough for ${machines} machines and the ${LOAD_BALANCER_ADDRESSES} free addresses that a load balancer needs`,
+              cidrBlock,
+            ),
+          ];
+    }),
+
+  ({ name }) =>
+    name === "default" ? [problem("name", "another than default, a security group that every VPC has", name)] : [],
 
   ({ workers, podNetwork: { cidrBlock } }) => {
     const available = subnetworkCount(cidrBlock, NODE_POD_PREFIX);

@@ -69,7 +69,8 @@ export class ControlPlaneNlb extends Construct {
       port,
       targetType: "ip",
       vpcId: network.vpc.id,
-      preserveClientIp: clients === undefined ? undefined : "true",
+      // Said in both cases: left out, the provider would keep what it was before.
+      preserveClientIp: String(clients !== undefined),
     });
     targetAddresses.forEach((targetId, index) => {
       const suffix = Token.isUnresolved(targetId) ? index : addressSlug(targetId);
@@ -80,8 +81,9 @@ export class ControlPlaneNlb extends Construct {
       protocol: "TCP",
       port,
       defaultAction: [{ type: "forward", targetGroupArn: targetGroup.arn }],
-      // A target group in use cannot be replaced, and the name leaves no room for two.
-      lifecycle: { replaceTriggeredBy: [dependable(targetGroup)] },
+      // A target group in use cannot be replaced, and the name leaves no room for two. The ARN changes with a
+      // replacement alone: the group as a whole would take the listener down with every change of a tag.
+      lifecycle: { replaceTriggeredBy: [`${dependable(targetGroup)}.arn`] },
     });
 
     for (const [client, address] of Object.entries(clients ?? {})) {

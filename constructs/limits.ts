@@ -130,7 +130,14 @@ export function assertProp(name: string, limit: Limit, value: string): void {
  * @throws Error that names the prop, what is allowed and what it got
  */
 export function assertWholeNumber(name: string, range: { min: number; max: number }, value: number): void {
-  if (Token.isUnresolved(value)) return;
+  if (!Token.isUnresolved(value)) assertLiteralNumber(name, range, value);
+}
+
+/**
+ * Checks a number among a construct's props that must be known when the program runs.
+ * @throws Error that names the prop, what is allowed and what it got; a token too is refused
+ */
+export function assertLiteralNumber(name: string, range: { min: number; max: number }, value: number): void {
   if (!Number.isInteger(value) || value < range.min || value > range.max) {
     throw new Error(mustBe(name, wholeNumberFrom(range), value));
   }

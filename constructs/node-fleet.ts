@@ -2,7 +2,7 @@ import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { Construct } from "constructs";
 import { ec2Hostname, nodePlace, usableHostNumbers } from "./addressing";
 import type { ClusterNetwork } from "./cluster-network";
-import { assertProp, assertWholeNumber, LIMITS, mustBe, wholeNumberFrom } from "./limits";
+import { assertLiteralNumber, assertProp, LIMITS, mustBe, wholeNumberFrom } from "./limits";
 import type { SshKey } from "./ssh-key";
 
 /** What a machine is for; the tutorial's word for a control plane node is master. */
@@ -30,7 +30,7 @@ export interface NodeFleetProps {
   readonly sshKey: SshKey;
   /** The image to start from. Machines that exist stay as they are when this changes. */
   readonly imageId: string;
-  /** How many, from 0. */
+  /** How many, from 0 to 1000; no token, since each is a resource of its own. */
   readonly count: number;
   /** The host number of node 0; node i has this plus i. */
   readonly firstHostNumber: number;
@@ -78,7 +78,8 @@ export class NodeFleet extends Construct {
     super(scope, id);
     assertProp("clusterName", LIMITS.clusterName, props.clusterName);
     assertProp("instanceType", LIMITS.instanceType, props.instanceType);
-    assertWholeNumber("count", { min: 0, max: 1000 }, props.count);
+    assertLiteralNumber("count", { min: 0, max: 1000 }, props.count);
+    assertLiteralNumber("firstHostNumber", { min: 0, max: 65535 }, props.firstHostNumber);
 
     this.nodes = Array.from({ length: props.count }, (_, index) => this.addNode(props, index));
   }

@@ -167,15 +167,19 @@ export class SshHost {
    * @param names - the files' paths from the home
    * @returns a function that ends him and says which files he could open
    */
-  watch(names: readonly string[]): () => string[] {
+  watch(names: readonly string[]): () => Promise<string[]> {
     const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
     const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } select undef, undef, undef, 0.0005 }`;
     const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
     const watcher = spawnPiped([...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names]);
     const seen = collect(watcher);
-    return () => {
-      if (watcher.exitCode !== null) throw new Error(`the watcher ended by itself: ${seen()}`);
+    return async () => {
+      if (watcher.exitCode !== null || watcher.signalCode !== null) {
+        throw new Error(`the watcher ended by itself: ${seen()}`);
+      }
+      const closed = new Promise((resolve) => watcher.once("close", resolve));
       watcher.kill("SIGKILL");
+      await closed;
       return [...new Set(seen().split("\n").filter(Boolean))];
     };
   }
@@ -187,10 +191,16 @@ export class SshHost {
     execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", "sh", "-c", "kill -STOP -1"]);
   }
 
-  /** The listener's process id. */
+  /**
+   * The listener's process id.
+   * @throws Error where the host has ended: no signal may go to process 0, which means one's own group
+   */
   private get init(): number {
     const { pid } = this.parts.sshd;
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    const init = Number.parseInt(children, 10);
+    if (!(init > 1)) throw new Error(`${this.name} has ended: ${this.parts.log()}`);
+    return init;
   }
 
   /** Stops the host at once, sessions and all. Its disk stays. */
