@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { TlsProvider } from "@cdktf/provider-tls/lib/provider";
@@ -30,5 +32,6 @@ export function synthesize(stack: TerraformStack): TerraformJson {
 }
 
 function newApp(): App {
-  return Testing.app({ stackTraces: false });
+  // One folder for all of this process, in which nothing is written: without, each app would leave one behind.
+  return Testing.app({ stackTraces: false, outdir: join(tmpdir(), `cdktf-testing-${process.pid}`) });
 }
