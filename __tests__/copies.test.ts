@@ -4,10 +4,11 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
+import type { Running } from "../testing/program";
 import { describeSuite } from "../testing/requirements";
 import { type SshHost, SshNetwork, USERS, until } from "../testing/ssh-hosts";
 import { synthesizeCluster } from "../testing/synthesize";
-import { type Running, TerraformFolder } from "../testing/terraform";
+import { TerraformFolder } from "../testing/terraform";
 import { originalAddress, toTerraformData } from "../testing/terraform-data";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
 

@@ -83,7 +83,9 @@ export class ClusterStack extends TerraformStack {
       clusterName,
       network,
       targetAddresses: masters.map((node) => node.privateIp),
-      clients: access.api.includes(ANYWHERE) ? undefined : byId(nodes, (node) => node.publicIp),
+      clients: access.api.includes(ANYWHERE)
+        ? undefined
+        : Object.fromEntries(nodes.map((node) => [node.id, node.publicIp])),
     });
 
     const pki = new ClusterPki(this, "pki", {
@@ -188,10 +190,6 @@ export class ClusterStack extends TerraformStack {
       sensitive: true,
     });
   }
-}
-
-function byId<T>(nodes: readonly ClusterNode[], value: (node: ClusterNode) => T): Record<string, T> {
-  return Object.fromEntries(nodes.map((node) => [node.id, value(node)]));
 }
 
 /** What an element's address starts with: data sources, resources and outputs have name spaces of their own. */

@@ -1,7 +1,8 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { start } from "./program";
 
 /** The accounts on every host: the one that the key opens, and a stranger. */
 export const USERS = { ubuntu: 51000, stranger: 51001 };
@@ -74,8 +75,7 @@ export class SshNetwork {
   /** Opens an empty network. */
   static async open(): Promise<SshNetwork> {
     const command = [...ENDS_WITH_PARENT, "unshare", "--net", "--mount", "sh", "-ec", NETWORK_SCRIPT];
-    const holder = spawnPiped(command);
-    const log = collect(holder);
+    const { process: holder, output: log } = start(command);
     await until(() => log().includes("ready"), { what: () => `the network of ssh hosts: ${log()}`, process: holder });
     return new SshNetwork(holder);
   }
@@ -95,8 +95,8 @@ export class SshNetwork {
     writeFileSync(join(outside, "sshd_config"), sshdConfig(disk, props.addresses));
 
     const ownPlace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const sshd = spawnPiped([...ENDS_WITH_PARENT, ...this.within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk]);
-    const log = collect(sshd);
+    const command = [...ENDS_WITH_PARENT, ...this.within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk];
+    const { process: sshd, output: log } = start(command);
     const listens = () => log().split("Server listening on").length > props.addresses.length;
     await until(listens, { what: () => `${props.name}: ${log()}`, process: sshd });
     return new SshHost(props, { sshd, log, home: join(outside, "home") });
@@ -171,15 +171,14 @@ export class SshHost {
     const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
     const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } select undef, undef, undef, 0.0005 }`;
     const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
-    const watcher = spawnPiped([...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names]);
-    const seen = collect(watcher);
+    const command = [...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names];
+    const { process: watcher, output: seen, ended } = start(command);
     return async () => {
       if (watcher.exitCode !== null || watcher.signalCode !== null) {
         throw new Error(`the watcher ended by itself: ${seen()}`);
       }
-      const closed = new Promise((resolve) => watcher.once("close", resolve));
       watcher.kill("SIGKILL");
-      await closed;
+      await ended;
       return [...new Set(seen().split("\n").filter(Boolean))];
     };
   }
@@ -226,22 +225,6 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
     "LogLevel VERBOSE",
     "",
   ].join("\n");
-}
-
-function spawnPiped(command: readonly string[]): ChildProcess {
-  const [program, ...args] = command as [string, ...string[]];
-  return spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-}
-
-/** Gathers what a program writes. */
-function collect(child: ChildProcess): () => string {
-  let text = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (part) => {
-      text += part;
-    });
-  }
-  return () => text;
 }
 
 /**

@@ -1,38 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-
-/** How a program ended. */
-export interface Ended {
-  /** Its exit status, or the number of the signal that ended it. */
-  readonly status: number | null;
-  /** What it wrote, both streams in one. */
-  readonly output: string;
-}
-
-/** A program that runs, and its end. */
-export interface Running {
-  readonly process: ChildProcess;
-  readonly ended: Promise<Ended>;
-}
-
-/** Starts a program; `under` is what it is started through, such as `nsenter`. */
-export function start(command: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Running {
-  const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text) => {
-      output += text;
-    });
-  }
-  const ended = new Promise<Ended>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (status) => resolve({ status, output }));
-  });
-  return { process: child, ended };
-}
+import { type Running, start } from "./program";
 
 /** A folder of its own in which real Terraform runs, asking nobody for providers or versions. */
 export class TerraformFolder {
