@@ -1,37 +1,21 @@
-import { execFileSync } from "node:child_process";
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
 import type { Running } from "../testing/program";
 import { describeSuite } from "../testing/requirements";
-import { type SshHost, SshNetwork, USERS, until } from "../testing/ssh-hosts";
+import { type SshHost, SshNetwork, signalInside, until } from "../testing/ssh-hosts";
 import { synthesizeCluster } from "../testing/synthesize";
 import { TerraformFolder } from "../testing/terraform";
 import { originalAddress, toTerraformData } from "../testing/terraform-data";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
+import { expectTutorialFiles, tutorialFiles } from "../testing/tutorial";
 
 const APPLY = ["apply", "-auto-approve", "-no-color"];
 const STAGING = ".pem-staging";
-const MASTER_FILES = {
-  "ca-key.pem": "0600",
-  "ca.pem": "0644",
-  "master-kubernetes-key.pem": "0600",
-  "master-kubernetes.pem": "0644",
-  "service-account-key.pem": "0600",
-  "service-account.pem": "0644",
-};
-
-function expectedFiles(id: string): Record<string, string> {
-  if (id.startsWith("master")) return MASTER_FILES;
-  const name = `k8s-cluster-from-ground-up-${id}`;
-  return { "ca.pem": "0644", [`${name}-key.pem`]: "0600", [`${name}.pem`]: "0644" };
-}
-
 /** Every path at which a secret may ever lie: keys at home, and everything in staging. */
 function secretPaths(id: string): string[] {
-  const names = Object.keys(expectedFiles(id));
+  const names = Object.keys(tutorialFiles(id));
   return [...names.filter((name) => name.endsWith("-key.pem")), ...names.map((name) => `${STAGING}/${name}`)];
 }
 
@@ -97,23 +81,7 @@ describeSuite("real ssh", () => {
   const visitedSince = (before: Record<string, number>) =>
     [...hosts.keys()].filter((id) => host(id).sessions !== before[id]).sort();
 
-  function expectComplete(id: string): void {
-    const files = host(id).files();
-    const status = Object.fromEntries(Object.entries(files).map(([name, { mode, owner }]) => [name, { mode, owner }]));
-    expect(status).toEqual(
-      Object.fromEntries(
-        Object.entries(expectedFiles(id)).map(([name, mode]) => [name, { mode, owner: USERS.ubuntu }]),
-      ),
-    );
-    for (const name of Object.keys(files).filter((file) => !file.endsWith("-key.pem"))) {
-      const path = join(host(id).home, name);
-      execFileSync("openssl", ["verify", "-CAfile", join(host(id).home, "ca.pem"), path], { stdio: "pipe" });
-      const keyName = name.replace(".pem", "-key.pem");
-      if (files[keyName] === undefined) continue;
-      const key = createPrivateKey(host(id).read(keyName));
-      expect(new X509Certificate(host(id).read(name)).checkPrivateKey(key)).toBe(true);
-    }
-  }
+  const expectComplete = (id: string) => expectTutorialFiles(host(id), id);
 
   /** The moment at which the first byte of a worker's key is on its machine. */
   function firstKeyByte(id: string): Promise<void> {
@@ -230,7 +198,7 @@ describeSuite("real ssh", () => {
     await firstKeyByte("worker-1");
     // Frozen, so that the signal meets the copy and not its end.
     host("worker-1").freeze();
-    apply.process.kill("SIGINT");
+    signalInside(apply.process, "SIGINT");
 
     expect(await failedAt(apply)).toBe("null_resource.pems-worker-1");
     await host("worker-1").stop();

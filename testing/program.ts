@@ -17,13 +17,18 @@ export interface Running {
 }
 
 /** Starts a program without input, and gathers what it writes. */
-export function start(command: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Running {
+export function start(
+  command: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; onOutput?: (text: string) => void } = {},
+): Running {
   const [program, ...args] = command as [string, ...string[]];
-  const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+  const { onOutput, ...place } = options;
+  const child = spawn(program, args, { ...place, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => {
       output += text;
+      onOutput?.(text);
     });
   }
   const ended = new Promise<Ended>((resolve, reject) => {

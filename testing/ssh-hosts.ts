@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { start } from "./program";
@@ -9,6 +9,14 @@ export const USERS = { ubuntu: 51000, stranger: 51001 };
 
 /** Ends a program when the one that started it ends, however it ends: nothing is left behind after a crash. */
 const ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
+
+/** Gives a program a world of processes of its own, so that all that it started ends with it. */
+const OWN_PROCESSES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+
+/** How much a host's disk takes, in MiB. */
+const DISK_SIZE = 16;
+
+const FILLER = "filler";
 
 /**
  * Everything below happens in a network and a mount namespace: accounts, addresses and homes are the hosts' alone,
@@ -34,9 +42,14 @@ echo ready
 exec sleep infinity
 `;
 
-/** What a host is started with: its disk (made when it is new) at its home, a /tmp of its own, and sshd. */
-const HOST_SCRIPT = `
+/** A host's disk, made when it is new. */
+const DISK_SCRIPT = `
 mkdir -p "$1/home"
+mountpoint -q "$1/home" || mount -t tmpfs -o size=${DISK_SIZE}m tmpfs "$1/home"
+`;
+
+/** What a host is started with: its disk at its home, a /tmp of its own, and sshd. */
+const HOST_SCRIPT = `
 chown ${USERS.ubuntu}:${USERS.ubuntu} "$1/home"
 # As on Ubuntu up to 20.04, where others may enter: the worst case for what lies in it.
 chmod 0755 "$1/home"
@@ -80,22 +93,24 @@ export class SshNetwork {
     return new SshNetwork(holder);
   }
 
-  /** What to start a program through so that it is in this network, with the machine's own files. */
+  /**
+   * What to start a program through so that it is in this network, with the machine's own files. All that it starts
+   * ends with it. Signals are for {@link signalInside}.
+   */
   get inside(): readonly string[] {
-    return [...ENDS_WITH_PARENT, "nsenter", "--target", String(this.holder.pid), "--net", "--"];
+    return [...ENDS_WITH_PARENT, "nsenter", "--target", String(this.holder.pid), "--net", "--", ...OWN_PROCESSES];
   }
 
   /** Starts a host and waits until it listens. */
   async start(props: SshHostProps): Promise<SshHost> {
     const disk = `/run/hosts/${props.name}`;
     const outside = join(`/proc/${this.holder.pid}/root`, disk);
-    this.run("mkdir", "-p", disk);
+    this.run("sh", "-ec", DISK_SCRIPT, "sh", disk);
     for (const address of props.addresses) this.run("ip", "address", "replace", `${address}/32`, "dev", "lo");
     writeFileSync(join(outside, "authorized_keys"), props.authorizedKey);
     writeFileSync(join(outside, "sshd_config"), sshdConfig(disk, props.addresses));
 
-    const ownPlace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const command = [...ENDS_WITH_PARENT, ...this.within, ...ownPlace, "sh", "-ec", HOST_SCRIPT, "sh", disk];
+    const command = [...ENDS_WITH_PARENT, ...this.within, ...OWN_PROCESSES, "sh", "-ec", HOST_SCRIPT, "sh", disk];
     const { process: sshd, output: log } = start(command);
     const listens = () => log().split("Server listening on").length > props.addresses.length;
     await until(listens, { what: () => `${props.name}: ${log()}`, process: sshd });
@@ -104,7 +119,8 @@ export class SshNetwork {
 
   /** Removes a host's disk, so that the next of its name is a new machine. */
   wipe(name: string): void {
-    this.run("rm", "-rf", `/run/hosts/${name}`);
+    const disk = `/run/hosts/${name}`;
+    this.run("sh", "-ec", 'umount "$1/home"; rm -rf "$1"', "sh", disk);
   }
 
   /** What to start a program through so that it is in this network and sees the hosts' disks. */
@@ -187,19 +203,28 @@ export class SshHost {
   freeze(): void {
     // The listener first, and from outside: a pid namespace protects its first process from those within.
     process.kill(this.init, "SIGSTOP");
-    execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", "sh", "-c", "kill -STOP -1"]);
+    // Where nobody is logged in, there is no other, and kill complains.
+    const others = ["sh", "-c", "kill -STOP -1 || :"];
+    execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", ...others], { stdio: "ignore" });
   }
 
-  /**
-   * The listener's process id.
-   * @throws Error where the host has ended: no signal may go to process 0, which means one's own group
-   */
+  /** Fills the disk to its last byte. */
+  fillDisk(): void {
+    try {
+      writeFileSync(join(this.home, FILLER), Buffer.alloc((DISK_SIZE + 1) * 2 ** 20));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    }
+  }
+
+  /** Takes away what {@link fillDisk} wrote. */
+  clearDisk(): void {
+    rmSync(join(this.home, FILLER));
+  }
+
+  /** The listener's process id. */
   private get init(): number {
-    const { pid } = this.parts.sshd;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-    const init = Number.parseInt(children, 10);
-    if (!(init > 1)) throw new Error(`${this.name} has ended: ${this.parts.log()}`);
-    return init;
+    return firstProcess(this.parts.sshd);
   }
 
   /** Stops the host at once, sessions and all. Its disk stays. */
@@ -211,6 +236,22 @@ export class SshHost {
     process.kill(this.init, "SIGKILL");
     await ended;
   }
+}
+
+/** Sends a signal to a program that was started through {@link SshNetwork.inside}. */
+export function signalInside(program: ChildProcess, signal: NodeJS.Signals): void {
+  process.kill(firstProcess(program), signal);
+}
+
+/**
+ * The first in a world of processes of their own, as seen from here.
+ * @throws Error where it has ended: no signal may go to process 0, which means one's own group
+ */
+function firstProcess({ pid }: ChildProcess): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  const first = Number.parseInt(children, 10);
+  if (!(first > 1)) throw new Error(`process ${pid} has ended`);
+  return first;
 }
 
 function sshdConfig(disk: string, addresses: readonly string[]): string {
@@ -229,13 +270,14 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
 
 /**
  * Waits for something, looking often.
- * @throws Error after 20 seconds, or when the program it hangs on has ended
+ * @param waiting.seconds - for how long @default 20
+ * @throws Error after that, or when the program it hangs on has ended
  */
 export async function until(
   happened: () => boolean,
-  waiting: { what: () => string; process?: ChildProcess },
+  waiting: { what: () => string; process?: ChildProcess; seconds?: number },
 ): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + (waiting.seconds ?? 20) * 1000;
   while (!happened()) {
     const ended = waiting.process?.exitCode ?? null;
     if (ended !== null || Date.now() > deadline) throw new Error(`did not happen: ${waiting.what()}`);
