@@ -1,26 +1,47 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { isEmulatorInstalled } from "../e2e/emulator";
 
-/** What a test may need of the machine, each with how to find out whether it is there. */
-const PRESENT = {
-  "Terraform 1.11": hasTerraform,
-  openssl: () => succeeds("openssl", "version"),
-  sshd: () => existsSync("/usr/sbin/sshd") && ["ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
-  "root with network namespaces": () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
+/** What a program or test may need of the machine: how to find out whether it is there, and how to get it. */
+const REQUIREMENTS = {
+  "Terraform 1.11": { isThere: hasTerraform, get: "install Terraform 1.11 or later" },
+  openssl: { isThere: () => succeeds("openssl", "version"), get: "install openssl" },
+  sshd: {
+    isThere: () => existsSync("/usr/sbin/sshd") && ["ssh", "ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
+    get: "install openssh-server, openssh-client, iproute2 and util-linux",
+  },
+  "root with network namespaces": {
+    isThere: () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
+    get: 'run it as root on Linux: sudo env "PATH=$PATH" npm run ...',
+  },
+  "Python 3 with venv": {
+    isThere: () => succeeds("python3", "-c", "import venv, ensurepip"),
+    get: "install python3-venv",
+  },
+  moto: { isThere: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
 };
 
-type Requirement = keyof typeof PRESENT;
+/** A thing that a program or test may need of the machine. */
+export type Requirement = keyof typeof REQUIREMENTS;
 
 /** The suites that a plain machine cannot run, and what each needs. */
 const SUITES = {
   "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
+  "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
+
+/** Of what is needed, what this machine lacks, each with how to get it. */
+export function missing(needed: readonly Requirement[]): { readonly requirement: Requirement; readonly get: string }[] {
+  return needed
+    .filter((requirement) => !REQUIREMENTS[requirement].isThere())
+    .map((requirement) => ({ requirement, get: REQUIREMENTS[requirement].get }));
+}
 
 /** Of what a suite needs, what this machine lacks. */
 export function missingFor(suite: keyof typeof SUITES): Requirement[] {
-  return SUITES[suite].filter((requirement) => !PRESENT[requirement]());
+  return missing(SUITES[suite]).map(({ requirement }) => requirement);
 }
 
 /** Describes a suite where the machine has what it needs, and skips it elsewhere. */
@@ -31,9 +52,9 @@ export function describeSuite(suite: keyof typeof SUITES, tests: () => void): vo
 /** One line that says what is left out and why; nothing where nothing is. */
 export function leftOut(): string | undefined {
   const lacking = (Object.keys(SUITES) as (keyof typeof SUITES)[])
-    .map((suite) => ({ suite, missing: missingFor(suite) }))
-    .filter(({ missing }) => missing.length > 0)
-    .map(({ suite, missing }) => `${suite} (no ${missing.join(", no ")})`);
+    .map((suite) => ({ suite, lacks: missingFor(suite) }))
+    .filter(({ lacks }) => lacks.length > 0)
+    .map(({ suite, lacks }) => `${suite} (no ${lacks.join(", no ")})`);
   return lacking.length === 0 ? undefined : `Left out on this machine: ${lacking.join("; ")}`;
 }
 

@@ -1,0 +1,49 @@
+import type { ChildProcess } from "node:child_process";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { start } from "../testing/program";
+import { SshNetwork, until } from "../testing/ssh-hosts";
+import { emulatorCommand } from "./emulator";
+import { Hypervisor } from "./hypervisor";
+
+/**
+ * An AWS of one's own: the emulated API, and a real ssh host behind each instance that runs, in a network apart from
+ * everything else on this machine. All of it ends with the program that opened it. Needs what the ssh hosts need, and
+ * the emulator installed.
+ */
+export class EmulatedCloud {
+  private constructor(
+    /** The network in which everything runs. */
+    readonly network: SshNetwork,
+    /** The emulator's socket file, through which its API is reached from outside the network. */
+    readonly socket: string,
+    /** What runs the hosts. */
+    readonly hypervisor: Hypervisor,
+    private readonly parts: { readonly folder: string; readonly emulator: ChildProcess },
+  ) {}
+
+  /**
+   * Opens an empty cloud.
+   * @param log - a file for what the emulator and the hypervisor have to say @default - none
+   */
+  static async open(log?: string): Promise<EmulatedCloud> {
+    const say = (text: string) => log && appendFileSync(log, text, { mode: 0o600 });
+    const folder = mkdtempSync(join(tmpdir(), "cloud-"));
+    const socket = join(folder, "aws.sock");
+    const network = await SshNetwork.open();
+    const { command, env } = emulatorCommand(socket);
+    const { process: emulator, output } = start([...network.inside, ...command], { env, onOutput: say });
+    await until(() => output().includes("ready"), { what: () => `the emulator: ${output()}`, process: emulator });
+    const hypervisor = new Hypervisor({ network, socket, log: (line) => say(`${line}\n`) });
+    return new EmulatedCloud(network, socket, hypervisor, { folder, emulator });
+  }
+
+  /** Ends everything in it. */
+  async close(): Promise<void> {
+    await this.hypervisor.stop();
+    this.parts.emulator.kill("SIGKILL");
+    this.network.close();
+    rmSync(this.parts.folder, { recursive: true, force: true });
+  }
+}

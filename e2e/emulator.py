@@ -1,0 +1,106 @@
+"""
+moto's server at 127.0.0.1:5000 and at a socket file, with the gaps of moto 5.2.5 closed that the AWS provider stumbles
+over. Each is what EC2 does.
+
+usage: python emulator.py SOCKET
+"""
+
+import os
+import sys
+from threading import Thread
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import Instance
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.subnets import Subnet
+from moto.ec2.responses.dhcp_options import DHCPOptions
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+
+def after(owner, name):
+    """Has the decorated function see what a method returns, after it was called."""
+
+    def decorate(function):
+        method = getattr(owner, name)
+
+        def both(self, *args, **kwargs):
+            result = method(self, *args, **kwargs)
+            function(self, result)
+            return result
+
+        setattr(owner, name, both)
+
+    return decorate
+
+
+def before(owner, name):
+    """Has the decorated function see what a method is called with, first."""
+
+    def decorate(function):
+        method = getattr(owner, name)
+
+        def both(self, *args, **kwargs):
+            function(self, *args, **kwargs)
+            return method(self, *args, **kwargs)
+
+        setattr(owner, name, both)
+
+    return decorate
+
+
+@after(Instance, "prep_nics")
+def instances_have_the_groups_of_their_interface(self, _):
+    """Without, the provider sees drift for ever on a machine that was made with an interface block."""
+    if not self.security_groups and 0 in self.nics:
+        self.security_groups = list(self.nics[0]._group_set)
+
+
+@after(DHCPOptions, "create_dhcp_options")
+def dhcp_options_keep_their_tags(self, result):
+    tags = self._parse_tag_specification().get("dhcp-options", {})
+    for key, value in tags.items():
+        result.result["DhcpOptions"].add_tag(key, value)
+
+
+@after(Instance, "terminate")
+def terminated_instances_leave_nothing(self, _):
+    """Without, a replacement with the same private address fails, and interfaces stay for ever."""
+    subnet = self.ec2_backend.get_subnet(self.subnet_id)
+    interfaces = list(self.nics.values())
+    addresses = [address["PrivateIpAddress"] for nic in interfaces for address in nic.private_ip_addresses]
+    for address in {*self._private_ips, *addresses}:
+        subnet.del_subnet_ip(address)
+    for interface in interfaces:
+        self.ec2_backend.enis.pop(interface.id, None)
+
+
+@before(Subnet, "request_ip")
+def an_address_in_use_is_the_clients_error(self, ip, instance):
+    """Without, it is the server's, which the provider tries again for many minutes."""
+    if ip in self._subnet_ips:
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {ip} is in use.")
+
+
+# The description of a rule that refers to a group stands with the group.
+SecurityGroupRule.description = property(
+    lambda self: self.ip_range.get("Description") or self.source_group.get("Description")
+)
+
+
+class LogsFailuresOnly(MotoRequestHandler):
+    def log_request(self, code="-", size="-"):
+        if str(code) >= "400":
+            super().log_request(code, size)
+
+
+def server(host, port=0):
+    app = DomainDispatcherApplication(create_backend_app)
+    return make_server(host, port, app, threaded=True, request_handler=LogsFailuresOnly)
+
+
+os.environ["MOTO_PORT"] = "5000"
+servers = [server(f"unix://{sys.argv[1]}"), server("127.0.0.1", 5000)]
+print("ready", flush=True)
+Thread(target=servers[0].serve_forever, daemon=True).start()
+servers[1].serve_forever()
