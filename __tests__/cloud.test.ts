@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CloudProgram } from "../testing/cloud-program";
+import { describeSuite } from "../testing/requirements";
+import { until } from "../testing/ssh-hosts";
+
+const NOT_UP = { status: 1, output: "cloud: it is not up: npm run cloud -- up\n" };
+
+describeSuite("the emulated cloud", () => {
+  const cloud = new CloudProgram();
+  afterAll(async () => {
+    await cloud.run("down");
+    cloud.remove();
+  });
+
+  const processId = (): number => JSON.parse(readFileSync(join(cloud.folder, "up.json"), "utf8")).pid;
+
+  test("a command that it does not know gets the list of those that it does", async () => {
+    const { status, output } = await cloud.run("toString");
+    expect(status).toBe(1);
+    expect(output).toMatch(/^cloud: a command is needed, got: 'toString'\n {2}npm run cloud -- up /);
+  });
+
+  test.each(["status", "deploy", "diff", "ssh", "exec", "destroy", "down"])(
+    "%s says that it is not up",
+    async (name) => {
+      expect(await cloud.run(name, "ls")).toEqual(NOT_UP);
+    },
+  );
+
+  test("it comes up once, says what to do next, and leaves nothing when it goes down", async () => {
+    const { status, output } = await cloud.run("up");
+    expect(status).toBe(0);
+    expect(output).toContain("npm run cloud -- deploy");
+    expect(await cloud.run("up")).toEqual({
+      status: 1,
+      output: "cloud: it is up already: npm run cloud -- status\n",
+    });
+    expect((await cloud.run("status")).output).toContain("No machines: npm run cloud -- deploy\n");
+    expect(await cloud.run("ssh", "worker-0")).toEqual({
+      status: 1,
+      output: "cloud: nothing is deployed: npm run cloud -- deploy\n",
+    });
+
+    expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
+    expect(cloud.files).toEqual([]);
+    expect(await cloud.run("status")).toEqual(NOT_UP);
+  });
+
+  test("one that was killed is not up, and the next comes up", async () => {
+    await cloud.run("up");
+    const killed = processId();
+    process.kill(killed, "SIGKILL");
+    await until(() => !isAlive(killed), { what: () => `${killed} ends` });
+    expect(await cloud.run("status")).toEqual(NOT_UP);
+
+    expect((await cloud.run("up")).status).toBe(0);
+    expect(processId()).not.toBe(killed);
+    expect((await cloud.run("down")).status).toBe(0);
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,38 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Ended, start } from "./program";
+
+const PROJECT = join(__dirname, "..");
+
+/** `npm run cloud`, with a folder of its own. */
+export class CloudProgram {
+  /** What the cloud keeps. */
+  readonly folder = mkdtempSync(join(tmpdir(), "cloud-program-"));
+  private readonly settingsFile = `${this.folder}.json`;
+
+  constructor(settings: object = {}) {
+    this.configure(settings);
+  }
+
+  /** Puts the cluster's settings in place. */
+  configure(settings: object): void {
+    writeFileSync(this.settingsFile, JSON.stringify(settings));
+  }
+
+  /** Runs a command to its end. */
+  run(...args: readonly string[]): Promise<Ended> {
+    const env = { ...process.env, CLOUD_FOLDER: this.folder, CLUSTER_SETTINGS: this.settingsFile, CI: "true" };
+    return start(["npm", "run", "--silent", "cloud", "--", ...args], { cwd: PROJECT, env }).ended;
+  }
+
+  /** The names of what lies in its folder. */
+  get files(): string[] {
+    return readdirSync(this.folder).sort();
+  }
+
+  /** Removes what it has. */
+  remove(): void {
+    for (const path of [this.folder, this.settingsFile]) rmSync(path, { recursive: true, force: true });
+  }
+}
