@@ -1,0 +1,58 @@
+import { CloudProgram } from "../testing/cloud-program";
+import { TUTORIAL_NAME } from "../testing/tutorial";
+import { story } from "./story";
+
+const SETTINGS = { controlPlane: { count: 1 }, workers: { count: 1 } };
+
+const cloud = new CloudProgram(SETTINGS);
+
+afterAll(async () => {
+  await cloud.run("down");
+  cloud.remove();
+});
+
+async function succeed(...args: string[]): Promise<string> {
+  const { status, output } = await cloud.run(...args);
+  if (status !== 0) throw new Error(`${args.join(" ")}: status ${status}\n${output}`);
+  return output;
+}
+
+story({
+  "npm run cloud: a cluster is deployed": async () => {
+    await succeed("up");
+    await succeed("deploy", "--auto-approve");
+    expect(await succeed("status")).toMatch(/-master-0 +running +172\.31\.0\.10 +54\..*\n.*-worker-0 +running/);
+  },
+
+  "one logs in with the generated key, to a machine that is there": async () => {
+    expect(await succeed("ssh", "worker-0", "id -un && ls")).toBe(
+      `ubuntu\nca.pem\n${TUTORIAL_NAME}-worker-0-key.pem\n${TUTORIAL_NAME}-worker-0.pem\n`,
+    );
+    expect(await cloud.run("ssh", "worker-7")).toEqual({
+      status: 1,
+      output: "cloud: the machine must be one of those that run: master-0, worker-0, got: 'worker-7'\n",
+    });
+  },
+
+  "terraform and aws run in it": async () => {
+    expect(await succeed("exec", "terraform", "plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
+    expect(await succeed("diff")).toContain("No changes.");
+    const names = ["ec2", "describe-key-pairs", "--region", "eu-central-1", "--query", "KeyPairs[].KeyName"];
+    expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
+  },
+
+  "a state elsewhere is refused": async () => {
+    cloud.configure({ ...SETTINGS, backend: { type: "s3", bucket: "our-states" } });
+    const { status, output } = await cloud.run("deploy", "--auto-approve");
+    expect(status).toBe(1);
+    expect(output).toContain("\ncloud: 'backend' must be local, with a path in the project's folder, ");
+    cloud.configure(SETTINGS);
+  },
+
+  "it is destroyed": async () => {
+    await succeed("destroy", "--auto-approve");
+    expect(await succeed("status")).toContain("No machines");
+    await succeed("down");
+    expect(cloud.files).toEqual([]);
+  },
+});
