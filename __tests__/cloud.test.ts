@@ -21,12 +21,11 @@ describeSuite("the emulated cloud", () => {
     expect(output).toMatch(/^cloud: a command is needed, got: 'toString'\n {2}npm run cloud -- up /);
   });
 
-  test.each(["status", "deploy", "diff", "ssh", "exec", "destroy", "down"])(
-    "%s says that it is not up",
-    async (name) => {
-      expect(await cloud.run(name, "ls")).toEqual(NOT_UP);
-    },
-  );
+  test("what needs it says that it is not up", async () => {
+    const commands = ["status", "deploy", "diff", "ssh", "exec", "destroy", "down"];
+    const ends = await Promise.all(commands.map((name) => cloud.run(name, "ls")));
+    expect(ends).toEqual(commands.map(() => NOT_UP));
+  });
 
   test("it comes up once, says what to do next, and leaves nothing when it goes down", async () => {
     const { status, output } = await cloud.run("up");

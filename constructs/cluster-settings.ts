@@ -105,7 +105,9 @@ const schema = group({
       "The cluster's name: of the load balancer, target group, security group and key pair, in every Name tag and in " +
         "the workers' file names. Another name is another cluster, with a state of its own.",
     ),
-  region: text(LIMITS.region).default("eu-central-1").describe("The AWS region. A change replaces the whole cluster."),
+  region: text(LIMITS.region)
+    .default("eu-central-1")
+    .describe("The AWS region. Destroy the cluster before a change: what exists does not move."),
   network: group({
     cidrBlock: text(LIMITS.vpcCidr).default("172.31.0.0/16").describe("The VPC's addresses."),
     subnets: list(

@@ -318,21 +318,16 @@ story({
     expectComplete();
   },
 
-  "another instance type gives a machine another address, which the second apply follows": async () => {
-    await rehearsal.configure({ controlPlane: SMALL.controlPlane });
-    const modified = ["master-0", "master-1", "master-2"].map((id) => `aws_instance.${id}`);
-    expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({ ...NOTHING, resources: modified });
-    await rehearsal.configure(SMALL);
-    await rehearsal.apply();
-    const workers = ["worker-0", "worker-1", "worker-2"];
-    expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({
-      resources: workers.flatMap(WITH_WORKER).sort(),
-      visited: workers,
-      rewritten: workers,
-    });
-    expectComplete();
-    await expectNothingToDo();
-  },
+  "another instance type gives machines other addresses, which certificates follow at the second apply at the latest":
+    async () => {
+      await rehearsal.configure(SMALL);
+      await rehearsal.apply();
+      await rehearsal.apply();
+      const { instances } = await rehearsal.inventory();
+      expect(instances.map(({ InstanceType }) => InstanceType)).toEqual(MACHINES.map(() => "t3.small"));
+      expectComplete();
+      await expectNothingToDo();
+    },
 
   "a certificate past its end is replaced, and copied to its machine": async () => {
     const address = "tls_locally_signed_cert.worker-2-certificate";

@@ -107,7 +107,8 @@ story({
     const id = "worker-1";
     const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").includes("PRIVATE KEY"));
     await killed(
-      ({ process }) => until(copiesKey, { what: () => "the copy of a key", process, seconds: 120 }),
+      ({ process, output }) =>
+        until(copiesKey, { what: () => `the copy of a key: ${output()}`, process, seconds: 120 }),
       `-replace=aws_instance.${id}`,
     );
     const { host } = rehearsal.machine(id);
@@ -183,12 +184,12 @@ function temporaryFiles(): string[] {
 /** Has Terraform killed while it replaces a machine. @returns the instance that only AWS knows of */
 async function orphaned(id: string): Promise<string> {
   const before = rehearsal.machine(id).id;
-  await killed(async ({ process }) => {
+  await killed(async ({ process, output }) => {
     const runs = () =>
       rehearsal.cloud.hypervisor.machines.some(
         ({ name, id: instance }) => name === `${TUTORIAL_NAME}-${id}` && instance !== before,
       );
-    await until(runs, { what: () => `another ${id}`, process, seconds: 120 });
+    await until(runs, { what: () => `another ${id}: ${output()}`, process, seconds: 120 });
   }, `-replace=aws_instance.${id}`);
   const next = await rehearsal.startTerraform(...APPLY).ended;
   expect(next.status).toBe(1);

@@ -38,7 +38,7 @@ export async function installProviders(
 
 /** The first of Terraform's errors, in one line. */
 function whyNot(output: string): string {
-  const [, error = output] = /^Error: (.*?)(?:\n\n(?:To see which|Error:)|(?![^]))/ms.exec(output) ?? [];
+  const [, error = output] = /^Error: (.*?)(?:\n\n(?:To see which|Error:)|(?![\s\S]))/ms.exec(output) ?? [];
   const said = error.replaceAll(/\s+/g, " ").trim();
   return `Terraform cannot install the providers, which it takes from registry.terraform.io or from a mirror that TF_CLI_CONFIG_FILE names: ${said}`;
 }
