@@ -1,7 +1,6 @@
 """
-moto at 127.0.0.1:5000 and at a socket file, with the gaps of moto 5.2.5 closed that the AWS provider stumbles over. Each
-is what EC2 does. Served by waitress, since Werkzeug's own server now and then lets go of a connection that the provider
-still reads from.
+moto's server at 127.0.0.1:5000 and at a socket file, with the gaps of moto 5.2.5 closed that the AWS provider stumbles
+over. Each is what EC2 does.
 
 usage: python emulator.py SOCKET
 """
@@ -15,8 +14,8 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses.dhcp_options import DHCPOptions
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from waitress import create_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
 
 
 def after(owner, name):
@@ -89,9 +88,22 @@ SecurityGroupRule.description = property(
 )
 
 
+class Handler(MotoRequestHandler):
+    # An answer in one write. In two, the provider failed now and then to read the second of them.
+    wbufsize = -1
+
+    def log_request(self, code="-", size="-"):
+        if str(code) >= "400":
+            super().log_request(code, size)
+
+
+def server(host, port=0):
+    app = DomainDispatcherApplication(create_backend_app)
+    return make_server(host, port, app, threaded=True, request_handler=Handler)
+
+
 os.environ["MOTO_PORT"] = "5000"
-app = DomainDispatcherApplication(create_backend_app)
-servers = [create_server(app, unix_socket=sys.argv[1]), create_server(app, listen="127.0.0.1:5000", threads=16)]
+servers = [server(f"unix://{sys.argv[1]}"), server("127.0.0.1", 5000)]
 print("ready", flush=True)
-Thread(target=servers[0].run, daemon=True).start()
-servers[1].run()
+Thread(target=servers[0].serve_forever, daemon=True).start()
+servers[1].serve_forever()
