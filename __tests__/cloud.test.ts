@@ -46,7 +46,27 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("status")).toEqual(NOT_UP);
   });
 
-  test("one that was killed is not up, and the next comes up", async () => {
+  test("help is no error", async () => {
+    expect(await cloud.run("help")).toMatchObject({ status: 0, output: expect.stringContaining("cloud -- up ") });
+  });
+
+  test("what runs in it ends when it goes down", async () => {
+    await cloud.run("up");
+    const program = cloud.start(["exec", "sh", "-c", "echo under way; sleep 60"]);
+    await until(() => program.output().includes("under way"), { what: program.output, process: program.process });
+    await cloud.run("down");
+    expect((await program.ended).status).not.toBe(0);
+  });
+
+  test("one that was killed is not up: down removes what it left, or the next comes up", async () => {
+    await cloud.run("up");
+    process.kill(processId(), "SIGKILL");
+    expect(await cloud.run("down")).toEqual({
+      status: 0,
+      output: "The cloud had ended by itself. What it left is removed.\n",
+    });
+    expect(cloud.files).toEqual([]);
+
     await cloud.run("up");
     const killed = processId();
     process.kill(killed, "SIGKILL");

@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { CloudProgram } from "../testing/cloud-program";
+import { until } from "../testing/ssh-hosts";
 import { TUTORIAL_NAME } from "../testing/tutorial";
 import { story } from "./story";
 
@@ -18,8 +21,21 @@ async function succeed(...args: string[]): Promise<string> {
 }
 
 story({
-  "npm run cloud: a cluster is deployed": async () => {
+  "npm run cloud: Ctrl-C during a deploy lets Terraform write down what it was at": async () => {
     await succeed("up");
+    const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
+    const copies = () => deploy.output().includes("Provisioning with 'file'");
+    await until(copies, { what: deploy.output, process: deploy.process, seconds: 120 });
+    deploy.process.stdin?.write("\x03");
+    expect((await deploy.ended).status).not.toBe(0);
+
+    const state = JSON.parse(readFileSync(join(cloud.folder, `terraform.${TUTORIAL_NAME}.tfstate`), "utf8"));
+    const instances: { status?: string }[] = state.resources.flatMap((each: { instances: object[] }) => each.instances);
+    expect(instances.filter(({ status }) => status === "tainted").length).toBeGreaterThan(0);
+    expect(cloud.files.filter((name) => name.endsWith(".lock.info"))).toEqual([]);
+  },
+
+  "the next deploy goes on": async () => {
     await succeed("deploy", "--auto-approve");
     expect(await succeed("status")).toMatch(/-master-0 +running +172\.31\.0\.10 +54\..*\n.*-worker-0 +running/);
   },

@@ -72,6 +72,16 @@ export function privately(...command: readonly string[]): readonly string[] {
 }
 
 /**
+ * Runs a command of cdktf, and waits at its end for the Terraform that it may have left: on Ctrl-C cdktf ends at once, and
+ * with the first process in the cloud all that it started would end, in the middle of whatever it writes.
+ */
+export function toItsEnd(command: readonly string[]): readonly string[] {
+  const wait =
+    "for _ in $(seq 300); do ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q '/terraform$' || break; sleep 0.2; done";
+  return ["sh", "-c", `"$@"; status=$?; ${wait}; exit $status`, "sh", ...command];
+}
+
+/**
  * What programs in the cloud find in their environment: the emulator in AWS's place, the providers that are installed,
  * the AWS CLI, and nothing of the user's own accounts.
  */

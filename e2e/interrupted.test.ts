@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import type { Ended, Running } from "../testing/program";
 import { signalInside, until } from "../testing/ssh-hosts";
@@ -141,6 +141,14 @@ story({
     await recover("A machine that Terraform does not know of", 2, { "i-0123456789abcdef0": orphan });
     await expectConverged();
     expect(rehearsal.machine("worker-2").id).not.toBe(orphan);
+  },
+
+  "a state file that was emptied is the backup's again": async () => {
+    await rehearsal.apply("-replace=null_resource.pems-worker-0");
+    truncateSync(rehearsal.folder.stateFile as string);
+    expect(await rehearsal.terraform("plan", "-no-color")).toContain("Plan: 69 to add");
+    await recover("An empty state file", 0);
+    await expectConverged();
   },
 
   "SIGKILL with the state in S3: the lock stays until it is forced, and a VPC without a record is taken over":

@@ -5,7 +5,7 @@ import { isDeepStrictEqual, stripVTControlCharacters } from "node:util";
 import { type Running, start } from "../testing/program";
 import type { FileStatus } from "../testing/ssh-hosts";
 import { TUTORIAL_NAME } from "../testing/tutorial";
-import { ClusterFolder, cloudEnvironment, privately } from "./cluster-folder";
+import { ClusterFolder, cloudEnvironment, privately, toItsEnd } from "./cluster-folder";
 import { EmulatedCloud } from "./emulated-cloud";
 import type { Machine } from "./hypervisor";
 import { type Inventory, takeInventory } from "./inventory";
@@ -68,7 +68,7 @@ export class Rehearsal {
 
   /** Runs one of the project's scripts to its end, in the cloud. */
   npm(...args: Parameters<ClusterFolder["script"]>): Promise<string> {
-    return this.succeed(this.folder.script(...args), PROJECT);
+    return this.succeed(toItsEnd(this.folder.script(...args)), PROJECT);
   }
 
   /** Starts one of the project's scripts, in the cloud. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Ended, start } from "./program";
+import { type Ended, type Running, start } from "./program";
 
 const PROJECT = join(__dirname, "..");
 
@@ -22,8 +22,13 @@ export class CloudProgram {
 
   /** Runs a command to its end. */
   run(...args: readonly string[]): Promise<Ended> {
+    return this.start(args).ended;
+  }
+
+  /** Starts a command. */
+  start(args: readonly string[], options: { terminal?: boolean } = {}): Running {
     const env = { ...process.env, CLOUD_FOLDER: this.folder, CLUSTER_SETTINGS: this.settingsFile, CI: "true" };
-    return start(["npm", "run", "--silent", "cloud", "--", ...args], { cwd: PROJECT, env }).ended;
+    return start(["npm", "run", "--silent", "cloud", "--", ...args], { cwd: PROJECT, env, ...options });
   }
 
   /** The names of what lies in its folder. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { start } from "./program";
@@ -133,9 +133,19 @@ export class SshNetwork {
     execFileSync(nsenter, args);
   }
 
-  /** Ends the network; its hosts must have been stopped, or end with this program. */
+  /** Ends the network, and every program in it. */
   close(): void {
+    for (const pid of this.processes()) killIfThere(pid);
     this.holder.kill("SIGKILL");
+  }
+
+  /** The ids of the processes in it, as seen from here; none where it has ended. */
+  processes(): number[] {
+    const place = placeOf(this.holder.pid as number);
+    // What is not apart is everybody's.
+    if (place === undefined || place === placeOf(process.pid)) return [];
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    return pids.map(Number).filter((pid) => placeOf(pid) === place);
   }
 }
 
@@ -241,6 +251,23 @@ export class SshHost {
 /** Sends a signal to a program that was started through {@link SshNetwork.inside}. */
 export function signalInside(program: ChildProcess, signal: NodeJS.Signals): void {
   process.kill(firstProcess(program), signal);
+}
+
+/** The network namespace of a process; undefined where it has ended. */
+function placeOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined;
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended since the list was made, perhaps with another of the list.
+  }
 }
 
 /**

@@ -4,11 +4,12 @@ import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync,
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ClusterFolder, cloudEnvironment, privately, type Script } from "../e2e/cluster-folder";
+import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } from "../e2e/cluster-folder";
 import { EmulatedCloud } from "../e2e/emulated-cloud";
 import { ENDPOINT_URL, installEmulator } from "../e2e/emulator";
 import { takeInventory } from "../e2e/inventory";
 import { installProviders, NoProvidersError } from "../e2e/providers";
+import { start } from "../testing/program";
 import { missing, type Requirement } from "../testing/requirements";
 
 const PROJECT = join(__dirname, "..");
@@ -48,6 +49,10 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command !== undefined) return command.run(args);
   const usages = Object.values(COMMANDS).map(({ usage }) => `  npm run cloud -- ${usage}`);
+  if (["help", "--help", "-h"].includes(name)) {
+    say(usages.join("\n"));
+    return 0;
+  }
   throw new Refusal([`a command is needed, got: '${name}'`, ...usages].join("\n"));
 }
 
@@ -89,6 +94,11 @@ async function serve(): Promise<number> {
 }
 
 async function down(): Promise<number> {
+  if (existsSync(UP) && !(await whatIsUp())) {
+    forget();
+    say("The cloud had ended by itself. What it left is removed.");
+    return 0;
+  }
   const { pid } = await theCloud();
   process.kill(pid, "SIGTERM");
   await patiently(() => !existsSync(`/proc/${pid}`));
@@ -119,12 +129,14 @@ async function deploy(args: string[]): Promise<number> {
   say("Installing the providers, unless they are there ...");
   await installProviders(folder.json);
   // With a lock file there, cdktf asks no registry for one.
-  const initialized = await inside(cloud, privately("terraform", "init", "-input=false"), folder.stackFolder);
-  return initialized === 0 ? inside(cloud, folder.script("deploy", ...args)) : initialized;
+  const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
+  const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
+  if (status !== 0) throw new Refusal(`terraform init failed:\n${output}`);
+  return inside(cloud, toItsEnd(folder.script("deploy", "--skip-synth", ...args)));
 }
 
 async function script(name: Script, args: string[]): Promise<number> {
-  return inside(await theCloud(), theCluster().script(name, ...args));
+  return inside(await theCloud(), toItsEnd(theCluster().script(name, ...args)));
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
@@ -138,15 +150,24 @@ async function ssh([wanted = "", ...command]: string[]): Promise<number> {
   }
   const key = join(FOLDER, "id_rsa");
   rmSync(key, { force: true });
-  writeFileSync(key, folder.output("ssh_private_key"), { mode: 0o600 });
+  writeFileSync(key, privateKey(folder), { mode: 0o600 });
   const knownHosts = `UserKnownHostsFile=${join(FOLDER, "known_hosts")}`;
   const options = ["-i", key, "-o", knownHosts, "-o", "StrictHostKeyChecking=accept-new", "-o", "LogLevel=ERROR"];
   return inside(cloud, ["ssh", ...options, `ubuntu@${machine.publicIp}`, ...command]);
 }
 
+function privateKey(folder: ClusterFolder): string {
+  try {
+    return folder.output("ssh_private_key");
+  } catch {
+    throw new Refusal(`there is no key in ${folder.stateFile}: npm run cloud -- deploy, or docs/recovery.md`);
+  }
+}
+
 async function exec(command: string[]): Promise<number> {
   if (command.length === 0) throw new Refusal("a program is needed: npm run cloud -- exec terraform plan");
-  return inside(await theCloud(), privately(...command), theCluster().stackFolder);
+  const cwd = isSynthesized() ? theCluster().stackFolder : PROJECT;
+  return inside(await theCloud(), privately(...command), cwd);
 }
 
 /** The instances of the cluster's region. */
@@ -208,7 +229,7 @@ function inside(cloud: Up, command: readonly string[], cwd = PROJECT): Promise<n
   return run([...cloud.inside, ...command], { cwd, env: cloudEnvironment() });
 }
 
-/** Runs a program in the foreground. Its signals are its own: Ctrl-C reaches it, and it winds up before this ends. */
+/** Runs a program in the foreground. Its signals are its own: Ctrl-C reaches it, and this ends with it. */
 async function run(command: readonly string[], options: SpawnOptions): Promise<number> {
   const [program, ...args] = command as [string, ...string[]];
   const ignore = () => {};
@@ -232,6 +253,9 @@ async function patiently(happened: () => boolean | Promise<boolean>): Promise<vo
 function say(line: string): void {
   console.log(line);
 }
+
+// Whoever reads may stop reading.
+process.stdout.on("error", () => process.exit());
 
 main(process.argv.slice(2)).then(
   (status) => {
