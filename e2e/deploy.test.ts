@@ -9,6 +9,10 @@ import {
   StopInstancesCommand,
   TerminateInstancesCommand,
 } from "@aws-sdk/client-ec2";
+import type { ClusterSettingsInput } from "../constructs";
+import type { Changes } from "../review/changes";
+import { compare, type Document } from "../review/compare";
+import { readPlan } from "../review/plan";
 import { readCertificate } from "../testing/read-certificate";
 import { until } from "../testing/ssh-hosts";
 import { expectTutorialFiles, TUTORIAL_NAME, tutorialCertificates } from "../testing/tutorial";
@@ -30,6 +34,19 @@ const SMALL = { controlPlane: { instanceType: "t3.small" }, workers: { instanceT
 
 /** How many lines of a key in PEM may be public: its modulus of 256 bytes ends in the sixth. */
 const PUBLIC_LINES = 6;
+
+/** Changes that are reviewed without a plan, and planned. */
+const REVIEWED: readonly ClusterSettingsInput[] = [
+  { workers: { count: 4 } },
+  { workers: { count: 2 } },
+  { access: { ssh: ["203.0.113.7/32"] } },
+  { image: { release: "jammy" } },
+  { pki: { subject: { country: "GB" } } },
+  { pki: { caValidityHours: 87_600 } },
+  { pki: { validityHours: 1000 } },
+  { workers: { firstHostNumber: 30 } },
+  { controlPlane: { count: 5 } },
+];
 
 const NOTHING = { resources: [], visited: [], rewritten: [] };
 
@@ -257,6 +274,20 @@ story({
       return rehearsal.npm("deploy", "--auto-approve");
     });
     expect(changes).toEqual(NOTHING);
+  },
+
+  "what npm run review says without a plan is what Terraform plans": async () => {
+    const before = rehearsal.folder.json as unknown as Document;
+    for (const settings of REVIEWED) {
+      await rehearsal.configure(settings);
+      const foreseen = compare(before, rehearsal.folder.json as unknown as Document);
+      await rehearsal.terraform("plan", "-no-color", "-out=reviewed");
+      const planned = readPlan(await rehearsal.quietly("terraform", "show", "-json", "reviewed"));
+      const actions = ({ resources }: Changes) =>
+        resources.filter(({ action }) => action !== "none").map(({ address, action }) => `${address} ${action}`);
+      expect(actions(foreseen)).toEqual(actions(planned));
+    }
+    await rehearsal.configure({});
   },
 
   "a machine that somebody terminated comes back with what hangs on it": async () => {

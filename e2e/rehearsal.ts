@@ -71,6 +71,14 @@ export class Rehearsal {
     return this.succeed(toItsEnd(this.folder.script(...args)), PROJECT);
   }
 
+  /** Runs a program where Terraform runs, and keeps what it writes, which may be secret, out of {@link said}. */
+  async quietly(...command: readonly string[]): Promise<string> {
+    const before = this.said.length;
+    const output = await this.here(...command);
+    this.said.splice(before);
+    return output;
+  }
+
   /** Starts one of the project's scripts, in the cloud. */
   startNpm(...args: Parameters<ClusterFolder["script"]>): Running {
     return this.start(this.folder.script(...args), PROJECT);

@@ -1,0 +1,127 @@
+import type { Action } from "./changes";
+
+/** What a change of an argument does to a resource that exists. */
+export type Effect = Exclude<Action, "create" | "destroy">;
+
+/** An argument's effect: always the same, or by what it changes from and to. */
+type Rule = Effect | ((before: unknown, after: unknown) => Effect);
+
+/** Arguments by what their change does. */
+interface Row {
+  readonly replace?: readonly string[];
+  readonly update?: readonly string[];
+  readonly restart?: readonly string[];
+  readonly none?: readonly string[];
+  readonly special?: Readonly<Record<string, Rule>>;
+}
+
+const SUBJECT = ["common_name", "organization", "organizational_unit", "country", "province", "locality"].map(
+  (field) => `subject.${field}`,
+);
+
+const SECURITY_RULE: Row = {
+  replace: ["security_group_id"],
+  // The kind of source is never changed under one address: it is part of the address.
+  update: ["cidr_ipv4", "referenced_security_group_id", "ip_protocol", "from_port", "to_port", "description"],
+};
+
+/**
+ * What a change of each argument that this project sets does, from the providers' source: ForceNew and CustomizeDiff of
+ * hashicorp/aws, plan modifiers of hashicorp/tls and hashicorp/null. Terraform's exported schema does not say it.
+ */
+const TABLE: Readonly<Record<string, Row>> = {
+  aws_vpc: { replace: ["cidr_block"], update: ["enable_dns_support", "enable_dns_hostnames"] },
+  aws_vpc_dhcp_options: { replace: ["domain_name", "domain_name_servers"] },
+  aws_vpc_dhcp_options_association: { replace: ["vpc_id"], update: ["dhcp_options_id"] },
+  aws_subnet: {
+    replace: ["vpc_id", "cidr_block", "availability_zone"],
+    update: ["private_dns_hostname_type_on_launch"],
+  },
+  aws_internet_gateway: { update: ["vpc_id"] },
+  aws_route_table: { replace: ["vpc_id"] },
+  aws_route_table_association: { replace: ["subnet_id"], update: ["route_table_id"] },
+  aws_route: { replace: ["route_table_id", "destination_cidr_block"], update: ["gateway_id", "network_interface_id"] },
+  aws_security_group: { replace: ["name", "description", "vpc_id"] },
+  aws_vpc_security_group_ingress_rule: SECURITY_RULE,
+  aws_vpc_security_group_egress_rule: SECURITY_RULE,
+  aws_key_pair: { replace: ["key_name", "public_key"] },
+  aws_instance: {
+    replace: ["key_name", "subnet_id", "private_ip", "root_block_device.encrypted"],
+    restart: ["instance_type"],
+    update: [
+      "vpc_security_group_ids",
+      "source_dest_check",
+      "metadata_options.http_endpoint",
+      "metadata_options.http_tokens",
+      "root_block_device.volume_size",
+      "root_block_device.volume_type",
+    ],
+    // Ignored on machines that exist, by lifecycle.ignore_changes; without, the first two replace.
+    none: ["ami", "associate_public_ip_address", "user_data"],
+  },
+  aws_lb: {
+    replace: ["name", "load_balancer_type", "internal"],
+    // A network load balancer takes another subnet in place, and gives none back.
+    special: { subnets: (before, after) => (isShorter(after, before) ? "replace" : "update") },
+  },
+  aws_lb_target_group: {
+    replace: ["name", "protocol", "port", "target_type", "vpc_id"],
+    update: ["preserve_client_ip"],
+  },
+  aws_lb_target_group_attachment: { replace: ["target_group_arn", "target_id", "port"] },
+  aws_lb_listener: {
+    replace: ["load_balancer_arn"],
+    update: ["port", "protocol", "default_action.type", "default_action.target_group_arn"],
+  },
+  tls_private_key: { replace: ["algorithm", "rsa_bits"] },
+  tls_cert_request: { replace: ["private_key_pem", "dns_names", "ip_addresses", ...SUBJECT] },
+  tls_self_signed_cert: {
+    replace: [
+      "private_key_pem",
+      "validity_period_hours",
+      "allowed_uses",
+      "is_ca_certificate",
+      "set_subject_key_id",
+      ...SUBJECT,
+    ],
+    // In place, until the time comes that it gives.
+    update: ["early_renewal_hours"],
+  },
+  tls_locally_signed_cert: {
+    replace: [
+      "cert_request_pem",
+      "ca_private_key_pem",
+      "ca_cert_pem",
+      "validity_period_hours",
+      "allowed_uses",
+      "set_subject_key_id",
+    ],
+    update: ["early_renewal_hours"],
+  },
+  null_resource: { replace: ["triggers.machine", "triggers.files"] },
+};
+
+/** Arguments of Terraform's own, which do nothing to what exists: they count when it is made. */
+const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
+
+/** Attributes that become others when a machine is stopped and started. */
+export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
+
+/**
+ * What a change of an argument does.
+ * @param path - without indexes, `subject.common_name`
+ * @returns undefined where the table does not know the argument
+ */
+export function effectOf(type: string, path: string, before: unknown, after: unknown): Effect | undefined {
+  if (META.test(path)) return "none";
+  if (/^tags\b/.test(path)) return "update";
+  const { special = {}, ...lists } = TABLE[type] ?? {};
+  const rule = special[path];
+  if (rule !== undefined) return typeof rule === "function" ? rule(before, after) : rule;
+  for (const [effect, paths] of Object.entries(lists)) if (paths.includes(path)) return effect as Effect;
+  return undefined;
+}
+
+function isShorter(list: unknown, than: unknown): boolean {
+  return Array.isArray(list) && Array.isArray(than) && list.length < than.length;
+}
