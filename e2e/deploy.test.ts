@@ -32,8 +32,12 @@ const WITH_WORKER = (id: string) => [
 /** Another instance type for all. */
 const SMALL = { controlPlane: { instanceType: "t3.small" }, workers: { instanceType: "t3.small" } };
 
-/** How many lines of a key in PEM may be public: its modulus of 256 bytes ends in the sixth. */
-const PUBLIC_LINES = 6;
+/**
+ * How many lines of a private key in PEM may be public, and so stand in certificates with the same look: the modulus of
+ * 2048 bits ends in the sixth (PKCS #1), the seventh (PKCS #8), and the thirteenth (OpenSSH's format, which holds it
+ * twice).
+ */
+const PUBLIC_LINES = 13;
 
 /** Changes that are reviewed without a plan, and planned. */
 const REVIEWED: readonly ClusterSettingsInput[] = [
@@ -436,7 +440,6 @@ story({
 
   "no private key was said, and what holds one is closed to others": async () => {
     const { path, stackFolder, stateFile } = rehearsal.folder;
-    // A key begins with its public part, which certificates may hold in lines of the same look.
     const secretLines = JSON.stringify(rehearsal.folder.state)
       .split('"')
       .filter((text) => text.includes("PRIVATE KEY"))
