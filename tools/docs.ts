@@ -2,6 +2,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { settingsJsonSchema } from "../constructs";
+import { renderDiagram } from "../review/diagram";
+import { synthesizeCluster } from "../testing/synthesize";
 
 const ROOT = join(__dirname, "..");
 
@@ -15,10 +17,14 @@ interface Schema {
   readonly items?: Schema;
 }
 
-/** The generated files: their content by their path from the project's folder. */
+/** The picture in the README, after a comment that says who writes it. */
+const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
+
+/** The files that are generated, or a part of which is: their content by their path from the project's folder. */
 export function generatedFiles(): Record<string, string> {
   const schema = settingsJsonSchema() as Schema;
   return {
+    "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => renderDiagram(synthesizeCluster())),
     "docs/settings.md": settingsPage(schema),
     "docs/settings.schema.json": `${JSON.stringify(forEditors(schema), null, 2)}\n`,
   };
