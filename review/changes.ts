@@ -26,6 +26,10 @@ export interface ResourceChange {
   readonly settings: Readonly<Record<string, unknown>>;
   /** The addresses of the resources because of whose change this one changes too. */
   readonly because: readonly string[];
+  /** Why, in Terraform's words: `replace_because_tainted`. */
+  readonly reason?: string;
+  /** The address that it had before, where a `moved` block moves it. */
+  readonly movedFrom?: string;
   /** The address from which it seems to be renamed: one that goes while an equal one appears. */
   readonly renamedFrom?: string;
 }

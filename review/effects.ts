@@ -102,7 +102,7 @@ const TABLE: Readonly<Record<string, Row>> = {
 };
 
 /** Arguments of Terraform's own, which do nothing to what exists: they count when it is made. */
-const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
+export const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
 
 /** Attributes that become others when a machine is stopped and started. */
 export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import { effectOf } from "./effects";
 
 /** What a value is shown as that may not be seen. */
 const MASK = "(sensitive)";
@@ -7,8 +8,17 @@ const MASK = "(sensitive)";
 /** A plan that cannot be read; the message says in one line what is allowed and what it got. */
 export class PlanError extends Error {}
 
+interface Plan {
+  readonly format_version: string;
+  readonly errored?: boolean;
+  readonly resource_changes?: readonly PlannedChange[];
+  readonly output_changes?: Readonly<Record<string, { readonly actions: readonly string[] }>>;
+}
+
 interface PlannedChange {
   readonly address: string;
+  /** The address that it had before, where a `moved` block moves it. */
+  readonly previous_address?: string;
   readonly mode: string;
   readonly action_reason?: string;
   readonly change: {
@@ -38,14 +48,25 @@ export function readPlan(text: string): Changes {
   const plan = parse(text);
   const planned = (plan.resource_changes ?? []).filter(({ mode }) => mode === "managed");
   const resources = planned.flatMap((each): ResourceChange[] => {
-    const action = ACTIONS[each.change.actions.join(",")];
-    return action === undefined ? [] : [describe(each, action)];
+    const action = ACTIONS[each.change.actions.join(",")] ?? "none";
+    return action === "none" && each.previous_address === undefined ? [] : [describe(each, action)];
   });
-  return { resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)), copies: [], elsewhere: [] };
+  const outputs = Object.entries(plan.output_changes ?? {}).filter(([, { actions }]) =>
+    actions.some((action) => action === "create" || action === "delete"),
+  );
+  return {
+    resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
+    copies: [],
+    elsewhere: outputs.map(([name, { actions }]) => ({
+      path: `output.${name}`,
+      action: "none",
+      note: actions.includes("create") ? "added" : "removed",
+    })),
+  };
 }
 
-function parse(text: string): { format_version: string; resource_changes?: PlannedChange[] } {
-  let plan: { format_version?: unknown };
+function parse(text: string): Plan {
+  let plan: { format_version?: unknown; errored?: unknown };
   try {
     plan = JSON.parse(text);
   } catch {
@@ -55,40 +76,46 @@ function parse(text: string): { format_version: string; resource_changes?: Plann
   if (typeof version !== "string" || !version.startsWith("1.")) {
     throw new PlanError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
   }
-  return plan as ReturnType<typeof parse>;
+  if (plan.errored === true) throw new PlanError("the plan must be whole, got one that ended in an error");
+  return plan as Plan;
 }
 
-function describe({ address, change, action_reason }: PlannedChange, action: Action): ResourceChange {
+function describe({ address, change, ...planned }: PlannedChange, planAction: Action): ResourceChange {
+  const type = address.split(".")[0] as string;
   const before = masked(change.before, change.before_sensitive);
   const after = masked(change.after, change.after_sensitive);
   const unknown = change.after_unknown as Record<string, unknown> | undefined;
   const forcing = new Set((change.replace_paths ?? []).map(([first]) => String(first)));
-  const changed =
-    action === "create" || action === "destroy"
+  const paths =
+    planAction === "create" || planAction === "destroy"
       ? []
       : [...new Set([...Object.keys(before), ...Object.keys(after), ...Object.keys(unknown ?? {})])];
+  const changed = paths.sort().flatMap((path): ArgumentChange[] => {
+    const isUnknown = hasTrue(unknown?.[path]);
+    const forces = forcing.has(path);
+    // Of what is computed, only that counts which forces the replacement.
+    if (isUnknown && !forces) return [];
+    if (!isUnknown && isDeepStrictEqual(change.before?.[path], change.after?.[path])) return [];
+    // Terraform does not say for which updates a machine is stopped.
+    const stops = planAction === "update" && effectOf(type, path, undefined, undefined) === "restart";
+    return [
+      {
+        path,
+        before: before[path],
+        after: isUnknown ? "(known after apply)" : after[path],
+        action: forces ? "replace" : stops ? "restart" : "update",
+      },
+    ];
+  });
   return {
     address,
-    action,
-    arguments: changed.sort().flatMap((path): ArgumentChange[] => {
-      const isUnknown = hasTrue(unknown?.[path]);
-      // Of what is computed, only that counts which forces the replacement.
-      if (isUnknown && !forcing.has(path)) return [];
-      if (!isUnknown && isDeepStrictEqual(change.before?.[path], change.after?.[path])) return [];
-      const forces = forcing.has(path);
-      return [
-        {
-          path,
-          before: before[path],
-          after: isUnknown ? "(known after apply)" : after[path],
-          action: forces ? "replace" : "update",
-        },
-      ];
-    }),
-    settings: action === "destroy" ? before : after,
+    action: changed.some(({ action }) => action === "restart") ? "restart" : planAction,
+    arguments: changed,
+    settings: planAction === "destroy" ? before : after,
     because: [],
-    ...(action_reason && { reason: action_reason }),
-  } as ResourceChange;
+    reason: planned.action_reason,
+    movedFrom: planned.previous_address,
+  };
 }
 
 /** A resource's values with those hidden that the marks say to be sensitive, and whatever looks like a key. */
