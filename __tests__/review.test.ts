@@ -128,3 +128,18 @@ test("concerns are told apart", () => {
     "replace-certificate",
   ]);
 });
+
+test("a rule that opens to the world is told apart from one that was open before", () => {
+  const rule = (source: string, more: object = {}): Document => ({
+    resource: {
+      aws_vpc_security_group_ingress_rule: { ssh: { cidr_ipv4: source, from_port: 22, to_port: 22, ...more } },
+    },
+  });
+  const kinds = (before: Document, after: Document) => concernsOf(compare(before, after)).map(({ kind }) => kind);
+  expect(kinds({}, rule("0.0.0.0/0"))).toEqual(["open-world"]);
+  expect(kinds(rule("10.0.0.0/8"), rule("0.0.0.0/0"))).toEqual(["open-world"]);
+  expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { to_port: 23 }))).toEqual(["open-world"]);
+  expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { description: "ssh" }))).toEqual([]);
+  expect(kinds(rule("0.0.0.0/0"), rule("10.0.0.0/8"))).toEqual([]);
+  expect(kinds(rule("0.0.0.0/0"), {})).toEqual([]);
+});

@@ -50,6 +50,7 @@ const REVIEWED: readonly ClusterSettingsInput[] = [
   { pki: { validityHours: 1000 } },
   { workers: { firstHostNumber: 30 } },
   { controlPlane: { count: 5 } },
+  { tags: { team: "platform" } },
 ];
 
 const NOTHING = { resources: [], visited: [], rewritten: [] };

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Action, ArgumentChange, Changes, CopyChange, ResourceChange } from "./changes";
-import { CHANGED_BY_RESTART, type Effect, effectOf } from "./effects";
+import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags } from "./effects";
 
 /** A synthesized document, as far as it is compared. */
 export interface Document {
@@ -18,10 +18,12 @@ const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 /** Sections apart: cdktf's notes, resources, which are compared by themselves, and outputs, which follow from them. */
 const APART = ["//", "resource", "output"];
 
+const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
+
 /** What a change outside of resources does. */
 const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
   [/^data\.aws_ami\./, "counts for machines that are made from now on"],
-  [/\.default_tags\b/, "the tags of all that has some, in place"],
+  [DEFAULT_TAGS, "the tags of all that has some, in place"],
   [/^terraform\.backend\./, "where the state lies"],
   [/^terraform\.required_/, "what Terraform installs"],
   [/^outputs$/, "a contract with whoever reads them"],
@@ -34,7 +36,11 @@ export function compare(before: Document, after: Document): Changes {
   const direct = new Map(
     both.map((address) => [address, argumentChanges(address, at(old, address), at(fresh, address))]),
   );
-  const changed = propagate(fresh, direct);
+  const outside = elsewhere(before, after);
+  const tagged = outside.some(({ path }) => DEFAULT_TAGS.test(path))
+    ? both.filter((each) => hasDefaultTags(typeOf(each)))
+    : [];
+  const changed = propagate(fresh, direct, tagged);
 
   const created = [...fresh.keys()].filter((address) => !old.has(address));
   const destroyed = [...old.keys()].filter((address) => !fresh.has(address));
@@ -57,14 +63,15 @@ export function compare(before: Document, after: Document): Changes {
     ...created.map((address) => describe(address, "create")),
     ...both.flatMap((address) => {
       const { action, because } = changed.get(address) as Outcome;
-      const changes = action !== "none" || direct.get(address)?.length;
-      return changes ? [describe(address, action, because)] : [];
+      const byItself = direct.get(address)?.length;
+      if (action === "none" && !byItself) return [];
+      return [describe(address, action, because.length > 0 || byItself ? because : ["provider.aws"])];
     }),
   ];
   return {
     resources: list.sort((a, b) => (a.address < b.address ? -1 : 1)),
     copies: copyChanges(old, fresh),
-    elsewhere: elsewhere(before, after),
+    elsewhere: outside,
   };
 }
 
@@ -74,12 +81,20 @@ interface Outcome {
 }
 
 /** What the changes of arguments lead to, through references: an attribute that becomes another changes who refers to it. */
-function propagate(fresh: Resources, direct: ReadonlyMap<string, readonly ArgumentChange[]>): Map<string, Outcome> {
+function propagate(
+  fresh: Resources,
+  direct: ReadonlyMap<string, readonly ArgumentChange[]>,
+  tagged: readonly string[],
+): Map<string, Outcome> {
   const outcomes = new Map<string, Outcome>(
-    [...direct].map(([address, changes]) => [
-      address,
-      { action: strongest(changes.map(({ action }) => action as Effect)), because: [] },
-    ]),
+    [...direct].map(([address, changes]) => {
+      const ofTags = tagged.includes(address);
+      const effects = [
+        ...changes.map(({ action }) => action as Effect),
+        ofTags ? ("update" as const) : ("none" as const),
+      ];
+      return [address, { action: strongest(effects), because: [] }];
+    }),
   );
   /** Whether what a reference stands for becomes another value. */
   const becomesAnother = ({ address, attribute }: Reference): boolean => {

@@ -41,14 +41,17 @@ export function describeConcern({ kind, about }: Concern): string {
   return about.length === 0 ? text.charAt(0).toUpperCase() + text.slice(1) : `${named(about)}: ${text}`;
 }
 
+/** The arguments of a rule that say who may come in, and where. */
+const OPENING = /^(cidr_ipv[46]|ip_protocol|from_port|to_port)$/;
+
 const EVERYWHERE = ["0.0.0.0/0", "::/0"];
 const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
 
 /** Which changed resources each kind is about. */
 const ABOUT: Partial<Record<ConcernKind, (change: ResourceChange, type: string) => boolean>> = {
-  "open-world": ({ action, settings }, type) =>
+  "open-world": ({ action, settings, arguments: changed }, type) =>
     type === "aws_vpc_security_group_ingress_rule" &&
-    ["create", "update", "replace"].includes(action) &&
+    (action === "create" || (action !== "destroy" && changed.some(({ path }) => OPENING.test(path)))) &&
     [settings.cidr_ipv4, settings.cidr_ipv6].some((source) => EVERYWHERE.includes(source as string)),
   "replace-ca": ({ action, address }, type) =>
     (type === "tls_self_signed_cert" || address === "tls_private_key.ca-private-key") && isLost(action),

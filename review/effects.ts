@@ -104,6 +104,19 @@ const TABLE: Readonly<Record<string, Row>> = {
 /** Arguments of Terraform's own, which do nothing to what exists: they count when it is made. */
 export const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
 
+/** What AWS keeps without tags, so that the provider's default tags do not reach it. */
+const UNTAGGED = [
+  "aws_lb_target_group_attachment",
+  "aws_route",
+  "aws_route_table_association",
+  "aws_vpc_dhcp_options_association",
+];
+
+/** Whether the provider's default tags are put on resources of a type. */
+export function hasDefaultTags(type: string): boolean {
+  return type.startsWith("aws_") && !UNTAGGED.includes(type);
+}
+
 /** Attributes that become others when a machine is stopped and started. */
 export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
 

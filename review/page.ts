@@ -89,8 +89,7 @@ export function verdict(changes: Changes): string {
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${ACTIONS[action]}`);
   const summary = counts.length === 0 ? "no resource changes" : counts.join(", ");
-  const look =
-    concerns.length === 0 ? "Nothing that runs is touched" : `Look at: ${concerns.map(({ kind }) => kind).join(", ")}`;
+  const look = concerns.length === 0 ? "Nothing stands out" : `Look at: ${concerns.map(({ kind }) => kind).join(", ")}`;
   return `**${look}.** ${sentence(summary)}.`;
 }
 
