@@ -102,6 +102,22 @@ async function expectNothingToDo(): Promise<void> {
   expect(await rehearsal.terraform("plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
 }
 
+/** The actions that a policy in docs/github.md allows, `*` for any text. */
+function policy(heading: string): string[] {
+  const page = readFileSync(join(__dirname, "../docs/github.md"), "utf8");
+  const section = page.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) as string;
+  const [, text] = /```json\n(.*?)```/s.exec(section) as unknown as [string, string];
+  return JSON.parse(text).Statement.flatMap(({ Action }: { Action: string | string[] }) => Action);
+}
+
+/** Of what was called, what is not allowed. Who one is may be asked by anyone. */
+function uncovered(calls: readonly string[], allowed: readonly string[]): string[] {
+  const covers = (call: string) => (pattern: string) =>
+    pattern.endsWith("*") ? call.startsWith(pattern.slice(0, -1)) : call === pattern;
+  expect(calls.length).toBeGreaterThan(20);
+  return [...new Set(calls)].filter((call) => call !== "sts:GetCallerIdentity" && !allowed.some(covers(call)));
+}
+
 /** Does something to machines as somebody with the AWS console would. */
 async function inConsole(change: "stop" | "start" | "terminate", ...ids: string[]): Promise<void> {
   const client = new EC2Client(clientConfiguration(rehearsal.cloud.socket, REGION));
@@ -439,6 +455,43 @@ story({
       await expectNothingToDo();
     },
 
+  "a plan is applied if its page is the reviewed one, with the rights that docs/github.md says": async () => {
+    const { path, stackFolder } = rehearsal.folder;
+    const before = rehearsal.cloud.calls.length;
+    const page = (name: string) => rehearsal.tool("plan-page.sh", stackFolder, join(path, name));
+    const apply = (reviewed: string) =>
+      rehearsal.tool("apply-reviewed.sh", stackFolder, join(path, "page"), join(path, reviewed));
+
+    await rehearsal.configure({ access: { ssh: ["198.51.100.7/32"] } });
+    expect(await page("other")).toMatchObject({ status: 0 });
+    await rehearsal.configure({ access: { ssh: ["203.0.113.7/32"] } });
+    expect(await page("reviewed")).toMatchObject({ status: 0 });
+    expect(await page("page")).toMatchObject({ status: 0 });
+    expect(uncovered(rehearsal.cloud.calls.slice(before), policy("The policy to plan"))).toEqual([]);
+
+    for (const reviewed of ["nothing-here", "other"]) {
+      expect(
+        await rehearsal.changesOf(async () => {
+          const { status, output } = await apply(reviewed);
+          expect({ status, output }).toEqual({
+            status: 1,
+            output: expect.stringMatching(/not applied: this plan .* open/),
+          });
+          return output;
+        }),
+      ).toEqual(NOTHING);
+    }
+    const rule = (source: string) => `aws_vpc_security_group_ingress_rule.node-ssh-from-${source}`;
+    expect(await rehearsal.changesOf(async () => (await apply("reviewed")).output)).toEqual({
+      ...NOTHING,
+      resources: [rule("0-0-0-0-0"), rule("203-0-113-7-32")],
+    });
+    await page("page");
+    expect(await apply("nothing-here")).toMatchObject({ status: 0, output: "nothing changes\n" });
+    await rehearsal.configure({});
+    await rehearsal.apply();
+  },
+
   "no private key was said, and what holds one is closed to others": async () => {
     const { path, stackFolder, stateFile } = rehearsal.folder;
     const secretLines = JSON.stringify(rehearsal.folder.state)
@@ -458,7 +511,7 @@ story({
     const holding = readdirSync(path, { recursive: true, encoding: "utf8" })
       .map((name) => join(path, name))
       .filter((file) => !file.includes("/.terraform/") && lstatSync(file).isFile())
-      .filter((file) => readFileSync(file, "latin1").includes("PRIVATE KEY"));
+      .filter((file) => /PRIVATE KEY-----(\\n|\n)/.test(readFileSync(file, "latin1")));
     expect(holding.sort()).toEqual([keyFile(), stateFile, `${stateFile}.backup`].sort());
     // A saved plan is an archive, with the state in it.
     const secret = [...holding, join(stackFolder, "plan")];
@@ -477,6 +530,7 @@ story({
       "-ltnH",
     ]);
     expect(sockets.toString()).not.toContain(":22 ");
+    expect(uncovered(rehearsal.cloud.calls, policy("The policy to apply"))).toEqual([]);
   },
 });
 

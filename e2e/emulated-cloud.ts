@@ -1,11 +1,14 @@
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start } from "../testing/program";
 import { SshNetwork, until } from "../testing/ssh-hosts";
 import { emulatorCommand } from "./emulator";
 import { Hypervisor } from "./hypervisor";
+
+/** The file with what Terraform has called. */
+const CALLS = "calls";
 
 /**
  * An AWS of one's own: the emulated API, and a real ssh host behind each instance that runs, in a network apart from
@@ -32,11 +35,16 @@ export class EmulatedCloud {
     const folder = mkdtempSync(join(tmpdir(), "cloud-"));
     const socket = join(folder, "aws.sock");
     const network = await SshNetwork.open();
-    const { command, env } = emulatorCommand(socket);
+    const { command, env } = emulatorCommand(socket, join(folder, CALLS));
     const { process: emulator, output } = start([...network.inside, ...command], { env, onOutput: say });
     await until(() => output().includes("ready"), { what: () => `the emulator: ${output()}`, process: emulator });
     const hypervisor = new Hypervisor({ network, socket, log: (line) => say(`${line}\n`) });
     return new EmulatedCloud(network, socket, hypervisor, { folder, emulator });
+  }
+
+  /** All that Terraform has called, as IAM names it, `ec2:RunInstances`, in order. */
+  get calls(): string[] {
+    return readFileSync(join(this.parts.folder, CALLS), "utf8").split("\n").filter(Boolean);
   }
 
   /** Ends everything in it. */

@@ -1,14 +1,15 @@
 """
 moto's server at 127.0.0.1:5000 and at a socket file, with the gaps of moto 5.2.5 closed that the AWS provider stumbles
-over. Each is what EC2 does.
+over. Each is what EC2 does. What Terraform calls is written to a file, an action as IAM names it in a line.
 
-usage: python emulator.py SOCKET
+usage: python emulator.py SOCKET CALLS
 """
 
 import os
 import sys
 from threading import Thread
 
+from moto.core.responses import BaseResponse
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
@@ -88,6 +89,16 @@ SecurityGroupRule.description = property(
 )
 
 
+@before(BaseResponse, "call_action")
+def what_terraform_calls_is_written_down(self):
+    if "Terraform" in self.headers.get("User-Agent", ""):
+        print(f"{SERVICES.get(self.service_name, self.service_name)}:{self._get_action()}", file=calls, flush=True)
+
+
+# Services by moto's names for them, as IAM names them.
+SERVICES = {"elbv2": "elasticloadbalancing"}
+
+
 class Handler(MotoRequestHandler):
     # An answer in one write. In two, the provider failed now and then to read the second of them.
     wbufsize = -1
@@ -102,6 +113,7 @@ def server(host, port=0):
     return make_server(host, port, app, threaded=True, request_handler=Handler)
 
 
+calls = open(sys.argv[2], "a")
 os.environ["MOTO_PORT"] = "5000"
 servers = [server(f"unix://{sys.argv[1]}"), server("127.0.0.1", 5000)]
 print("ready", flush=True)

@@ -40,10 +40,13 @@ export function installEmulator(): void {
   cpSync(REQUIREMENTS, INSTALLED);
 }
 
-/** How the emulator is started: it listens at {@link ENDPOINT_URL} and at a socket file, for programs elsewhere. */
-export function emulatorCommand(socket: string): { command: readonly string[]; env: NodeJS.ProcessEnv } {
+/**
+ * How the emulator is started: it listens at {@link ENDPOINT_URL} and at a socket file, for programs elsewhere, and writes
+ * what Terraform calls to a file.
+ */
+export function emulatorCommand(socket: string, calls: string): { command: readonly string[]; env: NodeJS.ProcessEnv } {
   return {
-    command: [join(PYTHON_FOLDER, "bin/python"), join(__dirname, "emulator.py"), socket],
+    command: [join(PYTHON_FOLDER, "bin/python"), join(__dirname, "emulator.py"), socket, calls],
     env: { PATH: process.env.PATH, MOTO_AMIS_PATH: join(__dirname, "images.json") },
   };
 }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual, stripVTControlCharacters } from "node:util";
-import { type Running, start } from "../testing/program";
+import { type Ended, type Running, start } from "../testing/program";
 import type { FileStatus } from "../testing/ssh-hosts";
 import { TUTORIAL_NAME } from "../testing/tutorial";
 import { ClusterFolder, cloudEnvironment, privately, toItsEnd } from "./cluster-folder";
@@ -97,6 +97,11 @@ export class Rehearsal {
   /** Applies, and asks nothing. */
   apply(...args: readonly string[]): Promise<string> {
     return this.terraform("apply", "-auto-approve", "-no-color", ...args);
+  }
+
+  /** Runs one of the programs in tools/ to its end, in the cloud. */
+  tool(name: string, ...args: readonly string[]): Promise<Ended> {
+    return this.start([join(PROJECT, "tools", name), ...args], PROJECT).ended;
   }
 
   /** Starts Terraform itself, which signals then reach, in the cloud. */

@@ -2,6 +2,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { isEmulatorInstalled } from "../e2e/emulator";
 
+/** The linter of GitHub's workflows, run from its source at one version. */
+export const ACTIONLINT = ["go", "run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"] as const;
+
 /** What a program or test may need of the machine: how to find out whether it is there, and how to get it. */
 const REQUIREMENTS = {
   "Terraform 1.11": { isThere: hasTerraform, get: "install Terraform 1.11 or later" },
@@ -18,6 +21,10 @@ const REQUIREMENTS = {
     isThere: () => succeeds("python3", "-c", "import venv, ensurepip"),
     get: "install python3-venv",
   },
+  "Go that can fetch actionlint": {
+    isThere: () => succeeds(...ACTIONLINT, "-version"),
+    get: "install Go 1.24 or later",
+  },
   moto: { isThere: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
 };
 
@@ -29,6 +36,7 @@ const SUITES = {
   "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
+  actionlint: ["Go that can fetch actionlint"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
 

@@ -1,0 +1,19 @@
+#!/bin/sh
+# For a workflow: plans what is synthesized in a stack's folder. The plan, which holds secrets, stays there; PAGE_FOLDER gets
+# page.md, and changes.json, which says the same and leaves nothing out for want of room.
+# usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER
+set -eu
+umask 077
+usage='usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER'
+stack=${1:?$usage}
+page=${2:?$usage}
+
+terraform -chdir="$stack" init -input=false -no-color >&2
+terraform -chdir="$stack" plan -input=false -no-color -out=plan >&2
+
+json=$(mktemp)
+trap 'rm -f "$json"' EXIT
+terraform -chdir="$stack" show -json plan >"$json"
+mkdir -p "$page"
+npm run --silent review -- --plan "$json" >"$page/page.md"
+npm run --silent review -- --plan "$json" --format json >"$page/changes.json"
