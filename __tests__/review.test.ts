@@ -78,6 +78,13 @@ describe("the page of a prepared change", () => {
   });
 });
 
+test("the example in docs/reviewing.md is what is written", () => {
+  const after = cluster({ workers: { count: 4, instanceType: "t3.small" } });
+  const [head] = renderPage(compare(cluster(), after)).split("\n\n<details>") as [string];
+  const quoted = head.split("\n").map((line) => `> ${line}`.trimEnd());
+  expect(readFileSync(join(__dirname, "../docs/reviewing.md"), "utf8")).toContain(quoted.join("\n"));
+});
+
 describe("the table knows", () => {
   const EVERYTHING: ClusterSettingsInput = {
     access: { ssh: ["203.0.113.7/32"], api: ["203.0.113.0/24"] },
