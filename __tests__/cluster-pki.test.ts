@@ -236,8 +236,8 @@ describe("the carrying out of tls resources knows what it does not know", () => 
     ["a type", { resource: { tls_other: { o: {} } } }, "unknown type tls_other"],
     [
       "an algorithm",
-      { resource: { tls_private_key: { k: { algorithm: "ED25519", rsa_bits: 1 } } } },
-      "unknown algorithm ED25519",
+      { resource: { tls_private_key: { k: { algorithm: "ECDSA", rsa_bits: 1 } } } },
+      "unknown algorithm ECDSA",
     ],
     [
       "a reference",

@@ -18,6 +18,7 @@ import { ANYWHERE, ClusterNetwork } from "./cluster-network";
 import { ClusterPki } from "./cluster-pki";
 import { type ClusterSettings, NODE_POD_PREFIX, settingsWarnings } from "./cluster-settings";
 import { ControlPlaneNlb } from "./control-plane-nlb";
+import { EncryptionKey } from "./encryption-key";
 import { type ClusterNode, NodeFleet } from "./node-fleet";
 import { NODE_USER, PemDistribution } from "./pem-distribution";
 import { PodRoutes } from "./pod-routes";
@@ -88,6 +89,7 @@ export class ClusterStack extends TerraformStack {
         : Object.fromEntries(nodes.map((node) => [node.id, node.publicIp])),
     });
 
+    const serviceAddress = hostAddress(settings.serviceNetwork.cidrBlock, 1);
     const pki = new ClusterPki(this, "pki", {
       subject: settings.pki.subject,
       lifetimes: settings.pki,
@@ -100,7 +102,7 @@ export class ClusterStack extends TerraformStack {
         ipAddresses: [
           ...masters.map((node) => node.privateIp),
           // Pods reach the API server at the first address of the service network, which the tutorial forgets.
-          hostAddress(settings.serviceNetwork.cidrBlock, 1),
+          serviceAddress,
         ],
       },
       kubelets: workers.map(({ id, name, hostname, publicIp, privateIp }) => ({
@@ -113,7 +115,9 @@ export class ClusterStack extends TerraformStack {
     for (const node of masters) this.addCopy(node, sshKey, pki.controlPlaneFiles);
     for (const node of workers) this.addCopy(node, sshKey, pki.workerFiles(node.name));
 
-    this.addOutputs({ clusterName, nlb, nodes, sshKey, pki });
+    const encryptionKey = new EncryptionKey(this, "encryption");
+
+    this.addOutputs({ clusterName, serviceAddress, nlb, nodes, sshKey, pki, encryptionKey });
   }
 
   /**
@@ -159,17 +163,23 @@ export class ClusterStack extends TerraformStack {
 
   private addOutputs(of: {
     clusterName: string;
+    serviceAddress: string;
     nlb: ControlPlaneNlb;
     nodes: readonly ClusterNode[];
     sshKey: SshKey;
     pki: ClusterPki;
+    encryptionKey: EncryptionKey;
   }): void {
-    const { clusterName, nlb, nodes, sshKey, pki } = of;
+    const { clusterName, serviceAddress, nlb, nodes, sshKey, pki, encryptionKey } = of;
     const byName = <T>(value: (node: ClusterNode) => T) =>
       Object.fromEntries(nodes.map((node) => [node.name, value(node)]));
     new TerraformOutput(this, "kubernetes_public_address", {
       description: "The name at which the API servers are reached, port 6443",
       value: nlb.dnsName,
+    });
+    new TerraformOutput(this, "kubernetes_service_address", {
+      description: "The address at which pods reach the API servers, the first of the service network",
+      value: serviceAddress,
     });
     new TerraformOutput(this, "nodes", {
       description: "Private and public address of every machine, by its Name tag",
@@ -187,6 +197,11 @@ export class ClusterStack extends TerraformStack {
     new TerraformOutput(this, "pem_files", {
       description: "Every certificate and key, by the name of its file",
       value: Object.fromEntries(pki.files.map((file) => [file.name, file.content])),
+      sensitive: true,
+    });
+    new TerraformOutput(this, "encryption_key", {
+      description: "The key with which API servers encrypt secrets in etcd: 32 bytes in base64",
+      value: encryptionKey.base64,
       sensitive: true,
     });
   }

@@ -4,6 +4,7 @@ export * from "./cluster-pki";
 export * from "./cluster-settings";
 export * from "./cluster-stack";
 export * from "./control-plane-nlb";
+export * from "./encryption-key";
 export type { Limit, Problem } from "./limits";
 export * from "./node-fleet";
 export * from "./pem-distribution";

@@ -146,7 +146,7 @@ story({
   "a state file that was emptied is the backup's again": async () => {
     await rehearsal.apply("-replace=null_resource.pems-worker-0");
     truncateSync(rehearsal.folder.stateFile as string);
-    expect(await rehearsal.terraform("plan", "-no-color")).toContain("Plan: 69 to add");
+    expect(await rehearsal.terraform("plan", "-no-color")).toContain("Plan: 70 to add");
     await recover("An empty state file", 0);
     await expectConverged();
   },

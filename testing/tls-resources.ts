@@ -38,7 +38,7 @@ type Carrier = (args: Block) => Promise<Record<string, string>>;
 
 /** By type, the arguments that are understood, each with whether it must be there, and what is computed from them. */
 const CARRIERS: readonly (readonly [type: string, known: Record<string, "needed" | "optional">, carry: Carrier])[] = [
-  ["tls_private_key", { algorithm: "needed", rsa_bits: "needed" }, privateKey],
+  ["tls_private_key", { algorithm: "needed", rsa_bits: "optional" }, privateKey],
   [
     "tls_self_signed_cert",
     {
@@ -118,6 +118,10 @@ export function resolveReferences(value: unknown, computed: Computed): unknown {
 }
 
 async function privateKey({ algorithm, rsa_bits }: Block): Promise<Record<string, string>> {
+  if (algorithm === "ED25519") {
+    const { privateKey } = await promisify(generateKeyPair)("ed25519");
+    return { private_key_pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+  }
   if (algorithm !== "RSA") throw new Error(`unknown algorithm ${algorithm}`);
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", { modulusLength: rsa_bits });
   return {
