@@ -129,7 +129,7 @@ function certificateTable({ apiServer, kubelets }: ClusterPkiProps): Certificate
 }
 
 /** Clients of the API server, and the pair that signs service account tokens. */
-const CLIENTS: Record<string, { readonly commonName: string; readonly organization?: string }> = {
+export const CLIENTS: Record<string, { readonly commonName: string; readonly organization?: string }> = {
   "kube-scheduler": { commonName: "system:kube-scheduler", organization: "system:kube-scheduler" },
   "kube-proxy": { commonName: "system:kube-proxy", organization: "system:node-proxier" },
   "kube-controller-manager": {
@@ -141,7 +141,7 @@ const CLIENTS: Record<string, { readonly commonName: string; readonly organizati
 };
 
 /** The names under which pods reach the API server. */
-const API_SERVICE_NAMES = [
+export const API_SERVICE_NAMES = [
   "kubernetes",
   "kubernetes.default",
   "kubernetes.default.svc",

@@ -36,6 +36,7 @@ const SUITES = {
   "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
+  "a full disk": ["root with network namespaces"],
   actionlint: ["Go that can fetch actionlint"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;

@@ -46,7 +46,8 @@ function options() {
     const option = { type: "string" } as const;
     return parseArgs({ options: { base: option, plan: option, format: option, "fail-on": option } }).values;
   } catch (error) {
-    throw new ReviewError((error as Error).message);
+    // Node's first sentence says what is wrong.
+    throw new ReviewError((error as Error).message.split(". ")[0]);
   }
 }
 

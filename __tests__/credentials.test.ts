@@ -1,0 +1,316 @@
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { credentialFiles } from "../credentials/files";
+import { writeFolder } from "../credentials/folder";
+import { CredentialsError } from "../credentials/stack";
+import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
+import { AWS_ATTRIBUTES, issueDefaultCluster } from "../testing/issued-cluster";
+import { describeSuite } from "../testing/requirements";
+import { synthesizeCluster } from "../testing/synthesize";
+import { type Computed, carryOutTls } from "../testing/tls-resources";
+import { TUTORIAL_NAME } from "../testing/tutorial";
+
+const PROJECT = join(__dirname, "..");
+const json = synthesizeCluster();
+let computed: Computed;
+let files: Record<string, string>;
+let scratch: string;
+
+beforeAll(async () => {
+  computed = await issueDefaultCluster(json);
+  files = credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));
+});
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), "credentials-"));
+});
+
+afterEach(() => rmSync(scratch, { recursive: true }));
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+const out = () => join(scratch, "out");
+const paths = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => statSync(join(folder, path)).isFile())
+    .sort();
+
+describe("the files", () => {
+  const name = (index: number) => `${TUTORIAL_NAME}-worker-${index}`;
+  const loadBalancer = `https://${AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name}:6443`;
+  const here = "https://127.0.0.1:6443";
+
+  test("are where part 2 looks for them, and no others", () => {
+    const stems = [
+      ...[
+        "ca",
+        "admin",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "master-kubernetes",
+        "service-account",
+      ],
+      ...[0, 1, 2].map(name),
+    ];
+    const users = stems.filter((stem) => !["ca", "master-kubernetes", "service-account"].includes(stem));
+    expect(Object.keys(files).sort()).toEqual(
+      [
+        ".gitignore",
+        "cluster.json",
+        "encryption-config.yaml",
+        `ssh/${TUTORIAL_NAME}.id_rsa`,
+        ...stems.flatMap((stem) => [`ca-authority/${stem}.pem`, `ca-authority/${stem}-key.pem`]),
+        ...users.map((stem) => `kubeconfigs/${stem}.kubeconfig`),
+      ].sort(),
+    );
+  });
+
+  test.each([
+    ["admin", "admin", loadBalancer],
+    ["kube-proxy", "system:kube-proxy", loadBalancer],
+    ["kube-controller-manager", "system:kube-controller-manager", here],
+    ["kube-scheduler", "system:kube-scheduler", here],
+    [name(0), "system:node:ip-172-31-0-20", loadBalancer],
+    [name(2), "system:node:ip-172-31-0-22", loadBalancer],
+  ])("the kubeconfig of %s: user, server, embedded certificates", (stem, user, server) => {
+    const data = (file: string) => Buffer.from(files[`ca-authority/${file}`] as string).toString("base64");
+    expect(parse(files[`kubeconfigs/${stem}.kubeconfig`] as string)).toEqual({
+      apiVersion: "v1",
+      kind: "Config",
+      preferences: {},
+      clusters: [{ name: TUTORIAL_NAME, cluster: { server, "certificate-authority-data": data("ca.pem") } }],
+      contexts: [{ name: "default", context: { cluster: TUTORIAL_NAME, user } }],
+      "current-context": "default",
+      users: [
+        {
+          name: user,
+          user: { "client-certificate-data": data(`${stem}.pem`), "client-key-data": data(`${stem}-key.pem`) },
+        },
+      ],
+    });
+  });
+
+  test("the encryption config encrypts secrets with the key of the state, and still reads what is not encrypted", () => {
+    const config = parse(files["encryption-config.yaml"] as string);
+    const secret = outputsOf(json, computed).encryption_key;
+    expect(config).toEqual({
+      apiVersion: "apiserver.config.k8s.io/v1",
+      kind: "EncryptionConfiguration",
+      resources: [
+        { resources: ["secrets"], providers: [{ aescbc: { keys: [{ name: "key1", secret }] } }, { identity: {} }] },
+      ],
+    });
+    expect(Buffer.from(secret as string, "base64")).toHaveLength(32);
+  });
+});
+
+describe("writing them", () => {
+  test("folders are 0700 and files 0600, whatever the umask; nothing else is left", () => {
+    const umask = process.umask(0);
+    try {
+      expect(writeFolder(out(), files, false)).toEqual({ written: Object.keys(files), unchanged: 0, others: [] });
+    } finally {
+      process.umask(umask);
+    }
+    expect(paths(out())).toEqual(Object.keys(files).sort());
+    for (const path of paths(out())) expect(mode(join(out(), path))).toBe("600");
+    for (const folder of ["", "ssh", "ca-authority", "kubeconfigs"]) expect(mode(join(out(), folder))).toBe("700");
+  });
+
+  test("again, it touches nothing; a certificate that was renewed is updated alone", () => {
+    writeFolder(out(), files, false);
+    const touched = () => Object.fromEntries(paths(out()).map((path) => [path, statSync(join(out(), path)).ino]));
+    const before = touched();
+    expect(writeFolder(out(), files, false)).toEqual({ written: [], unchanged: Object.keys(files).length, others: [] });
+    expect(touched()).toEqual(before);
+
+    const renewed = { ...files, "ca-authority/admin.pem": "another" };
+    expect(writeFolder(out(), renewed, false).written).toEqual(["ca-authority/admin.pem"]);
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe("another");
+    expect(Object.entries(touched()).filter(([path, inode]) => before[path] !== inode)).toHaveLength(1);
+  });
+
+  test("a mode that was opened is closed, and what is not of the cluster is left alone and named", () => {
+    writeFolder(out(), files, false);
+    chmodSync(join(out(), "ca-authority/ca-key.pem"), 0o644);
+    writeFileSync(join(out(), "kubeconfigs/mine.kubeconfig"), "mine");
+    expect(writeFolder(out(), files, false)).toMatchObject({
+      written: ["ca-authority/ca-key.pem"],
+      others: ["kubeconfigs/mine.kubeconfig"],
+    });
+    expect(mode(join(out(), "ca-authority/ca-key.pem"))).toBe("600");
+  });
+
+  test("another authority's folder is refused, and replaced where that is asked for", async () => {
+    const other = await issueDefaultCluster(json);
+    writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
+    const before = readFileSync(join(out(), "ca-authority/admin.pem"), "utf8");
+    expect(() => writeFolder(out(), files, false)).toThrow(
+      new CredentialsError(
+        `${out()} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
+      ),
+    );
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(before);
+    writeFolder(out(), files, true);
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(files["ca-authority/admin.pem"]);
+  });
+
+  test("an authority whose certificate was renewed with its key is the same", async () => {
+    const { "tls_self_signed_cert.ca-certificate": _, ...rest } = computed;
+    const renewed = await carryOutTls(json, rest);
+    writeFolder(out(), files, false);
+    const after = credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, renewed)));
+    expect(writeFolder(out(), after, false).written).toContain("ca-authority/ca.pem");
+  });
+
+  test.each([
+    [
+      "a folder that others may read",
+      () => mkdirSync(out(), { mode: 0o755 }),
+      /must be a folder that is closed to others \(chmod 700\), got: \S+ with mode 0755$/,
+    ],
+    ["a file", () => writeFileSync(out(), "mine"), /'--out' must be a folder, got: \S+$/],
+    ["a link", () => symlinkSync(tmpdir(), out()), /'--out' must be a folder, got: \S+$/],
+    [
+      "a folder in the place of a file",
+      () => mkdirSync(join(out(), "cluster.json/mine"), { recursive: true, mode: 0o700 }),
+      /^cannot write \S+: EISDIR|ENOTEMPTY|EEXIST/,
+    ],
+  ])("%s is refused in one line", (_what, prepare, message) => {
+    prepare();
+    if (statSync(out()).isDirectory() && message.source.startsWith("^cannot")) chmodSync(out(), 0o700);
+    expect(() => writeFolder(out(), files, false)).toThrow(CredentialsError);
+    expect(() => writeFolder(out(), files, false)).toThrow(message);
+  });
+});
+
+describeSuite("a full disk", () => {
+  test("a full disk is one line, and what was there stays as it was", () => {
+    const disk = join(scratch, "disk");
+    mkdirSync(disk);
+    const program = `
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      const files = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+      try { writeFolder(${JSON.stringify(join(disk, "out"))}, files, false); } catch (error) { console.error(error.message); process.exit(1); }
+    `;
+    // A mount of its own that goes with the shell; what lies in it is listed at the end.
+    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority &&
+      printf old > ${disk}/out/ca-authority/admin.pem; node --import tsx -e '${program.replaceAll("'", "'\\''")}'; echo "status $?"; cat ${disk}/out/ca-authority/admin.pem; find ${disk}/out -type f | wc -l`;
+    const run = (size: number) =>
+      spawnSync("unshare", ["--mount", "sh", "-c", script], {
+        cwd: PROJECT,
+        encoding: "utf8",
+        input: JSON.stringify(files),
+        env: { ...process.env, SIZE: String(size) },
+      });
+    const full = run(40);
+    expect(full.stderr).toMatch(/^cannot write \S+: ENOSPC: no space left on device, write\n$/);
+    expect(full.stdout).toBe("status 1\nold1\n");
+    expect(run(4000).stdout).toContain("status 0\n-----BEGIN CERTIFICATE-----");
+  });
+});
+
+describeSuite("real Terraform", () => {
+  const run = (cwd: string, ...args: string[]) =>
+    spawnSync("npm", ["run", "--silent", "--prefix", PROJECT, "credentials", "--", ...args], {
+      cwd,
+      encoding: "utf8",
+      env,
+    });
+  const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
+  const stack = () => join(scratch, "cdktf.out/stacks", TUTORIAL_NAME);
+
+  /** What synthesis writes, with the outputs as literals and no resources, so that no provider is needed. */
+  function synthesize(
+    outputs: Record<string, unknown>,
+    backend: object = { local: { path: "../../../a.tfstate" } },
+  ): void {
+    mkdirSync(stack(), { recursive: true });
+    writeFileSync(
+      join(scratch, "cdktf.out/manifest.json"),
+      JSON.stringify({ stacks: { a: { name: TUTORIAL_NAME, workingDirectory: `stacks/${TUTORIAL_NAME}` } } }),
+    );
+    const output = Object.fromEntries(
+      Object.entries(outputs).map(([name, value]) => [name, { value, sensitive: true }]),
+    );
+    writeFileSync(join(stack(), "cdk.tf.json"), JSON.stringify({ terraform: { backend }, output }));
+  }
+
+  function terraform(...args: string[]): void {
+    const { status, stderr } = spawnSync("terraform", [`-chdir=${stack()}`, ...args], { encoding: "utf8", env });
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  const options = () => ["--from", join(scratch, "cdktf.out"), "--out", out()];
+
+  test("the whole way: not synthesized, not deployed, an older deploy, deployed, and a state that others may read", () => {
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /^credentials: '--from' must be a folder that `npm run synth` has written, got: \S+\n$/,
+      ),
+    });
+
+    synthesize(outputsOf(json, computed));
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: `credentials: ${TUTORIAL_NAME} is not deployed: its state has no outputs; \`npm run deploy\` makes them\n`,
+    });
+
+    const { encryption_key: _, ...older } = outputsOf(json, computed);
+    synthesize(older);
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: `credentials: the deployed ${TUTORIAL_NAME} has no output encryption_key: \`npm run deploy\` adds it\n`,
+    });
+    expect(readdirSync(scratch)).not.toContain("out");
+
+    synthesize(outputsOf(json, computed));
+    terraform("apply", "-auto-approve");
+    // As on another administrator's machine: synthesized, and never initialized.
+    rmSync(join(stack(), ".terraform"), { recursive: true });
+    for (const file of ["a.tfstate", "a.tfstate.backup"]) chmodSync(join(scratch, file), 0o600);
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 0,
+      stdout: `${out()}: ${Object.keys(files).length} files written, 0 unchanged\n`,
+      stderr: "",
+    });
+    for (const [path, content] of Object.entries(files)) expect(readFileSync(join(out(), path), "utf8")).toBe(content);
+
+    chmodSync(join(scratch, "a.tfstate"), 0o640);
+    const again = run(scratch, ...options());
+    expect(again.stdout).toBe(`${out()}: 0 files written, ${Object.keys(files).length} unchanged\n`);
+    expect(again.stderr).toMatch(
+      /^credentials: warning: \S+a\.tfstate holds every key, and others may read it: mode 0640, chmod 600 it\n$/,
+    );
+    expect(run(scratch, "check", "--out", out())).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("all is well"),
+    });
+  });
+
+  test("a backend that does not answer is one line", () => {
+    synthesize(outputsOf(json, computed), { http: { address: "http://127.0.0.1:1/state", retry_max: 0 } });
+    const { status, stderr } = run(scratch, ...options());
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/^credentials: terraform: .*127\.0\.0\.1:1.*\n$/),
+    });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+});

@@ -1,0 +1,20 @@
+/**
+ * What `kube-apiserver --encryption-provider-config` reads: secrets are encrypted in etcd; those that were written before
+ * are still read. A secret itself.
+ * @param key - 32 bytes in base64
+ * @see https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/
+ */
+export function encryptionConfig(key: string): string {
+  return `apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources:
+  - secrets
+  providers:
+  - aescbc:
+      keys:
+      - name: key1
+        secret: ${key}
+  - identity: {}
+`;
+}

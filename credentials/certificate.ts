@@ -1,0 +1,46 @@
+import "reflect-metadata";
+import { X509Certificate } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+
+/** What is checked of a certificate. */
+export interface CertificateFacts {
+  readonly commonName?: string;
+  readonly organization?: string;
+  /** DNS names and addresses. */
+  readonly names: readonly string[];
+  readonly uses: readonly string[];
+  readonly mayCertify: boolean;
+  readonly authorityKeyId?: string;
+  readonly subjectKeyId?: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** For signatures and keys. */
+  readonly x509: X509Certificate;
+}
+
+const USES: Readonly<Record<string, string>> = {
+  [x509.ExtendedKeyUsage.serverAuth]: "serverAuth",
+  [x509.ExtendedKeyUsage.clientAuth]: "clientAuth",
+};
+
+/** Reads a certificate. @throws Error where it is none */
+export function readFacts(pem: string): CertificateFacts {
+  const certificate = new x509.X509Certificate(pem);
+  const constraints = certificate.getExtension(x509.BasicConstraintsExtension);
+  const usages = certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? 0;
+  const names = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
+  return {
+    commonName: certificate.subjectName.getField("CN")[0],
+    organization: certificate.subjectName.getField("O")[0],
+    names: names.map(({ value }) => value),
+    uses: (certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? []).map(
+      (oid) => USES[String(oid)] ?? String(oid),
+    ),
+    mayCertify: constraints?.ca === true && (usages & x509.KeyUsageFlags.keyCertSign) !== 0,
+    authorityKeyId: certificate.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId,
+    subjectKeyId: certificate.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
+    notBefore: certificate.notBefore,
+    notAfter: certificate.notAfter,
+    x509: new X509Certificate(pem),
+  };
+}

@@ -1,0 +1,268 @@
+import { createPrivateKey } from "node:crypto";
+import { lstatSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { CLIENTS, kubeletUser } from "../constructs";
+import { ec2Hostname } from "../constructs/addressing";
+import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
+import { type CertificateFacts, readFacts } from "./certificate";
+import { DESCRIPTION, type DescribedCluster, kubeconfigUsers, PAIRS, workers } from "./files";
+import { CredentialsError } from "./stack";
+
+/** What was found of a file. */
+export interface Finding {
+  /** The file's path in the folder, or a machine's name and the file's there. */
+  readonly path: string;
+  /** Of a certificate: how many whole days it is still good for; negative when it has ended. */
+  readonly daysLeft?: number;
+  /** What is wrong; empty where nothing is. */
+  readonly faults: readonly string[];
+}
+
+/** How a folder is checked. */
+export interface CheckOptions {
+  readonly now: Date;
+  /** A certificate that is good for fewer days is a fault. */
+  readonly days: number;
+}
+
+const DAY = 24 * 3_600_000;
+
+const BOTH_USES = ["serverAuth", "clientAuth"];
+
+/** What a certificate must say. */
+interface Expected {
+  readonly stem: string;
+  readonly commonName: string;
+  /** @default - any */
+  readonly organization?: string;
+  readonly names?: readonly string[];
+  readonly uses?: readonly string[];
+}
+
+/** What Kubernetes needs of each certificate that the authority signs. */
+function expectedCertificates(cluster: DescribedCluster): Expected[] {
+  const { name, nodes, publicAddress, serviceAddress } = cluster;
+  const addresses = (node: string) => [nodes[node]?.private_ip as string, nodes[node]?.public_ip as string];
+  const masters = Object.keys(nodes).filter((node) => node.startsWith(`${name}-master-`));
+  return [
+    {
+      stem: "master-kubernetes",
+      commonName: "kubernetes",
+      names: [
+        "127.0.0.1",
+        serviceAddress,
+        publicAddress,
+        ...API_SERVICE_NAMES,
+        ...masters.map((node) => addresses(node)[0] as string),
+      ],
+      // etcd's peers and the kubelets know it as a client.
+      uses: BOTH_USES,
+    },
+    ...workers(cluster).map((stem) => {
+      const hostname = ec2Hostname(addresses(stem)[0] as string);
+      return {
+        stem,
+        commonName: kubeletUser(hostname),
+        organization: "system:nodes",
+        names: [hostname, ...addresses(stem)],
+        uses: BOTH_USES,
+      };
+    }),
+    ...Object.entries(CLIENTS).map(([stem, client]) => ({
+      stem,
+      ...client,
+      // Nobody shows the service accounts' certificate: it holds the key that their tokens are verified with.
+      uses: stem === "service-account" ? [] : ["clientAuth"],
+    })),
+  ];
+}
+
+/** The cluster that a folder is of. @throws CredentialsError where it does not say */
+export function describedCluster(folder: string): DescribedCluster {
+  try {
+    return JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8"));
+  } catch (error) {
+    throw new CredentialsError(
+      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder} (${(error as Error).message})`,
+    );
+  }
+}
+
+/** Checks all that a folder must hold: what is there, who may read it, and whether a control plane would take it. */
+export function checkFolder(folder: string, options: CheckOptions): Finding[] {
+  const cluster = describedCluster(folder);
+  const read = (path: string): string | undefined => {
+    try {
+      return readFileSync(join(folder, path), "utf8");
+    } catch {
+      return undefined;
+    }
+  };
+  const modes = (path: string) => wrongMode(join(folder, path));
+  const pair = (stem: string) => [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`] as const;
+
+  const [authorityPath, authorityKeyPath] = pair("ca");
+  const authority = tryRead(read(authorityPath));
+  const finding = (path: string, text: string | undefined, faults: (text: string) => readonly string[]): Finding => ({
+    path,
+    faults: text === undefined ? ["is missing"] : [...modes(path), ...faults(text)],
+  });
+
+  const certificate = (
+    path: string,
+    keyPath: string,
+    faults: (facts: CertificateFacts) => readonly string[],
+  ): Finding => {
+    const facts = tryRead(read(path));
+    return {
+      ...finding(path, read(path), () =>
+        facts === undefined
+          ? ["is no certificate in PEM"]
+          : [...validityFaults(facts, options), ...keyFaults(facts, read(keyPath), keyPath), ...faults(facts)],
+      ),
+      ...(facts !== undefined && { daysLeft: daysLeft(facts, options.now) }),
+    };
+  };
+  const key = (path: string) => finding(path, read(path), (text) => (isKey(text) ? [] : ["is no private key in PEM"]));
+
+  return [
+    certificate(authorityPath, authorityKeyPath, (facts) => [
+      ...(facts.mayCertify ? [] : ["may not sign certificates (basic constraints, key usage)"]),
+      ...(facts.x509.verify(facts.x509.publicKey) ? [] : ["is not signed by itself"]),
+    ]),
+    key(authorityKeyPath),
+    ...expectedCertificates(cluster).flatMap((expected) => {
+      const [path, keyPath] = pair(expected.stem);
+      return [
+        certificate(path, keyPath, (facts) => [...chainFaults(facts, authority), ...contentFaults(facts, expected)]),
+        key(keyPath),
+      ];
+    }),
+    ...kubeconfigUsers(cluster).map(({ stem, user, server }) => {
+      const [path, keyPath] = pair(stem);
+      return finding(`kubeconfigs/${stem}.kubeconfig`, read(`kubeconfigs/${stem}.kubeconfig`), (text) =>
+        kubeconfigFaults(text, {
+          server,
+          user,
+          "certificate-authority-data": read(authorityPath),
+          "client-certificate-data": read(path),
+          "client-key-data": read(keyPath),
+        }),
+      );
+    }),
+    finding("encryption-config.yaml", read("encryption-config.yaml"), encryptionFaults),
+    finding(`ssh/${cluster.name}.id_rsa`, read(`ssh/${cluster.name}.id_rsa`), (text) =>
+      isKey(text) ? [] : ["is no private key in PEM"],
+    ),
+    ...["", PAIRS, "kubeconfigs", "ssh"].map((path) => ({ path: path || ".", faults: modes(path) })),
+  ];
+}
+
+function tryRead(pem: string | undefined): CertificateFacts | undefined {
+  try {
+    return pem === undefined ? undefined : readFacts(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function isKey(pem: string): boolean {
+  try {
+    createPrivateKey(pem);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function wrongMode(file: string): string[] {
+  const status = lstatSync(file, { throwIfNoEntry: false });
+  if (status === undefined) return ["is missing"];
+  const mode = status.mode & 0o777;
+  const wanted = status.isDirectory() ? 0o700 : 0o600;
+  return (mode & ~wanted) === 0 ? [] : [`must have mode ${octal(wanted)}, got: ${octal(mode)}`];
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
+function daysLeft({ notAfter }: CertificateFacts, now: Date): number {
+  return Math.floor((notAfter.getTime() - now.getTime()) / DAY);
+}
+
+function validityFaults(facts: CertificateFacts, { now, days }: CheckOptions): string[] {
+  const left = daysLeft(facts, now);
+  if (facts.notBefore > now) return [`is good only from ${facts.notBefore.toISOString()} on`];
+  if (facts.notAfter <= now) return [`ended on ${facts.notAfter.toISOString()}`];
+  return left < days ? [`ends in ${left} days, on ${facts.notAfter.toISOString()}`] : [];
+}
+
+function keyFaults({ x509 }: CertificateFacts, keyPem: string | undefined, keyPath: string): string[] {
+  // What is wrong with the key itself is said of the key.
+  if (keyPem === undefined || !isKey(keyPem)) return [];
+  return x509.checkPrivateKey(createPrivateKey(keyPem)) ? [] : [`does not belong to ${keyPath}`];
+}
+
+function chainFaults(facts: CertificateFacts, authority: CertificateFacts | undefined): string[] {
+  if (authority === undefined) return [];
+  const keyId = facts.authorityKeyId;
+  return [
+    ...(facts.x509.checkIssued(authority.x509) && facts.x509.verify(authority.x509.publicKey)
+      ? []
+      : ["is not signed by the authority in ca.pem"]),
+    ...(keyId === undefined
+      ? ["has no authority key identifier"]
+      : keyId === authority.subjectKeyId
+        ? []
+        : ["names another authority key than ca.pem has"]),
+    ...(facts.notAfter > authority.notAfter ? ["outlives the authority in ca.pem"] : []),
+  ];
+}
+
+function contentFaults(
+  facts: CertificateFacts,
+  { commonName, organization, names = [], uses = [] }: Expected,
+): string[] {
+  const lacks = (what: string, wanted: readonly string[], has: readonly string[]) =>
+    wanted.filter((each) => !has.includes(each)).map((each) => `lacks the ${what} ${each}`);
+  return [
+    ...(facts.commonName === commonName ? [] : [`common name must be ${commonName}, got: ${facts.commonName}`]),
+    ...(organization === undefined || facts.organization === organization
+      ? []
+      : [`organization must be ${organization}, got: ${facts.organization}`]),
+    ...lacks("name", names, facts.names),
+    ...lacks("use", uses, facts.uses),
+  ];
+}
+
+/** What a kubeconfig must say: its data in PEM, as the files beside it have it. */
+function kubeconfigFaults(text: string, expected: Readonly<Record<string, string | undefined>>): string[] {
+  let config: KubeconfigDocument;
+  try {
+    config = parse(text);
+  } catch {
+    return ["is no YAML"];
+  }
+  const [cluster, user] = [config?.clusters?.[0]?.cluster, config?.users?.[0]];
+  const actual: Record<string, unknown> = { ...cluster, ...user?.user, user: user?.name };
+  return Object.entries(expected).flatMap(([field, wanted]) => {
+    if (wanted === undefined) return [];
+    const value = actual[field];
+    if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
+    const decoded = Buffer.from(String(value ?? ""), "base64").toString();
+    return decoded === wanted ? [] : [`${field} is not what lies in ${PAIRS}`];
+  });
+}
+
+interface KubeconfigDocument {
+  readonly clusters?: readonly { readonly cluster?: Record<string, unknown> }[];
+  readonly users?: readonly { readonly name?: string; readonly user?: Record<string, unknown> }[];
+}
+
+function encryptionFaults(text: string): string[] {
+  const [, secret = ""] = /secret: (\S+)/.exec(text) ?? [];
+  const bytes = Buffer.from(secret, "base64").length;
+  return bytes === 32 ? [] : [`secret must be 32 bytes in base64, got: ${bytes} bytes`];
+}

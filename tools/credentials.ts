@@ -1,0 +1,89 @@
+/**
+ * `npm run credentials`: what part 2 needs of the deployed cluster, as files; `npm run credentials -- check` verifies them.
+ * Exit status: 0; 1 where something is wrong with what is checked; 2 where it cannot be said or written.
+ */
+import { parseArgs } from "node:util";
+import { checkFolder, describedCluster, type Finding } from "../credentials/check";
+import { credentialFiles } from "../credentials/files";
+import { writeFolder } from "../credentials/folder";
+import { checkNodes } from "../credentials/nodes";
+import { CredentialsError, readStack } from "../credentials/stack";
+
+/** How many days a certificate must be good for where nothing is said: time to renew it in. */
+const DAYS = 14;
+
+async function main(): Promise<number> {
+  const { positionals, values } = options();
+  const [command = "write", ...rest] = positionals;
+  if (rest.length > 0 || !["write", "check"].includes(command)) {
+    throw new CredentialsError(`the command must be check, or none, got: ${positionals.join(" ")}`);
+  }
+  return command === "check" ? check(values) : write(values);
+}
+
+type Options = ReturnType<typeof options>["values"];
+
+function write({ out, from = "cdktf.out", replace = false }: Options): number {
+  const { cluster, warnings } = readStack(from);
+  const folder = out ?? cluster.name;
+  const { written, unchanged, others } = writeFolder(folder, credentialFiles(cluster), replace);
+  for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
+  if (others.length > 0) console.error(`credentials: left alone, not of this cluster: ${others.join(", ")}`);
+  console.log(`${folder}: ${written.length} files written, ${unchanged} unchanged`);
+  return 0;
+}
+
+async function check({
+  out,
+  from = "cdktf.out",
+  nodes = false,
+  json = false,
+  days = String(DAYS),
+}: Options): Promise<number> {
+  if (!/^\d{1,5}$/.test(days)) throw new CredentialsError(`'--days' must be a number of days, got: ${days}`);
+  const folder = out ?? readStack(from).cluster.name;
+  const cluster = describedCluster(folder);
+  const findings = [
+    ...checkFolder(folder, { now: new Date(), days: Number(days) }),
+    ...(nodes ? await checkNodes(folder, cluster) : []),
+  ];
+  const faults = findings.reduce((count, finding) => count + finding.faults.length, 0);
+  console.log(json ? JSON.stringify({ folder, cluster: cluster.name, faults, findings }, null, 2) : table(findings));
+  if (!json) console.log(faults === 0 ? `\n${folder}: all is well` : `\n${folder}: ${faults} faults`);
+  return faults === 0 ? 0 : 1;
+}
+
+function table(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ path }) => path.length));
+  return findings
+    .map(({ path, daysLeft, faults }) => {
+      const days = daysLeft === undefined ? "" : `${daysLeft} days`;
+      return `${path.padEnd(width)}  ${days.padStart(10)}  ${faults.length === 0 ? "ok" : faults.join("; ")}`;
+    })
+    .join("\n");
+}
+
+function options() {
+  try {
+    const text = { type: "string" } as const;
+    const flag = { type: "boolean" } as const;
+    return parseArgs({
+      allowPositionals: true,
+      options: { out: text, from: text, replace: flag, nodes: flag, json: flag, days: text },
+    });
+  } catch (error) {
+    // Node's first sentence says what is wrong.
+    throw new CredentialsError((error as Error).message.split(". ")[0]);
+  }
+}
+
+main().then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error: Error) => {
+    if (!(error instanceof CredentialsError)) throw error;
+    console.error(`credentials: ${error.message}`);
+    process.exitCode = 2;
+  },
+);
