@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import {
@@ -21,6 +21,7 @@ import type { Inventory } from "./inventory";
 import { REGION, Rehearsal } from "./rehearsal";
 import { story } from "./story";
 
+const PROJECT = join(__dirname, "..");
 const MACHINES = ["master-0", "master-1", "master-2", "worker-0", "worker-1", "worker-2"];
 
 /** What Terraform makes, changes or destroys with another machine, or another public address of a worker. */
@@ -286,6 +287,27 @@ story({
       const { output } = await rehearsal.start([...ssh, ...options, "id -un && ls"], "/").ended;
       expect(output).toMatch(/^ubuntu\nca/m);
     }
+  },
+
+  "npm run credentials puts all where part 2 looks for it, and finds it well, on the machines too": async () => {
+    const { path, stackFolder, stateFile } = rehearsal.folder;
+    const out = join(path, "credentials");
+    const credentials = (...args: string[]) =>
+      rehearsal.start(
+        ["npm", "run", "--silent", "credentials", "--", ...args, "--from", join(stackFolder, "../.."), "--out", out],
+        PROJECT,
+      ).ended;
+    expect(await credentials()).toEqual({ status: 0, output: `${out}: 31 files written, 0 unchanged\n` });
+    expect(readFileSync(join(out, `ssh/${TUTORIAL_NAME}.id_rsa`), "utf8")).toBe(
+      rehearsal.folder.output("ssh_private_key"),
+    );
+    expect(JSON.parse(readFileSync(stateFile as string, "utf8")).outputs.encryption_key.value).toHaveLength(44);
+    expect(await credentials("check", "--nodes")).toMatchObject({
+      status: 0,
+      output: expect.stringContaining("all is well"),
+    });
+    expect(await credentials()).toEqual({ status: 0, output: `${out}: 0 files written, 31 unchanged\n` });
+    rmSync(out, { recursive: true });
   },
 
   "nothing is left to do, and a second deploy touches nothing": async () => {

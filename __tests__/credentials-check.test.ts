@@ -1,0 +1,268 @@
+import { generateKeyPairSync } from "node:crypto";
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkFolder } from "../credentials/check";
+import { credentialFiles } from "../credentials/files";
+import { writeFolder } from "../credentials/folder";
+import { CredentialsError } from "../credentials/stack";
+import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
+import { issueDefaultCluster } from "../testing/issued-cluster";
+import { synthesizeCluster } from "../testing/synthesize";
+import type { Block, TerraformJson } from "../testing/terraform-json";
+import { type Computed, carryOutTls } from "../testing/tls-resources";
+import { TUTORIAL_NAME } from "../testing/tutorial";
+
+const WORKER = `${TUTORIAL_NAME}-worker-0`;
+const json = synthesizeCluster();
+let computed: Computed;
+let folder: string;
+
+beforeAll(async () => {
+  computed = await issueDefaultCluster(json);
+});
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "credentials-"));
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const at = (path: string) => join(folder, path);
+const pem = (name: string) => at(`ca-authority/${name}`);
+
+/** Everything that is wrong, with the file. */
+function faults(options: { now?: Date; days?: number } = {}): string[] {
+  const findings = checkFolder(folder, { now: new Date(), days: 14, ...options });
+  return findings.flatMap(({ path, faults }) => faults.map((fault) => `${path}: ${fault}`));
+}
+
+/** Writes what the outputs would say, were these the keys and certificates. */
+function write(having: Computed): void {
+  writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), true);
+}
+
+/** The keys as they are, with certificates of another configuration: those at the given addresses. */
+async function reissued(
+  change: (resource: Record<string, Record<string, Block>>) => void,
+  ...names: string[]
+): Promise<Computed> {
+  const other: TerraformJson = JSON.parse(JSON.stringify(json));
+  change(other.resource);
+  const isKept = (address: string) =>
+    !names.some((name) => new RegExp(`\\.${name}-(request|certificate)$`).test(address));
+  return carryOutTls(other, Object.fromEntries(Object.entries(computed).filter(([address]) => isKept(address))));
+}
+
+const request = (name: string, change: (block: Block) => void) =>
+  reissued((resource) => change(resource.tls_cert_request?.[`${name}-request`] as Block), name);
+const certificate = (name: string, change: (block: Block) => void) =>
+  reissued((resource) => change(resource.tls_locally_signed_cert?.[`${name}-certificate`] as Block), name);
+
+test("the unbroken set: nothing is wrong, and each certificate has its days", () => {
+  write(computed);
+  expect(faults()).toEqual([]);
+  const days = Object.fromEntries(
+    checkFolder(folder, { now: new Date(), days: 0 }).map(({ path, daysLeft }) => [path, daysLeft]),
+  );
+  expect(days).toMatchObject({
+    "ca-authority/ca.pem": 1824,
+    "ca-authority/admin.pem": 364,
+    "ca-authority/admin-key.pem": undefined,
+  });
+});
+
+test.each<[string, () => Promise<Computed>, string[]]>([
+  [
+    "no 127.0.0.1 for the API server",
+    () => request("master-kubernetes", (block) => block.ip_addresses.splice(0, 1)),
+    ["ca-authority/master-kubernetes.pem: lacks the name 127.0.0.1"],
+  ],
+  [
+    "no first address of the service network",
+    () =>
+      request("master-kubernetes", (block) => {
+        block.ip_addresses = block.ip_addresses.filter((address: string) => address !== "172.32.0.1");
+      }),
+    ["ca-authority/master-kubernetes.pem: lacks the name 172.32.0.1"],
+  ],
+  [
+    "another name of the load balancer",
+    () =>
+      request("master-kubernetes", (block) => {
+        block.dns_names = block.dns_names.filter((name: string) => !name.includes("aws_lb"));
+      }),
+    [
+      "ca-authority/master-kubernetes.pem: lacks the name k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com",
+    ],
+  ],
+  [
+    "another organization for a worker",
+    () =>
+      request("worker-0", (block) => {
+        block.subject[0].organization = "nodes";
+      }),
+    [`ca-authority/${WORKER}.pem: organization must be system:nodes, got: nodes`],
+  ],
+  [
+    "another address of a worker",
+    () => request("worker-0", (block) => block.ip_addresses.splice(0, 1, "198.51.100.99")),
+    [`ca-authority/${WORKER}.pem: lacks the name 198.51.100.20`],
+  ],
+  ...["kube-proxy", "kube-scheduler"].map((name): [string, () => Promise<Computed>, string[]] => [
+    `another common name for ${name}`,
+    () =>
+      request(name, (block) => {
+        block.subject[0].common_name = name;
+      }),
+    [`ca-authority/${name}.pem: common name must be system:${name}, got: ${name}`],
+  ]),
+  [
+    "the API server not as a client",
+    () =>
+      certificate("master-kubernetes", (block) => {
+        block.allowed_uses = block.allowed_uses.filter((use: string) => use !== "client_auth");
+      }),
+    ["ca-authority/master-kubernetes.pem: lacks the use clientAuth"],
+  ],
+  [
+    "a certificate that outlives its authority",
+    () =>
+      certificate("admin", (block) => {
+        block.validity_period_hours = 50_000;
+      }),
+    ["ca-authority/admin.pem: outlives the authority in ca.pem"],
+  ],
+  [
+    "no authority key identifier",
+    async () => {
+      // The authority's certificate without an identifier gives none to what it signs; that one is then put back.
+      const without = await reissued(
+        (resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.set_subject_key_id,
+        "ca",
+        "admin",
+      );
+      return {
+        ...without,
+        "tls_self_signed_cert.ca-certificate": computed["tls_self_signed_cert.ca-certificate"] as Record<
+          string,
+          string
+        >,
+      };
+    },
+    ["ca-authority/admin.pem: has no authority key identifier"],
+  ],
+  [
+    "an authority that may not certify",
+    () => reissued((resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.is_ca_certificate, "ca"),
+    ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)"],
+  ],
+])("%s", async (_what, having, expected) => {
+  write(await having());
+  expect(faults()).toEqual(expected);
+});
+
+test("an authority that was renewed with its key: certificates from before verify with it, and those after with the one before", async () => {
+  const renewed = await reissued(() => {}, "ca");
+  expect(renewed["tls_self_signed_cert.ca-certificate"]).not.toEqual(computed["tls_self_signed_cert.ca-certificate"]);
+  write(renewed);
+  expect(faults()).toEqual([]);
+
+  const after = await carryOutTls(
+    json,
+    Object.fromEntries(Object.entries(renewed).filter(([address]) => !address.startsWith("tls_locally_signed_cert."))),
+  );
+  // The renewed one ends some seconds later, and so may what it signs: the lifetimes of leaves are shorter anyway.
+  write({
+    ...after,
+    "tls_self_signed_cert.ca-certificate": computed["tls_self_signed_cert.ca-certificate"] as Record<string, string>,
+  });
+  expect(faults()).toEqual([]);
+});
+
+test("an administrator of another authority", async () => {
+  write(computed);
+  const other = await issueDefaultCluster(json);
+  writeFileSync(pem("admin.pem"), other["tls_locally_signed_cert.admin-certificate"]?.cert_pem as string);
+  writeFileSync(pem("admin-key.pem"), other["tls_private_key.admin-private-key"]?.private_key_pem as string);
+  expect(faults()).toEqual([
+    "ca-authority/admin.pem: is not signed by the authority in ca.pem",
+    "ca-authority/admin.pem: names another authority key than ca.pem has",
+    "kubeconfigs/admin.kubeconfig: client-certificate-data is not what lies in ca-authority",
+    "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+  ]);
+});
+
+test("two keys that were swapped", () => {
+  write(computed);
+  renameSync(pem("service-account-key.pem"), at("aside"));
+  renameSync(pem("admin-key.pem"), pem("service-account-key.pem"));
+  renameSync(at("aside"), pem("admin-key.pem"));
+  expect(faults()).toEqual([
+    "ca-authority/admin.pem: does not belong to ca-authority/admin-key.pem",
+    "ca-authority/service-account.pem: does not belong to ca-authority/service-account-key.pem",
+    "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+  ]);
+});
+
+test("days: what has ended, what soon will, and what has not begun", () => {
+  write(computed);
+  const after = (days: number) => new Date(Date.now() + days * 24 * 3_600_000);
+  expect(faults({ now: after(340) })).toEqual([]);
+  const soon = faults({ now: after(355) });
+  expect(soon).toHaveLength(9);
+  expect(soon[0]).toMatch(/^ca-authority\/master-kubernetes\.pem: ends in 9 days, on 20/);
+  expect(faults({ now: after(355), days: 5 })).toEqual([]);
+  expect(faults({ now: after(366) })).toHaveLength(9);
+  expect(faults({ now: after(366) })[0]).toMatch(/^ca-authority\/master-kubernetes\.pem: ended on 20/);
+  expect(faults({ now: after(-1) })).toHaveLength(10);
+  expect(faults({ now: after(-1) })[0]).toMatch(/^ca-authority\/ca\.pem: is good only from 20/);
+});
+
+test("files that are missing, are something else, or are open to others", () => {
+  write(computed);
+  rmSync(pem("kube-proxy.pem"));
+  rmSync(at("encryption-config.yaml"));
+  writeFileSync(pem("kube-scheduler.pem"), "nothing");
+  writeFileSync(pem("kube-controller-manager-key.pem"), "nothing");
+  writeFileSync(at("kubeconfigs/kube-proxy.kubeconfig"), "a: [");
+  chmodSync(pem("ca-key.pem"), 0o640);
+  chmodSync(at("ssh"), 0o755);
+  expect(faults()).toEqual([
+    "ca-authority/ca-key.pem: must have mode 0600, got: 0640",
+    "ca-authority/kube-scheduler.pem: is no certificate in PEM",
+    "ca-authority/kube-proxy.pem: is missing",
+    "ca-authority/kube-controller-manager-key.pem: is no private key in PEM",
+    "kubeconfigs/kube-controller-manager.kubeconfig: client-key-data is not what lies in ca-authority",
+    "kubeconfigs/kube-proxy.kubeconfig: is no YAML",
+    "kubeconfigs/kube-scheduler.kubeconfig: client-certificate-data is not what lies in ca-authority",
+    "encryption-config.yaml: is missing",
+    "ssh: must have mode 0700, got: 0755",
+  ]);
+});
+
+test("a kubeconfig of another server or user, and an encryption key that is too short", () => {
+  write(computed);
+  const change = (path: string, from: RegExp, to: string) =>
+    writeFileSync(at(path), readFileSync(at(path), "utf8").replaceAll(from, to));
+  change("kubeconfigs/admin.kubeconfig", /server: .*/g, "server: https://127.0.0.1:6443");
+  change("kubeconfigs/kube-proxy.kubeconfig", /system:kube-proxy/g, "admin");
+  change("encryption-config.yaml", /secret: .*/g, "secret: c2hvcnQ=");
+  expect(faults()).toEqual([
+    "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: https://127.0.0.1:6443",
+    "kubeconfigs/kube-proxy.kubeconfig: user must be system:kube-proxy, got: admin",
+    "encryption-config.yaml: secret must be 32 bytes in base64, got: 5 bytes",
+  ]);
+});
+
+test("an ssh key that is none", () => {
+  write(computed);
+  const { publicKey } = generateKeyPairSync("ed25519");
+  writeFileSync(at(`ssh/${TUTORIAL_NAME}.id_rsa`), publicKey.export({ type: "spki", format: "pem" }));
+  expect(faults()).toEqual([`ssh/${TUTORIAL_NAME}.id_rsa: is no private key in PEM`]);
+});
+
+test("a folder that is none is refused in one line", () => {
+  expect(() => faults()).toThrow(CredentialsError);
+  expect(() => faults()).toThrow(/^'--out' must be a folder that `npm run credentials` has written, got: \S+ \(ENOENT/);
+});
