@@ -21,6 +21,9 @@ const REQUIREMENTS = {
     isThere: () => succeeds("python3", "-c", "import venv, ensurepip"),
     get: "install python3-venv",
   },
+  Go: { isThere: () => succeeds("go", "version"), get: "install Go 1.24 or later" },
+  etcd: { isThere: () => ["etcd", "etcdctl"].every(isCommand), get: "install etcd-server and etcd-client" },
+  curl: { isThere: () => isCommand("curl"), get: "install curl" },
   "Go that can fetch actionlint": {
     isThere: () => succeeds(...ACTIONLINT, "-version"),
     get: "install Go 1.24 or later",

@@ -1,0 +1,400 @@
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { credentialFiles } from "../credentials/files";
+import { writeFolder } from "../credentials/folder";
+import { story } from "../e2e/story";
+import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
+import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
+import { synthesizeCluster } from "../testing/synthesize";
+import type { Block } from "../testing/terraform-json";
+import { type Computed, carryOutTls } from "../testing/tls-resources";
+import { TUTORIAL_NAME } from "../testing/tutorial";
+import { API_PORT, ControlPlane, MEMBERS } from "./control-plane";
+
+const json = synthesizeCluster();
+const worker = (index: number) => `${TUTORIAL_NAME}-worker-${index}`;
+const NODE = "ip-172-31-0-20";
+const OTHER_NODE = "ip-172-31-0-21";
+const NODE_ADDRESS = "172.31.0.20";
+const SERVICE_ADDRESS = "172.32.0.1";
+
+/** Who each kubeconfig must be to the API server. */
+const IDENTITIES: Readonly<Record<string, readonly [user: string, group: string]>> = {
+  admin: ["admin", "system:masters"],
+  "kube-proxy": ["system:kube-proxy", "system:node-proxier"],
+  "kube-controller-manager": ["system:kube-controller-manager", "system:kube-controller-manager"],
+  "kube-scheduler": ["system:kube-scheduler", "system:kube-scheduler"],
+  [worker(0)]: [`system:node:${NODE}`, "system:nodes"],
+  [worker(1)]: [`system:node:${OTHER_NODE}`, "system:nodes"],
+  [worker(2)]: ["system:node:ip-172-31-0-22", "system:nodes"],
+};
+
+/** A question to etcd that is not answered; etcdctl would ask again for long. */
+const REFUSED = ["--command-timeout=2s", "get", "greeting"];
+
+/** Stands where a kubelet does: mutual TLS with the worker's certificate; it says who has come. */
+const KUBELET = `
+const { createServer } = require("node:https");
+const { readFileSync } = require("node:fs");
+const [cert, key, ca] = process.argv.slice(1).map((path) => readFileSync(path));
+createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true }, (request, response) => {
+  response.end(request.socket.getPeerCertificate().subject.CN);
+}).listen(10250, "${NODE_ADDRESS}", () => console.log("listening"));
+`;
+
+let computed: Computed;
+let scratch: string;
+let plane: ControlPlane;
+
+beforeAll(async () => {
+  computed = await issueDefaultCluster(json);
+  scratch = mkdtempSync(join(tmpdir(), "credentials-"));
+  plane = await ControlPlane.open({
+    credentials: write("whole", computed),
+    names: [AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name as string],
+    addresses: [
+      ...Object.values(MACHINES)
+        .map(({ privateIp }) => privateIp)
+        .filter((address) => !MEMBERS.includes(address)),
+      SERVICE_ADDRESS,
+    ],
+  });
+});
+
+afterAll(() => {
+  plane?.close();
+  rmSync(scratch, { recursive: true });
+});
+
+/** Writes a folder of credentials. @returns its path */
+function write(name: string, having: Computed): string {
+  const folder = join(scratch, name);
+  writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), false);
+  return folder;
+}
+
+const succeed = async (running: ReturnType<ControlPlane["run"]>): Promise<string> => {
+  const { status, output } = await running;
+  expect({ status, output }).toEqual({ status: 0, output });
+  return output;
+};
+const admin = (...args: string[]) => succeed(plane.kubectl("admin", ...args));
+
+/** A file with a manifest in it. */
+function manifest(name: string, content: object): string {
+  const file = join(plane.scratch("manifests"), `${name}.json`);
+  writeFileSync(file, JSON.stringify(content));
+  return file;
+}
+
+const nodeManifest = (name: string) => manifest(name, { apiVersion: "v1", kind: "Node", metadata: { name } });
+
+/** Who a kubeconfig is to the API server. */
+async function whoami(...args: Parameters<ControlPlane["kubectl"]>): Promise<{ username: string; groups: string[] }> {
+  return JSON.parse(await succeed(plane.kubectl(...args, "auth", "whoami", "-o", "json"))).status.userInfo;
+}
+
+/** What it says without a kubeconfig, with other ways to log in. */
+const anonymous = (server: string, ...args: string[]) =>
+  plane.kubectl("/dev/null", `--server=${server}`, `--certificate-authority=${plane.pem("ca.pem")}`, ...args);
+
+/** The keys as they are, with certificates of a configuration that was changed, at the given addresses. */
+async function reissued(name: string, change: (request: Block, certificate: Block) => void): Promise<Computed> {
+  const other = JSON.parse(JSON.stringify(json));
+  change(
+    other.resource.tls_cert_request[`${name}-request`],
+    other.resource.tls_locally_signed_cert[`${name}-certificate`],
+  );
+  const again = [`tls_cert_request.${name}-request`, `tls_locally_signed_cert.${name}-certificate`];
+  return carryOutTls(
+    other,
+    Object.fromEntries(Object.entries(computed).filter(([address]) => !again.includes(address))),
+  );
+}
+
+story({
+  "three members of etcd agree, each with the pair of the control plane": async () => {
+    await plane.startEtcd();
+    await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+    await succeed(plane.etcdctl("master-kubernetes", "put", "greeting", "hello"));
+    expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nhello\n");
+    expect(
+      JSON.parse(await succeed(plane.etcdctl("master-kubernetes", "member", "list", "-w", "json"))).members,
+    ).toHaveLength(3);
+  },
+
+  "etcd refuses a client without a certificate, and one of another authority": async () => {
+    expect((await plane.etcdctl(undefined, ...REFUSED)).status).not.toBe(0);
+    const other = write("another-authority", await issueDefaultCluster(json));
+    for (const name of ["master-kubernetes.pem", "master-kubernetes-key.pem"]) {
+      copyFileSync(join(other, "ca-authority", name), plane.pem(`other-${name}`));
+    }
+    expect((await plane.etcdctl("other-master-kubernetes", ...REFUSED)).status).not.toBe(0);
+  },
+
+  "the API server starts with the encryption config, and is reached under each of its names": async () => {
+    await plane.startApiServer("kube-apiserver", { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" });
+    const names = ["127.0.0.1", SERVICE_ADDRESS, ...MEMBERS, AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name];
+    for (const name of names) {
+      expect(await admin(`--server=https://${name}:${API_PORT}`, "get", "--raw", "/livez")).toBe("ok");
+    }
+  },
+
+  "each kubeconfig is who it must be": async () => {
+    for (const [name, [username, group]] of Object.entries(IDENTITIES)) {
+      expect(await whoami(name)).toMatchObject({ username, groups: [group, "system:authenticated"] });
+    }
+  },
+
+  "and may do what it must, and no more": async () => {
+    const may = async (user: string, ...what: string[]) =>
+      (await plane.kubectl(user, "auth", "can-i", ...what)).output.trim().split(" ")[0];
+    expect(await may("kube-scheduler", "create", "pods", "--subresource=binding")).toBe("yes");
+    expect(await may("kube-proxy", "watch", "endpointslices.discovery.k8s.io")).toBe("yes");
+    for (const user of ["kube-scheduler", "kube-proxy", worker(0)])
+      expect(await may(user, "list", "secrets")).toBe("no");
+    expect(await may("admin", "*", "*")).toBe("yes");
+  },
+
+  "a kubelet makes its own Node, and no other": async () => {
+    await succeed(plane.kubectl(worker(0), "create", "-f", nodeManifest(NODE)));
+    const other = await plane.kubectl(worker(0), "create", "-f", nodeManifest(OTHER_NODE));
+    expect(other.status).toBe(1);
+    expect(other.output).toContain(`node "${NODE}" is not allowed to modify node "${OTHER_NODE}"`);
+  },
+
+  "the controller manager and the scheduler work: a pod is bound to the node, once that is ready": async () => {
+    plane.startManagers();
+    const time = new Date().toISOString().replace(/\.\d+/, "");
+    const size = { cpu: "2", memory: "4Gi", pods: "110" };
+    const status = {
+      capacity: size,
+      allocatable: size,
+      addresses: [{ type: "InternalIP", address: NODE_ADDRESS }],
+      daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
+      conditions: [
+        { type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: time, lastTransitionTime: time },
+      ],
+    };
+    // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
+    const own = ["--cert", plane.pem(`${worker(0)}.pem`), "--key", plane.pem(`${worker(0)}-key.pem`)];
+    const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
+    const url = `https://127.0.0.1:${API_PORT}/api/v1/nodes/${NODE}/status`;
+    const data = ["--data", JSON.stringify({ status })];
+    await succeed(
+      plane.run([
+        "curl",
+        "--silent",
+        "--fail-with-body",
+        "--cacert",
+        plane.pem("ca.pem"),
+        ...own,
+        ...patch,
+        ...data,
+        url,
+      ]),
+    );
+    await plane.eventually(
+      "there is a service account",
+      async () => (await plane.kubectl("admin", "get", "serviceaccount", "default")).status === 0,
+      "kube-controller-manager",
+    );
+    await admin("run", "probe", "--image=registry.example/pause");
+    const boundTo = async () =>
+      (await plane.kubectl("admin", "get", "pod", "probe", "-o", "jsonpath={.spec.nodeName}")).output;
+    await plane.eventually("the pod is bound", async () => (await boundTo()) === NODE, "kube-scheduler");
+  },
+
+  "a service account's token is accepted": async () => {
+    const token = (await admin("create", "token", "default")).trim();
+    const { output } = await anonymous(
+      `https://${SERVICE_ADDRESS}:${API_PORT}`,
+      `--token=${token}`,
+      "auth",
+      "whoami",
+      "-o",
+      "json",
+    );
+    expect(JSON.parse(output).status.userInfo.username).toBe("system:serviceaccount:default:default");
+  },
+
+  "the controller manager signs a request with the authority's key": async () => {
+    const folder = plane.scratch("csr");
+    const [key, request, certificate] = ["key.pem", "request.pem", "certificate.pem"].map((name) =>
+      join(folder, name),
+    ) as [string, string, string];
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        request,
+        "-subj",
+        "/O=developers/CN=jane",
+      ],
+      { stdio: "pipe" },
+    );
+    const spec = {
+      request: readFileSync(request).toString("base64"),
+      signerName: "kubernetes.io/kube-apiserver-client",
+      usages: ["client auth"],
+    };
+    const csr = {
+      apiVersion: "certificates.k8s.io/v1",
+      kind: "CertificateSigningRequest",
+      metadata: { name: "jane" },
+      spec,
+    };
+    await admin("create", "-f", manifest("csr", csr));
+    await admin("certificate", "approve", "jane");
+    const signed = async () =>
+      (await plane.kubectl("admin", "get", "csr", "jane", "-o", "jsonpath={.status.certificate}")).output;
+    await plane.eventually("the request is signed", async () => (await signed()) !== "", "kube-controller-manager");
+    writeFileSync(certificate, Buffer.from(await signed(), "base64"));
+    const verified = execFileSync("openssl", [
+      "verify",
+      "-purpose",
+      "sslclient",
+      "-CAfile",
+      plane.pem("ca.pem"),
+      certificate,
+    ]);
+    expect(verified.toString()).toBe(`${certificate}: OK\n`);
+    const own = [`--client-certificate=${certificate}`, `--client-key=${key}`];
+    const { output } = await anonymous(`https://127.0.0.1:${API_PORT}`, ...own, "auth", "whoami", "-o", "json");
+    expect(JSON.parse(output).status.userInfo).toMatchObject({
+      username: "jane",
+      groups: ["developers", "system:authenticated"],
+    });
+  },
+
+  "the API server and a kubelet know each other by their certificates": async () => {
+    const files = [plane.pem(`${worker(0)}.pem`), plane.pem(`${worker(0)}-key.pem`), plane.pem("ca.pem")];
+    plane.background("kubelet", [process.execPath, "-e", KUBELET, ...files]);
+    await plane.hasSaid("kubelet", /listening/);
+    expect(await admin("get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`)).toBe("kubernetes");
+  },
+
+  "secrets are encrypted in etcd with the key of the state": async () => {
+    await admin("create", "secret", "generic", "hidden", "--from-literal=word=abracadabra");
+    const stored = await succeed(plane.etcdctl("master-kubernetes", "get", "/registry/secrets/default/hidden"));
+    expect(stored).toContain("k8s:enc:aescbc:v1:key1:");
+    expect(stored).not.toContain("abracadabra");
+    expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(
+      Buffer.from("abracadabra").toString("base64"),
+    );
+  },
+
+  "etcd survives the loss of a member, and so does the API server": async () => {
+    await plane.kill("etcd-2");
+    await succeed(plane.etcdctl("master-kubernetes", "put", "greeting", "still here"));
+    expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
+    await admin("create", "configmap", "after-the-loss");
+  },
+
+  "broken: an API server without 127.0.0.1 and the service address is not believed, nor another pair's tokens":
+    async () => {
+      const other = await issueDefaultCluster(json);
+      const having = await reissued("master-kubernetes", (request) => {
+        request.ip_addresses = request.ip_addresses.filter(
+          (address: string) => !["127.0.0.1", SERVICE_ADDRESS].includes(address),
+        );
+      });
+      const folder = write("broken-server", {
+        ...having,
+        "tls_private_key.service-account-private-key": other["tls_private_key.service-account-private-key"] as Record<
+          string,
+          string
+        >,
+      });
+      const address = MEMBERS[1] as string;
+      await plane.startApiServer("broken", { address, port: 6444, pairs: join(folder, "ca-authority") });
+      const server = `--server=https://${address}:6444`;
+      for (const name of ["127.0.0.1", SERVICE_ADDRESS]) {
+        const { status, output } = await plane.kubectl("admin", server, `--tls-server-name=${name}`, "get", "nodes");
+        expect(status).toBe(1);
+        expect(output).toMatch(new RegExp(`certificate is valid for .*, not ${name.replaceAll(".", "\\.")}`));
+      }
+      // Signed with one key, and verified with the certificate of another.
+      const token = (await admin(server, "create", "token", "default")).trim();
+      const { status, output } = await anonymous(`https://${address}:6444`, `--token=${token}`, "auth", "whoami");
+      expect({ status, output }).toEqual({ status: 1, output: expect.stringContaining("Unauthorized") });
+      await plane.kill("broken");
+    },
+
+  "broken: users of other names and groups are not who they must be": async () => {
+    const user = async (name: string, change: (subject: Block) => void) => {
+      const folder = write(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])));
+      return join(folder, "kubeconfigs", `${name.startsWith("worker") ? `${TUTORIAL_NAME}-${name}` : name}.kubeconfig`);
+    };
+    const kubelet = await user("worker-1", (subject) => {
+      subject.organization = "nodes";
+    });
+    const made = await plane.kubectl(kubelet, "create", "-f", nodeManifest(OTHER_NODE));
+    expect({ status: made.status, output: made.output }).toEqual({
+      status: 1,
+      output: expect.stringContaining("forbidden"),
+    });
+    await succeed(plane.kubectl(worker(1), "create", "-f", nodeManifest(OTHER_NODE)));
+
+    for (const [name, ...what] of [
+      ["kube-scheduler", "create", "pods", "--subresource=binding"],
+      ["kube-proxy", "watch", "endpointslices.discovery.k8s.io"],
+    ] as const) {
+      const broken = await user(name, (subject) => {
+        subject.common_name = name;
+      });
+      expect((await plane.kubectl(broken, "auth", "can-i", ...what)).output).toMatch(/^no\b/);
+    }
+  },
+
+  "broken: an administrator of another authority, an ended certificate, a swapped key": async () => {
+    const kubeconfig = (folder: string) => join(folder, "kubeconfigs/admin.kubeconfig");
+    const text = readFileSync(kubeconfig(join(scratch, "another-authority")), "utf8");
+    const authority = /certificate-authority-data: .*/;
+    const ours = authority.exec(readFileSync(plane.kubeconfig("admin"), "utf8"))?.[0] as string;
+    const other = join(scratch, "other-admin.kubeconfig");
+    writeFileSync(other, text.replace(authority, ours));
+
+    const ended = write(
+      "ended",
+      await reissued("admin", (_request, certificate) => {
+        certificate.validity_period_hours = 0;
+      }),
+    );
+    const swapped = write("swapped", {
+      ...computed,
+      "tls_private_key.admin-private-key": computed["tls_private_key.kube-proxy-private-key"] as Record<string, string>,
+    });
+    for (const [file, message] of [
+      [other, "Unauthorized|must be logged in|unknown authority"],
+      [kubeconfig(ended), "Unauthorized|must be logged in|expired"],
+      [kubeconfig(swapped), "private key does not match public key"],
+    ] as const) {
+      const { status, output } = await plane.kubectl(file, "get", "nodes");
+      expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(message) });
+    }
+  },
+
+  "broken: etcd refuses a pair that is no client's": async () => {
+    const folder = write(
+      "no-client",
+      await reissued("master-kubernetes", (_request, certificate) => {
+        certificate.allowed_uses = certificate.allowed_uses.filter((use: string) => use !== "client_auth");
+      }),
+    );
+    for (const name of ["master-kubernetes.pem", "master-kubernetes-key.pem"]) {
+      copyFileSync(join(folder, "ca-authority", name), plane.pem(`no-client-${name}`));
+    }
+    expect((await plane.etcdctl("no-client-master-kubernetes", ...REFUSED)).status).not.toBe(0);
+    expect((await plane.etcdctl("master-kubernetes", "get", "greeting")).status).toBe(0);
+  },
+});
