@@ -5,6 +5,7 @@ import { describeSuite } from "../testing/requirements";
 import { TerraformFolder } from "../testing/terraform";
 
 const SECRET = "correct horse battery staple";
+const OLD_SECRET = "abracadabra";
 
 interface Planned {
   readonly address: string;
@@ -87,21 +88,28 @@ test("a page says why, in words, where from, and that a machine stops for its ty
   expect(page).toContain("**Look at: restart-machine.** 1 restarted, 2 replaced, 1 without effect.");
 });
 
-test("outputs that come and go are told, without their values", () => {
+test("outputs are told, and masked where they are sensitive, or were", () => {
+  const note = "for whoever reads it";
   const { elsewhere } = readPlan(
     JSON.stringify({
       format_version: "1.2",
       output_changes: {
+        bare: { actions: ["update"], before: "old", after: SECRET, before_sensitive: true, after_sensitive: false },
         key: { actions: ["create"], before: null, after: SECRET, after_sensitive: true },
-        nodes: { actions: ["update"], before: 1, after: 2 },
+        nodes: { actions: ["update"], before: 1, after: null, after_unknown: true },
         old: { actions: ["delete"], before: 1, after: null },
+        same: { actions: ["no-op"], before: 1, after: 1 },
       },
     }),
   );
   expect(elsewhere).toEqual([
-    { path: "output.key", action: "none", note: "added" },
-    { path: "output.old", action: "none", note: "removed" },
+    { path: "output.bare", before: "(sensitive)", after: "(sensitive)", action: "none", note },
+    { path: "output.bare.sensitive", before: true, after: false, action: "none", note },
+    { path: "output.key", before: undefined, after: "(sensitive)", action: "none", note },
+    { path: "output.nodes", before: 1, after: "(known after apply)", action: "none", note },
+    { path: "output.old", before: 1, after: undefined, action: "none", note },
   ]);
+  expect(concernsOf({ resources: [], copies: [], elsewhere })).toEqual([{ kind: "secret", about: [] }]);
 });
 
 test("a page of very many changes fits a comment, and says what it leaves out", () => {
@@ -113,6 +121,36 @@ test("a page of very many changes fits a comment, and says what it leaves out", 
   expect(page).toContain("<details><summary>");
 });
 
+test("what is left behind or taken over is told; what becomes unknown in place too", () => {
+  const same = { before: { size: 1 }, after: { size: 1 }, after_unknown: {} };
+  const changes = readPlan(
+    plan(
+      { address: "aws_lb.a", change: { ...same, actions: ["forget"], after: null } },
+      { address: "aws_lb.b", change: { ...same, actions: ["no-op"], importing: { id: "b" } } },
+      { address: "aws_lb.c", change: { ...same, actions: ["create", "forget"] } },
+      {
+        address: "aws_lb.d",
+        change: { actions: ["update"], before: { size: 1 }, after: {}, after_unknown: { size: true } },
+      },
+    ),
+  );
+  expect(changes.resources.map(({ address, action, reason }) => [address, action, reason])).toEqual([
+    ["aws_lb.a", "forget", undefined],
+    ["aws_lb.b", "none", "imported"],
+    ["aws_lb.c", "replace", undefined],
+    ["aws_lb.d", "update", undefined],
+  ]);
+  expect(changes.resources.at(-1)?.arguments).toMatchObject([
+    { path: "size", before: 1, after: "(known after apply)" },
+  ]);
+  expect(concernsOf(changes)[1]).toEqual({ kind: "forget", about: ["aws_lb.a"] });
+});
+
+test("no value passes for a comment that others look for", () => {
+  const change = { ...UPDATE, after: { size: "<!-- mine -->" } };
+  expect(renderPage(readPlan(plan({ address: "aws_lb.a", change })))).not.toContain("<!--");
+});
+
 test("what Terraform marks as sensitive is masked, and what looks like a key too", () => {
   const page = renderPage(
     readPlan(
@@ -120,10 +158,10 @@ test("what Terraform marks as sensitive is masked, and what looks like a key too
         address: "tls_private_key.a",
         change: {
           actions: ["update"],
-          before: { password: "old", list: [{ token: "old" }], pem: "a" },
-          after: { password: SECRET, list: [{ token: SECRET }], pem: "-----BEGIN RSA PRIVATE KEY-----" },
+          before: { password: OLD_SECRET, list: [{ token: OLD_SECRET }], pem: "a", bared: OLD_SECRET },
+          after: { password: SECRET, list: [{ token: SECRET }], pem: "-----BEGIN RSA PRIVATE KEY-----", bared: SECRET },
           after_unknown: {},
-          before_sensitive: { password: true },
+          before_sensitive: { password: true, list: [{ token: true }], bared: true },
           after_sensitive: { password: true, list: [{ token: true }] },
         },
       }),
@@ -132,6 +170,7 @@ test("what Terraform marks as sensitive is masked, and what looks like a key too
   expect(page).toContain("`password`");
   expect(page).toContain("(sensitive)");
   expect(page).not.toContain(SECRET);
+  expect(page).not.toContain(OLD_SECRET);
   expect(page).not.toContain("PRIVATE KEY");
 });
 
@@ -142,6 +181,11 @@ test.each([
     "a plan that failed",
     '{"format_version":"1.2","errored":true}',
     "the plan must be whole, got one that ended in an error",
+  ],
+  [
+    "an action of another Terraform",
+    plan({ address: "aws_lb.a", change: { actions: ["dance"], before: {}, after: {} } }),
+    "the plan's actions must be no-op or read or forget or create,forget or create or delete or update or delete,create or create,delete, got for aws_lb.a: dance",
   ],
   ["no plan", "[]", "the plan's 'format_version' must be 1.x, got: undefined"],
   ["nothing", "null", "the plan's 'format_version' must be 1.x, got: undefined"],

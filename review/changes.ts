@@ -1,5 +1,8 @@
-/** What becomes of a resource that exists; `restart` is an update for which a machine is stopped and started. */
-export type Action = "create" | "destroy" | "replace" | "restart" | "update" | "none";
+/**
+ * What becomes of a resource that exists. `restart` is an update for which a machine is stopped and started; what is
+ * forgotten stays as it is, without Terraform.
+ */
+export type Action = "create" | "destroy" | "forget" | "replace" | "restart" | "update" | "none";
 
 /** An argument whose value changes. */
 export interface ArgumentChange {
@@ -10,7 +13,9 @@ export interface ArgumentChange {
   /** Its value after; undefined where it is not set any more. */
   readonly after?: unknown;
   /** What this change alone does. */
-  readonly action: Exclude<Action, "create" | "destroy">;
+  readonly action: Exclude<Action, "create" | "destroy" | "forget">;
+  /** Whether it is not known what it does, so that the action is a guess. */
+  readonly unknown?: true;
   /** Why it does not do more, or when it does. */
   readonly note?: string;
 }
@@ -20,6 +25,8 @@ export interface ResourceChange {
   /** Its Terraform address. */
   readonly address: string;
   readonly action: Action;
+  /** Whether it is created with something that the table of effects does not know. */
+  readonly unknown?: boolean;
   /** The arguments that change by themselves; of one that is created or destroyed, none. */
   readonly arguments: readonly ArgumentChange[];
   /** All its arguments after, by path; of one that is destroyed, before. */

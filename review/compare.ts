@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Action, ArgumentChange, Changes, CopyChange, ResourceChange } from "./changes";
-import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags } from "./effects";
+import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKnown } from "./effects";
 
 /** A synthesized document, as far as it is compared. */
 export interface Document {
@@ -15,8 +15,8 @@ type Arguments = ReadonlyMap<string, unknown>;
 /** From the weakest to the strongest. */
 const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 
-/** Sections apart: cdktf's notes, resources, which are compared by themselves, and outputs, which follow from them. */
-const APART = ["//", "resource", "output"];
+/** Sections apart: cdktf's notes, resources, which are compared by themselves, outputs, each as one, and what is moved. */
+const APART = ["//", "resource", "output", "moved"];
 
 const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
 
@@ -26,11 +26,17 @@ const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
   [DEFAULT_TAGS, "the tags of all that has some, in place"],
   [/^terraform\.backend\./, "where the state lies"],
   [/^terraform\.required_/, "what Terraform installs"],
-  [/^outputs$/, "a contract with whoever reads them"],
+  [/^output\./, "for whoever reads it"],
+  [/^provider\.\w+\[0\]\.region$/, "where all of it is"],
 ];
 
+/** What is said of what the table does not know. */
+const UNKNOWN = "unknown to this page: look at the plan";
+
 /** Compares two synthesized documents by Terraform address, without a plan: what is changed, and what follows from it. */
-export function compare(before: Document, after: Document): Changes {
+export function compare(base: Document, after: Document): Changes {
+  const moves = (after.moved ?? []) as readonly Move[];
+  const before = moved(base, moves);
   const [old, fresh] = [resources(before), resources(after)];
   const both = [...fresh.keys()].filter((address) => old.has(address));
   const direct = new Map(
@@ -42,6 +48,10 @@ export function compare(before: Document, after: Document): Changes {
     : [];
   const changed = propagate(fresh, direct, tagged);
 
+  const movedFrom = (address: string) =>
+    base.resource?.[typeOf(address)]?.[address.split(".")[1] as string] === undefined
+      ? moves.find(({ to }) => to === address)?.from
+      : undefined;
   const created = [...fresh.keys()].filter((address) => !old.has(address));
   const destroyed = [...old.keys()].filter((address) => !fresh.has(address));
   const renames = new Map(
@@ -53,10 +63,12 @@ export function compare(before: Document, after: Document): Changes {
   const describe = (address: string, action: Action, because: readonly string[] = []): ResourceChange => ({
     address,
     action,
+    ...(action === "create" && !isWhollyKnown(address, at(fresh, address)) && { unknown: true }),
     arguments: direct.get(address) ?? [],
     settings: Object.fromEntries(fresh.get(address) ?? at(old, address)),
     because,
     renamedFrom: renames.get(address),
+    movedFrom: movedFrom(address),
   });
   const list = [
     ...destroyed.map((address) => describe(address, "destroy")),
@@ -64,8 +76,10 @@ export function compare(before: Document, after: Document): Changes {
     ...both.flatMap((address) => {
       const { action, because } = changed.get(address) as Outcome;
       const byItself = direct.get(address)?.length;
-      if (action === "none" && !byItself) return [];
-      return [describe(address, action, because.length > 0 || byItself ? because : ["provider.aws"])];
+      if (action === "none" && !byItself && movedFrom(address) === undefined) return [];
+      return [
+        describe(address, action, because.length > 0 || byItself || action === "none" ? because : ["provider.aws"]),
+      ];
     }),
   ];
   return {
@@ -73,6 +87,14 @@ export function compare(before: Document, after: Document): Changes {
     copies: copyChanges(old, fresh),
     elsewhere: outside,
   };
+}
+
+/** Whether the table has all that a resource sets. */
+function isWhollyKnown(address: string, block: Arguments): boolean {
+  const type = typeOf(address);
+  return (
+    isKnown(type) && [...block.keys()].every((path) => effectOf(type, plain(path), undefined, undefined) !== undefined)
+  );
 }
 
 interface Outcome {
@@ -143,17 +165,35 @@ function argumentChanges(address: string, before: Arguments, after: Arguments): 
     if (isDeepStrictEqual(old, fresh)) return [];
     const change = { path, before: old, after: fresh };
     if (isIgnored(after, path)) return [{ ...change, action: "none", note: "ignored on what exists" }];
+    if (path === "lifecycle.ignore_changes") return [unguarded(address, change)];
     const effect = effectOf(typeOf(address), plain(path), old, fresh);
-    if (effect === undefined) return [{ ...change, action: "update", note: "unknown to this page: look at the plan" }];
+    if (effect === undefined) return [{ ...change, action: "update", note: UNKNOWN, unknown: true }];
+    if (path === "early_renewal_hours" && Number(fresh ?? 0) > Number(old ?? 0)) {
+      return [{ ...change, action: effect, note: "replaced by the first apply within so many hours of its end" }];
+    }
     const later = effect === "none" && /^(connection|provisioner)/.test(path);
     return [{ ...change, action: effect, note: later ? "counts at the next copy" : undefined }];
   });
 }
 
-/** What a machine's copies hold: their provisioners say the files, the last of them the modes. */
+/** What follows from a change of what is ignored: what was ignored so far, and differs, counts from now on. */
+function unguarded(address: string, change: Omit<ArgumentChange, "action">): ArgumentChange {
+  const [old, fresh] = [change.before ?? [], change.after ?? []] as [readonly string[], readonly string[]];
+  const released = old.filter((name) => !fresh.includes(name));
+  const effects = released.map((name) => effectOf(typeOf(address), name, undefined, undefined) ?? "update");
+  const action = strongest(effects);
+  return { ...change, action, note: action === "none" ? undefined : `where ${released.join(" or ")} differs by now` };
+}
+
+/** What copies put onto machines that were and stay: their provisioners say the files, the last of them the modes. */
 function copyChanges(old: Resources, fresh: Resources): CopyChange[] {
-  const addresses = [...fresh.keys()].filter((address) => address.startsWith("null_resource.") && old.has(address));
-  return addresses.flatMap((address) => {
+  const machine = (all: Resources, address: string) => references(at(all, address).get("connection.host"))[0]?.address;
+  const stays = (address = "") => old.has(address) && fresh.has(address);
+  const copies = [...new Set([...old.keys(), ...fresh.keys()])].filter((address) =>
+    address.startsWith("null_resource."),
+  );
+  const addresses = copies.filter((address) => stays(machine(fresh, address) ?? machine(old, address)));
+  return addresses.sort().flatMap((address) => {
     const [before, after] = [copiedFiles(at(old, address)), copiedFiles(at(fresh, address))];
     return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((file): CopyChange[] => {
       const [was, is] = [before.get(file), after.get(file)];
@@ -186,8 +226,14 @@ function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: str
 function elsewhere(before: Document, after: Document): ArgumentChange[] {
   const flat = (document: Document) => {
     const rest = Object.entries(document).filter(([section]) => !APART.includes(section));
-    const outputs = Object.keys((document.output ?? {}) as object).sort();
-    return flatten({ ...Object.fromEntries(rest), outputs });
+    const outputs = Object.entries((document.output ?? {}) as Record<string, { value: unknown; sensitive?: boolean }>);
+    return new Map([
+      ...flatten(Object.fromEntries(rest)),
+      ...outputs.flatMap(([name, { value, sensitive = false }]) => [
+        [`output.${name}`, value] as const,
+        [`output.${name}.sensitive`, sensitive] as const,
+      ]),
+    ]);
   };
   const [old, fresh] = [flat(before), flat(after)];
   const paths = [...new Set([...old.keys(), ...fresh.keys()])].filter((path) => !path.includes("//"));
@@ -195,12 +241,40 @@ function elsewhere(before: Document, after: Document): ArgumentChange[] {
     .filter((path) => !isDeepStrictEqual(old.get(path), fresh.get(path)))
     .map((path) => {
       const note = NOTES.find(([pattern]) => pattern.test(path))?.[1];
-      return { path, before: old.get(path), after: fresh.get(path), action: "none" as const, note };
+      const change = { path, before: old.get(path), after: fresh.get(path), action: "none" as const };
+      return note === undefined ? { ...change, note: UNKNOWN, unknown: true as const } : { ...change, note };
     })
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 type Resources = ReadonlyMap<string, Arguments>;
+
+/** A `moved` block. */
+interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A document in which what is moved has its new addresses already, and so has what refers to it. */
+function moved(document: Document, moves: readonly Move[]): Document {
+  const applied = moves.filter(({ from }) => {
+    const [type = "", name = ""] = from.split(".");
+    return document.resource?.[type]?.[name] !== undefined;
+  });
+  if (applied.length === 0) return document;
+  const text = applied.reduce(
+    (known, { from, to }) => known.replaceAll(new RegExp(`\\b${from.replace(".", "\\.")}(?![\\w-])`, "g"), to),
+    JSON.stringify(document),
+  );
+  const changed = JSON.parse(text);
+  for (const { from, to } of applied) {
+    const [[fromType = "", fromName = ""], [toType = "", toName = ""]] = [from.split("."), to.split(".")];
+    const { [fromName]: block, ...others } = changed.resource[fromType];
+    changed.resource[fromType] = others;
+    changed.resource[toType] = { ...changed.resource[toType], [toName]: block };
+  }
+  return changed;
+}
 
 function resources(document: Document): Resources {
   return new Map(
@@ -243,7 +317,7 @@ interface Reference {
   readonly attribute: string;
 }
 
-const REFERENCE = /((?:data\.)?(?:aws|null|tls)_\w+\.[\w-]+)\.(\w+)/g;
+const REFERENCE = /((?:data\.)?[a-z][a-z0-9]*_\w+\.[\w-]+)\.(\w+)/g;
 
 /** The references in the templates of a value. */
 function references(value: unknown): Reference[] {

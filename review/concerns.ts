@@ -1,19 +1,27 @@
-import type { Changes, ResourceChange } from "./changes";
+import { isDeepStrictEqual } from "node:util";
+import type { ArgumentChange, Changes, ResourceChange } from "./changes";
 
 /** What a reviewer is to look at; `--fail-on` takes the keys. */
 export const CONCERNS = {
   "open-world": "open to the whole world",
+  secret: "a private key goes where it was not, or may be seen",
+  commands: "runs other commands, on a machine or here",
   "replace-ca": "the certificate authority, replaced: every certificate and every copy follows",
   "replace-machine": "replaced, with an empty disk and another public address",
   "destroy-machine": "destroyed, with its disk",
   "restart-machine": "stopped and started, with another public address",
+  "replace-network": "replaced: what lies in it does not move, so destroy the cluster first",
+  "replace-ssh-key": "replaced: machines keep the key that they were made with, so copies to them will fail",
   "replace-certificate": "replaced, and copied to who has it",
+  "renew-earlier": "renewed earlier: the first apply in that time replaces it",
   "replace-load-balancer": "replaced; a load balancer gets another name",
+  forget: "left behind: it stays, and Terraform knows it no more",
   rename: "renamed, as it seems: without a `moved` block it is destroyed, and made anew",
   copies: "other files are copied",
   name: "another name is another cluster, with a state of its own: this one stays, and is made a second time",
   region: "the region changes: what exists does not move, so destroy the cluster first",
   backend: "the state moves: `terraform init -migrate-state`, or the next apply makes everything a second time",
+  unknown: "this page does not know what it does: look at the plan",
 } as const;
 
 /** The kind of a thing to look at. */
@@ -42,34 +50,93 @@ export function describeConcern({ kind, about }: Concern): string {
 }
 
 /** The arguments of a rule that say who may come in, and where. */
-const OPENING = /^(cidr_ipv[46]|ip_protocol|from_port|to_port)$/;
+const OPENING = /^(cidr_ipv[46]|ip_protocol|from_port|to_port|security_group_id)$/;
 
-const EVERYWHERE = ["0.0.0.0/0", "::/0"];
+/** Addresses of so few bits in common are taken for everybody's: two halves of the world are the world. */
+const WORLD_BITS = 7;
+
 const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
+
+function isWorld(cidr: unknown): boolean {
+  return typeof cidr === "string" && Number(cidr.split("/")[1] ?? Number.POSITIVE_INFINITY) <= WORLD_BITS;
+}
+
+/** Where a private key may stand, since nobody sees it there, or since it is told as a copy. */
+const SECRET_PLACES = /^((ca_)?private_key_pem|connection\.private_key|provisioner\(.*\)\.file\.content)$/;
+
+/** Whether a value holds a private key, or takes the cover off something. */
+function isSecret(value: unknown): boolean {
+  return /private_key_(pem|openssh)|nonsensitive\(/.test(JSON.stringify(value ?? ""));
+}
+
+/** The lines of a copy's own scripts; a file's name and mode are told as a copy. */
+const COPY_LINE =
+  /^(set -eu|rm -rf \S+\/\.pem-staging|install -d -m 0700 \S+\/\.pem-staging|install -m 0[0-7]{3} [\w./-]+ [\w./-]+)$/;
+
+/** What a provisioner runs beside the lines of copies. */
+function commandsOf(path: string, value: unknown): unknown[] {
+  if (!/^provisioner/.test(path) || /\.file\./.test(path)) return [];
+  return (Array.isArray(value) ? value : [value]).filter((line) => line !== undefined && !COPY_LINE.test(String(line)));
+}
+
+/** Whether something holds for an argument that is new, or is another than before. */
+function someNew(
+  { action, arguments: changed, settings }: ResourceChange,
+  holds: (path: string, value: unknown) => boolean,
+): boolean {
+  if (action === "create") return Object.entries(settings).some(([path, value]) => holds(path, value));
+  return changed.some(({ path, before, after }) => holds(path, after) && !holds(path, before));
+}
 
 /** Which changed resources each kind is about. */
 const ABOUT: Partial<Record<ConcernKind, (change: ResourceChange, type: string) => boolean>> = {
   "open-world": ({ action, settings, arguments: changed }, type) =>
-    type === "aws_vpc_security_group_ingress_rule" &&
-    (action === "create" || (action !== "destroy" && changed.some(({ path }) => OPENING.test(path)))) &&
-    [settings.cidr_ipv4, settings.cidr_ipv6].some((source) => EVERYWHERE.includes(source as string)),
+    (type === "aws_vpc_security_group_ingress_rule" &&
+      (action === "create" || (!isGone(action) && changed.some(({ path }) => OPENING.test(path)))) &&
+      [settings.cidr_ipv4, settings.cidr_ipv6].some(isWorld)) ||
+    // Without it, who comes through the load balancer comes from the subnet, which the rules let in.
+    changed.some(({ path, after }) => path === "preserve_client_ip" && String(after) !== "true"),
+  secret: (change) => someNew(change, (path, value) => !SECRET_PLACES.test(path) && isSecret(value)),
+  commands: (change) =>
+    change.action === "create"
+      ? Object.entries(change.settings).some(([path, value]) => commandsOf(path, value).length > 0)
+      : change.arguments.some(
+          ({ path, before, after }) => !isDeepStrictEqual(commandsOf(path, before), commandsOf(path, after)),
+        ),
   "replace-ca": ({ action, address }, type) =>
     (type === "tls_self_signed_cert" || address === "tls_private_key.ca-private-key") && isLost(action),
   "replace-machine": ({ action }, type) => type === "aws_instance" && action === "replace",
   "destroy-machine": ({ action }, type) => type === "aws_instance" && action === "destroy",
   "restart-machine": ({ action }, type) => type === "aws_instance" && action === "restart",
+  "replace-network": ({ action }, type) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
+  "replace-ssh-key": ({ action }, type) => type === "aws_key_pair" && isLost(action),
   "replace-certificate": ({ action }, type) => type === "tls_locally_signed_cert" && action === "replace",
+  "renew-earlier": ({ arguments: changed }) =>
+    changed.some(
+      ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
+    ),
   "replace-load-balancer": ({ action }, type) => LOAD_BALANCER_PARTS.includes(type) && isLost(action),
+  forget: ({ action }) => action === "forget",
   rename: ({ renamedFrom }) => renamedFrom !== undefined,
+  unknown: ({ unknown, arguments: changed }) => unknown === true || changed.some((each) => each.unknown === true),
 };
 
-/** The paths outside of resources whose change each kind is about. */
-const ABOUT_ALL: Partial<Record<ConcernKind, RegExp>> = {
+/** The changes outside of resources that each kind is about. */
+const ABOUT_ALL: Partial<Record<ConcernKind, (change: ArgumentChange) => boolean>> = {
+  secret: ({ path, before, after }) =>
+    path.endsWith(".sensitive")
+      ? before === true && after === false
+      : /nonsensitive\(/.test(JSON.stringify(after ?? "")),
   // Every cluster's resources carry its name in a tag, which no setting changes by itself.
-  name: /^provider\.aws\[0\]\.default_tags\[0\]\.tags\.Cluster$/,
-  region: /^provider\.aws\[0\]\.region$/,
-  backend: /^terraform\.backend\./,
+  name: ({ path }) => path === "provider.aws[0].default_tags[0].tags.Cluster",
+  region: ({ path }) => path === "provider.aws[0].region",
+  backend: ({ path }) => path.startsWith("terraform.backend."),
+  unknown: ({ unknown }) => unknown === true,
 };
+
+function isGone(action: ResourceChange["action"]): boolean {
+  return action === "destroy" || action === "forget";
+}
 
 function isLost(action: ResourceChange["action"]): boolean {
   return action === "replace" || action === "destroy";
@@ -86,7 +153,7 @@ export function concernsOf({ resources, copies, elsewhere }: Changes): Concern[]
             .filter((change) => isAbout?.(change, change.address.split(".")[0] as string))
             .map(({ address }) => address);
     const whole = ABOUT_ALL[kind];
-    const isElsewhere = whole !== undefined && elsewhere.some(({ path }) => whole.test(path));
+    const isElsewhere = whole !== undefined && elsewhere.some(whole);
     return about.length > 0 || isElsewhere ? [{ kind, about }] : [];
   });
 }

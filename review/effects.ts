@@ -1,7 +1,7 @@
 import type { Action } from "./changes";
 
 /** What a change of an argument does to a resource that exists. */
-export type Effect = Exclude<Action, "create" | "destroy">;
+export type Effect = Exclude<Action, "create" | "destroy" | "forget">;
 
 /** An argument's effect: always the same, or by what it changes from and to. */
 type Rule = Effect | ((before: unknown, after: unknown) => Effect);
@@ -46,8 +46,16 @@ const TABLE: Readonly<Record<string, Row>> = {
   aws_vpc_security_group_egress_rule: SECURITY_RULE,
   aws_key_pair: { replace: ["key_name", "public_key"] },
   aws_instance: {
-    replace: ["key_name", "subnet_id", "private_ip", "root_block_device.encrypted"],
-    restart: ["instance_type"],
+    // The first two are ignored on machines that exist, by lifecycle.ignore_changes, and so are user data.
+    replace: [
+      "ami",
+      "associate_public_ip_address",
+      "key_name",
+      "subnet_id",
+      "private_ip",
+      "root_block_device.encrypted",
+    ],
+    restart: ["user_data"],
     update: [
       "vpc_security_group_ids",
       "source_dest_check",
@@ -56,13 +64,15 @@ const TABLE: Readonly<Record<string, Row>> = {
       "root_block_device.volume_size",
       "root_block_device.volume_type",
     ],
-    // Ignored on machines that exist, by lifecycle.ignore_changes; without, the first two replace.
-    none: ["ami", "associate_public_ip_address", "user_data"],
+    special: {
+      // No machine changes its architecture.
+      instance_type: (before, after) => (isArm(before) === isArm(after) ? "restart" : "replace"),
+    },
   },
   aws_lb: {
     replace: ["name", "load_balancer_type", "internal"],
     // A network load balancer takes another subnet in place, and gives none back.
-    special: { subnets: (before, after) => (isShorter(after, before) ? "replace" : "update") },
+    special: { subnets: (before, after) => (holdsAll(after, before) ? "update" : "replace") },
   },
   aws_lb_target_group: {
     replace: ["name", "protocol", "port", "target_type", "vpc_id"],
@@ -98,11 +108,17 @@ const TABLE: Readonly<Record<string, Row>> = {
     ],
     update: ["early_renewal_hours"],
   },
-  null_resource: { replace: ["triggers.machine", "triggers.files"] },
+  // All of `triggers`: see below.
+  null_resource: {},
 };
 
 /** Arguments of Terraform's own, which do nothing to what exists: they count when it is made. */
 export const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
+
+/** Whether the table has a type at all. */
+export function isKnown(type: string): boolean {
+  return TABLE[type] !== undefined;
+}
 
 /** What AWS keeps without tags, so that the provider's default tags do not reach it. */
 const UNTAGGED = [
@@ -128,6 +144,7 @@ export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
 export function effectOf(type: string, path: string, before: unknown, after: unknown): Effect | undefined {
   if (META.test(path)) return "none";
   if (/^tags\b/.test(path)) return "update";
+  if (type === "null_resource" && /^triggers\b/.test(path)) return "replace";
   const { special = {}, ...lists } = TABLE[type] ?? {};
   const rule = special[path];
   if (rule !== undefined) return typeof rule === "function" ? rule(before, after) : rule;
@@ -135,6 +152,12 @@ export function effectOf(type: string, path: string, before: unknown, after: unk
   return undefined;
 }
 
-function isShorter(list: unknown, than: unknown): boolean {
-  return Array.isArray(list) && Array.isArray(than) && list.length < than.length;
+/** Whether a list has all that another has; so it is taken to be where one is not known. */
+function holdsAll(list: unknown, other: unknown): boolean {
+  return !Array.isArray(list) || !Array.isArray(other) || other.every((each) => list.includes(each));
+}
+
+/** Whether an instance type is of AWS's own processors: a1, t4g, m7gd, is4gen. */
+function isArm(type: unknown): boolean {
+  return /^(a1|[a-z]+\d+g[a-z]*)\./.test(String(type));
 }

@@ -3,8 +3,12 @@ import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes"
 import { concernsOf, describeConcern, named } from "./concerns";
 import { META } from "./effects";
 
-/** How much of a value a page shows, in characters. */
+/** How much of a value a page shows, in characters; of what runs on machines, more. */
 const VALUE_LENGTH = 80;
+const COMMAND_LENGTH = 2000;
+
+/** How many rows a table has before the rest is counted. */
+const ROWS = 60;
 
 /** How much of what two values have in common is shown before they differ, in characters. */
 const CONTEXT = 20;
@@ -16,6 +20,7 @@ const ACTIONS: Readonly<Record<Action, string>> = {
   restart: "restarted",
   replace: "replaced",
   destroy: "destroyed",
+  forget: "left behind, unmanaged",
   none: "without effect",
 };
 
@@ -25,6 +30,7 @@ const REASONS: Readonly<Record<string, string>> = {
   replace_because_cannot_update: "since it cannot change in place",
   replace_by_request: "as `-replace` asks",
   replace_by_triggers: "by its `replace_triggered_by`",
+  imported: "taken over as it is",
   delete_because_no_resource_config: "since nothing declares it any more",
 };
 
@@ -52,11 +58,20 @@ export function renderPage(changes: Changes): string {
         ["copy", "file", "change"],
         copies.map(({ address, file, change }) => [code(address), code(file), change]),
       ),
+      ...more(copies),
     ]),
-    ...section(elsewhere.length > 0, "Outside of resources", [argumentTable(elsewhere, false)]),
+    ...section(elsewhere.length > 0, "Outside of resources", [
+      argumentTable(elsewhere.slice(0, ROWS), false),
+      ...more(elsewhere),
+    ]),
   ]);
   if (resources.length === 0) return `${head}\n`;
   return `${head}\n\n${folded(resources, PAGE_LENGTH - head.length)}\n`;
+}
+
+/** What says that a table leaves rows out. */
+function more(rows: readonly unknown[]): json2md.DataObject[] {
+  return rows.length > ROWS ? [{ p: `and ${rows.length - ROWS} more: \`--format json\` lists all` }] : [];
 }
 
 /** The list of resources, as many as there is room for. */
@@ -73,8 +88,10 @@ function folded(resources: readonly ResourceChange[], room: number): string {
   return [`<details${open}><summary>Resources</summary>`, ...blocks, "</details>"].join("\n\n");
 }
 
+/** Markdown in which no value is taken for a comment of HTML, by which others find their own. */
 function markdown(blocks: json2md.DataObject[]): string {
   return json2md(blocks, "")
+    .replaceAll("<!--", "<\u2060!--")
     .replaceAll(/\n{3,}/g, "\n\n")
     .trim();
 }
@@ -114,7 +131,9 @@ function countTable(resources: readonly ResourceChange[]): json2md.DataObject {
 
 function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   const { address, action, arguments: changed, because, reason, movedFrom, renamedFrom, settings } = change;
-  const told = Object.entries(settings).filter(([path, value]) => !META.test(path) && isLiteral(value));
+  const told = Object.entries(settings).filter(
+    ([path, value]) => RUN.test(path) || (!META.test(path) && isLiteral(value)),
+  );
   const title = [
     `${code(address)}: ${ACTIONS[action]}`,
     ...(because.length > 0 ? [`because of ${named(because)}`] : []),
@@ -125,7 +144,7 @@ function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   return [
     { p: title },
     ...(action === "create" && told.length > 0
-      ? [{ p: told.map(([path, value]) => `${code(path)} ${differing("", value)[1]}`).join(", ") }]
+      ? [{ p: told.map(([path, value]) => `${code(path)} ${differing("", value, lengthOf(path))[1]}`).join(", ") }]
       : []),
     ...(changed.length > 0 ? [argumentTable(changed, true)] : []),
   ];
@@ -139,24 +158,42 @@ function isLiteral(value: unknown): boolean {
 function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean): json2md.DataObject {
   const rows = changes.map(({ path, before, after, action, note }) => [
     code(path),
-    ...differing(before, after),
+    ...differing(before, after, lengthOf(path)),
     [withEffect ? ACTIONS[action] : "", note].filter(Boolean).join("; "),
   ]);
   return table(["argument", "before", "after", "does"], rows);
 }
 
+/** What is run or written on a machine. */
+const RUN = /^provisioner/;
+
+function lengthOf(path: string): number {
+  return RUN.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
+}
+
+/** Of two lists of text what only one of them has; other values as they are. */
+function onlyIn(value: unknown, other: unknown): unknown {
+  const areLists = [value, other].every(
+    (each) => Array.isArray(each) && each.every((line) => typeof line === "string"),
+  );
+  return areLists ? (value as string[]).filter((line) => !(other as string[]).includes(line)) : value;
+}
+
 /** Two values as far as a cell shows them: what long ones begin with alike is left out. */
-function differing(before: unknown, after: unknown): string[] {
-  const [old, fresh] = [before, after].map((value) => {
+function differing(before: unknown, after: unknown, length: number): string[] {
+  const reordered = onlyIn(before, after);
+  const same = Array.isArray(reordered) && reordered.length === 0 && (onlyIn(after, before) as unknown[]).length === 0;
+  const shown = same ? [before, after] : [reordered, onlyIn(after, before)];
+  const [old, fresh] = shown.map((value) => {
     if (value === undefined) return "";
     return (typeof value === "string" ? value : JSON.stringify(value)).replaceAll("\n", "\\n");
   }) as [string, string];
   let alike = 0;
   while (alike < old.length && old[alike] === fresh[alike]) alike++;
-  const from = Math.max(old.length, fresh.length) > VALUE_LENGTH ? Math.max(0, alike - CONTEXT) : 0;
+  const from = Math.max(old.length, fresh.length) > length ? Math.max(0, alike - CONTEXT) : 0;
   return [old, fresh].map((text) => {
     if (text === "") return "";
-    const end = text.length > from + VALUE_LENGTH ? from + VALUE_LENGTH : text.length;
+    const end = Math.min(from + length, text.length);
     return code(`${from > 0 ? "…" : ""}${text.slice(from, end)}${end < text.length ? "…" : ""}`);
   });
 }

@@ -5,6 +5,8 @@ import { effectOf } from "./effects";
 /** What a value is shown as that may not be seen. */
 const MASK = "(sensitive)";
 
+const KNOWN_LATER = "(known after apply)";
+
 /** A plan that cannot be read; the message says in one line what is allowed and what it got. */
 export class PlanError extends Error {}
 
@@ -12,7 +14,12 @@ interface Plan {
   readonly format_version: string;
   readonly errored?: boolean;
   readonly resource_changes?: readonly PlannedChange[];
-  readonly output_changes?: Readonly<Record<string, { readonly actions: readonly string[] }>>;
+  readonly output_changes?: Readonly<Record<string, Omit<PlannedChange["change"], "before" | "after"> & Values>>;
+}
+
+interface Values {
+  readonly before?: unknown;
+  readonly after?: unknown;
 }
 
 interface PlannedChange {
@@ -28,11 +35,17 @@ interface PlannedChange {
     readonly after_unknown?: unknown;
     readonly before_sensitive?: unknown;
     readonly after_sensitive?: unknown;
+    readonly importing?: unknown;
     readonly replace_paths?: readonly (readonly (string | number)[])[];
   };
 }
 
+/** What Terraform's actions are called here. */
 const ACTIONS: Readonly<Record<string, Action>> = {
+  "no-op": "none",
+  read: "none",
+  forget: "forget",
+  "create,forget": "replace",
   create: "create",
   delete: "destroy",
   update: "update",
@@ -48,21 +61,41 @@ export function readPlan(text: string): Changes {
   const plan = parse(text);
   const planned = (plan.resource_changes ?? []).filter(({ mode }) => mode === "managed");
   const resources = planned.flatMap((each): ResourceChange[] => {
-    const action = ACTIONS[each.change.actions.join(",")] ?? "none";
-    return action === "none" && each.previous_address === undefined ? [] : [describe(each, action)];
+    const action = actionOf(each.address, each.change.actions);
+    const stays = action === "none" && each.previous_address === undefined && each.change.importing == null;
+    return stays ? [] : [describe(each, action)];
   });
-  const outputs = Object.entries(plan.output_changes ?? {}).filter(([, { actions }]) =>
-    actions.some((action) => action === "create" || action === "delete"),
-  );
   return {
     resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
     copies: [],
-    elsewhere: outputs.map(([name, { actions }]) => ({
-      path: `output.${name}`,
-      action: "none",
-      note: actions.includes("create") ? "added" : "removed",
-    })),
+    elsewhere: Object.entries(plan.output_changes ?? {})
+      .filter(([name, { actions }]) => actionOf(`output.${name}`, actions) !== "none")
+      .flatMap(([name, change]) => outputChange(`output.${name}`, change)),
   };
+}
+
+/** @throws PlanError on an action that is none of Terraform's */
+function actionOf(address: string, actions: readonly string[]): Action {
+  const action = ACTIONS[actions.join(",")];
+  if (action === undefined) {
+    throw new PlanError(
+      `the plan's actions must be ${Object.keys(ACTIONS).join(" or ")}, got for ${address}: ${actions}`,
+    );
+  }
+  return action;
+}
+
+/** An output's change, and with it whether it may be seen from now on. */
+function outputChange(path: string, change: NonNullable<Plan["output_changes"]>[string]): ArgumentChange[] {
+  const { before, after, before_sensitive, after_sensitive, after_unknown } = change;
+  const note = "for whoever reads it";
+  const seen = (each: unknown) => (each == null ? undefined : mask(mask(each, before_sensitive), after_sensitive));
+  const known = hasTrue(after_unknown) ? KNOWN_LATER : seen(after);
+  const value: ArgumentChange = { path, before: seen(before), after: known, action: "none", note };
+  const [was, is] = [before_sensitive === true, after_sensitive === true];
+  return was === is || before == null
+    ? [value]
+    : [value, { path: `${path}.sensitive`, before: was, after: is, action: "none", note }];
 }
 
 function parse(text: string): Plan {
@@ -82,8 +115,8 @@ function parse(text: string): Plan {
 
 function describe({ address, change, ...planned }: PlannedChange, planAction: Action): ResourceChange {
   const type = address.split(".")[0] as string;
-  const before = masked(change.before, change.before_sensitive);
-  const after = masked(change.after, change.after_sensitive);
+  const before = masked(change.before, change);
+  const after = masked(change.after, change);
   const unknown = change.after_unknown as Record<string, unknown> | undefined;
   const forcing = new Set((change.replace_paths ?? []).map(([first]) => String(first)));
   const paths =
@@ -93,8 +126,8 @@ function describe({ address, change, ...planned }: PlannedChange, planAction: Ac
   const changed = paths.sort().flatMap((path): ArgumentChange[] => {
     const isUnknown = hasTrue(unknown?.[path]);
     const forces = forcing.has(path);
-    // Of what is computed, only that counts which forces the replacement.
-    if (isUnknown && !forces) return [];
+    // Of what is computed anew for another resource, only that counts which forces the replacement.
+    if (isUnknown && !forces && planAction !== "update") return [];
     if (!isUnknown && isDeepStrictEqual(change.before?.[path], change.after?.[path])) return [];
     // Terraform does not say for which updates a machine is stopped.
     const stops = planAction === "update" && effectOf(type, path, undefined, undefined) === "restart";
@@ -102,7 +135,7 @@ function describe({ address, change, ...planned }: PlannedChange, planAction: Ac
       {
         path,
         before: before[path],
-        after: isUnknown ? "(known after apply)" : after[path],
+        after: isUnknown ? KNOWN_LATER : after[path],
         action: forces ? "replace" : stops ? "restart" : "update",
       },
     ];
@@ -113,14 +146,20 @@ function describe({ address, change, ...planned }: PlannedChange, planAction: Ac
     arguments: changed,
     settings: planAction === "destroy" ? before : after,
     because: [],
-    reason: planned.action_reason,
+    reason: change.importing == null ? planned.action_reason : "imported",
     movedFrom: planned.previous_address,
   };
 }
 
-/** A resource's values with those hidden that the marks say to be sensitive, and whatever looks like a key. */
-function masked(values: Record<string, unknown> | null, marks: unknown): Record<string, unknown> {
-  return (mask(values ?? {}, marks) ?? {}) as Record<string, unknown>;
+/**
+ * A resource's values with those hidden that the marks say to be sensitive, before or after: what loses its mark is not to
+ * be seen for that. Whatever looks like a key is hidden too.
+ */
+function masked(
+  values: Record<string, unknown> | null,
+  { before_sensitive, after_sensitive }: PlannedChange["change"],
+): Record<string, unknown> {
+  return mask(mask(values ?? {}, before_sensitive), after_sensitive) as Record<string, unknown>;
 }
 
 function mask(value: unknown, marks: unknown): unknown {
