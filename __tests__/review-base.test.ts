@@ -38,6 +38,10 @@ describe("a base", () => {
     writeFileSync(join(project, "package.json"), "{}");
     commit(APP.replace("GENERATION", "1"), "one");
     commit('console.error("workers.count is wrong\\nand more"); process.exit(1);', "broken");
+    commit("throw new RangeError('too many');", "throwing");
+    writeFileSync(join(project, "package-lock.json"), "nothing");
+    commit(APP.replace("GENERATION", "1"), "uninstallable");
+    writeFileSync(join(project, "package-lock.json"), "{}");
     commit(APP.replace("GENERATION", "2"), "two");
   });
 
@@ -55,11 +59,18 @@ describe("a base", () => {
     ["no-such", "'--base' must be a git reference, got: no-such"],
     ["--help", "'--base' must be a git reference, got: --help"],
     ["broken", "broken does not synthesize: workers.count is wrong"],
+    ["throwing", "throwing does not synthesize: RangeError: too many"],
   ])("%s is one line, and leaves no worktree behind", async (reference, message) => {
     const before = temporary();
     await expect(synthesizeReference(project, reference)).rejects.toThrow(new ReviewError(message));
     expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
     expect(temporary()).toEqual(before);
+  });
+
+  test("dependencies that cannot be installed are one line, and leave no worktree behind", async () => {
+    const message = /^the base's dependencies cannot be installed: [^\n]*`npm ci`[^\n]*$/;
+    await expect(synthesizeReference(project, "uninstallable")).rejects.toThrow(message);
+    expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
   });
 
   test("a folder that is no git checkout is one line", async () => {

@@ -8,7 +8,10 @@ stack=${1:?$usage}
 page=${2:?$usage}
 reviewed=${3:?$usage}
 
-if grep -qF '**Nothing changes.**' "$page/page.md"; then
+if node -e '
+  const { resources, elsewhere } = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+  process.exit(resources.length + elsewhere.length === 0 ? 0 : 1);
+' "$page/changes.json"; then
   echo "nothing changes"
   exit
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
 # For a workflow: plans what is synthesized in a stack's folder. The plan, which holds secrets, stays there; PAGE_FOLDER gets
-# page.md, and changes.json, which says the same and leaves nothing out for want of room.
+# page.md, and what a page has no room for: changes.json, all that changes; what was synthesized; the providers' versions.
 # usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER
 set -eu
 umask 077
@@ -17,3 +17,5 @@ terraform -chdir="$stack" show -json plan >"$json"
 mkdir -p "$page"
 npm run --silent review -- --plan "$json" >"$page/page.md"
 npm run --silent review -- --plan "$json" --format json >"$page/changes.json"
+cp "$stack/cdk.tf.json" "$page/"
+[ ! -e "$stack/.terraform.lock.hcl" ] || cp "$stack/.terraform.lock.hcl" "$page/terraform.lock.hcl"

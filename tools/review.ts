@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ReviewError, synthesizeCheckout, synthesizeReference } from "../review/base";
+import { cleanUpOnSignals, ReviewError, synthesizeCheckout, synthesizeReference } from "../review/base";
 import type { Changes } from "../review/changes";
 import { compare } from "../review/compare";
 import { CONCERNS, concernsOf, describeConcern } from "../review/concerns";
@@ -34,6 +34,7 @@ async function changesOf(base?: string, plan?: string): Promise<Changes> {
     throw new ReviewError("either --base GIT_REFERENCE or --plan FILE is needed");
   }
   if (plan !== undefined) return readPlan(readFile(plan));
+  cleanUpOnSignals(PROJECT);
   const [before, after] = await Promise.all([
     synthesizeReference(PROJECT, base as string),
     synthesizeCheckout(PROJECT, "the working tree"),
