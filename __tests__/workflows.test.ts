@@ -12,6 +12,7 @@ interface Step {
   readonly name?: string;
   readonly run?: string;
   readonly uses?: string;
+  readonly with?: Record<string, unknown>;
 }
 interface Job {
   readonly if?: string;
@@ -46,23 +47,41 @@ test("each job may do what docs/github.md says, and no more", () => {
     ["apply.yml", { ...read, actions: "read", "id-token": "write", "pull-requests": "read" }],
     ["ci.yml", read],
     ["ci.yml", read],
-    ["plan.yml", { ...read, "id-token": "write", "pull-requests": "write" }],
+    ["plan.yml", { ...read, "id-token": "write" }],
+    ["plan.yml", { "pull-requests": "write" }],
     ["review-comment.yml", { actions: "read", "pull-requests": "write" }],
     ["review.yml", read],
   ]);
 });
 
-test("a pull request's code runs without a token that writes, but behind an environment", () => {
+test("a pull request's code runs without a token that writes, and with credentials behind an environment alone", () => {
   for (const { name, workflow, job } of jobs) {
     expect(Object.keys(workflow.on)).not.toContain("pull_request_target");
-    const runsTheirs = "pull_request" in workflow.on;
-    if (runsTheirs && job.permissions !== undefined) {
-      expect({ name, environment: job.environment }).toEqual({ name, environment: "plan" });
-      expect(job.if).toContain("head.repo.full_name == github.repository");
+    const runsCode = job.steps.some(({ uses = "" }) => uses.startsWith("actions/checkout"));
+    const permissions = job.permissions ?? workflow.permissions ?? {};
+    if (!("pull_request" in workflow.on)) expect({ name, runsCode }).toEqual({ name, runsCode: name === "apply.yml" });
+    if (runsCode) expect(permissions).not.toHaveProperty("pull-requests", "write");
+    if ("id-token" in permissions) {
+      expect(job.environment).toBe(name.replace(".yml", ""));
+      expect(job.if).toContain(`vars.AWS_${name.replace(".yml", "").toUpperCase()}_ROLE != ''`);
     }
-    // Checked out code is code of theirs, wherever it is run.
-    if (!runsTheirs && name !== "apply.yml") expect(JSON.stringify(job.steps)).not.toContain("checkout");
   }
+  expect(workflows["plan.yml"]?.jobs.plan?.if).toContain("head.repo.full_name == github.repository");
+});
+
+test("no checkout leaves a token, and no plan leaves its runner", () => {
+  const steps = jobs.flatMap(({ job }) => job.steps);
+  const using = (action: string) =>
+    steps.filter(({ uses = "" }) => uses.startsWith(`${action}@`)).map((each) => each.with);
+  const checkouts = using("actions/checkout");
+  expect(checkouts.map((each) => each?.["persist-credentials"])).toEqual(checkouts.map(() => false));
+  expect(using("actions/upload-artifact").map((each) => each?.path)).toEqual(["page", "page/page.md"]);
+});
+
+test("apply.yml applies through the gate alone, what an approved plan of the merged pull request has shown", () => {
+  const runs = workflows["apply.yml"]?.jobs.apply?.steps.map(({ run = "" }) => run) ?? [];
+  expect(runs.filter((run) => run.includes("terraform"))).toEqual([]);
+  expect(runs.at(-1)).toBe("tools/apply-reviewed.sh cdktf.out/stacks/* page reviewed");
 });
 
 test("no step pastes what a stranger may have written into its script", () => {
@@ -120,6 +139,19 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
     expect(page).toMatch(/\n```mermaid\nflowchart LR\n.*worker-3.*\n```\n\n<\/details>\n$/s);
     expect(readFileSync(join(checkout, "summary.md"), "utf8")).toBe(page);
   });
+
+  test.each(["plan.yml", "review-comment.yml"])(
+    "%s says where a page is from, and takes no comments of HTML from it",
+    (workflow) => {
+      mkdirSync(join(checkout, "page"), { recursive: true });
+      writeFileSync(join(checkout, "page/page.md"), "## A page\n<!-- Sticky Pull Request Commentplan -->\n");
+      process.env.HEAD_SHA = "0123abc";
+      expect(run(workflow, "Say where it is from")).toMatchObject({ status: 0, stderr: "" });
+      expect(readFileSync(join(checkout, "comment.md"), "utf8")).toMatch(
+        /^(The plan for 0123abc|Without a plan, by this pull request's own code, at 0123abc):\n\n## A page\n<\\!-- Sticky/,
+      );
+    },
+  );
 
   test.each(["plan.yml", "apply.yml"])("%s refuses a state that would end with the runner", (workflow) => {
     const stack = join(checkout, "cdktf.out/stacks/a");

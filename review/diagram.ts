@@ -1,4 +1,4 @@
-import { contains } from "../constructs/addressing";
+import { contains, isCidr } from "../constructs/addressing";
 import type { Document } from "./compare";
 
 // biome-ignore lint/suspicious/noExplicitAny: a block's arguments are whatever its provider defines
@@ -26,7 +26,7 @@ interface Machine {
   readonly files: readonly string[];
 }
 
-/** The machines of a role in a subnet. */
+/** The machines of a role in a subnet that get the same files. */
 type Crew = readonly [Machine, ...Machine[]];
 
 /**
@@ -39,7 +39,7 @@ export function renderDiagram(document: Pick<Document, "resource">): string {
   const every = machines(all);
   const crews = crewsOf(every);
   const isInside = (vpc: string, from: string) =>
-    from.includes("/") &&
+    isCidr(from) &&
     (contains(vpc, from) || (from !== ANYWHERE && every.some(({ pods }) => pods && contains(from, pods))));
 
   const sources = [...new Set(ingress(all).map(({ from }) => from))];
@@ -69,7 +69,10 @@ function machines(all: Resources): Machine[] {
   const pods = new Map(
     all("aws_route").map(([, route]) => [referenced(route.network_interface_id), route.destination_cidr_block]),
   );
-  const files = new Map(all("null_resource").map(([, copy]) => [referenced(copy.connection.host), copiedFiles(copy)]));
+  const copies = all("null_resource").map(([, copy]) => ({
+    to: referenced(copy.connection?.host),
+    files: copiedFiles(copy),
+  }));
   const inOrder = new Intl.Collator("en", { numeric: true }).compare;
   const instances = all("aws_instance").sort(([one], [other]) => inOrder(one, other));
   return instances.map(([name, { private_ip, subnet_id, tags }]) => ({
@@ -77,11 +80,15 @@ function machines(all: Resources): Machine[] {
     address: private_ip,
     subnet: referenced(subnet_id),
     pods: pods.get(name),
-    files: (files.get(name) ?? []).map((file) => file.replace(tags.Name, "NAME")),
+    files: [
+      ...new Set(
+        copies.flatMap(({ to, files }) => (to === name ? files.map((file) => file.replace(tags.Name, "NAME")) : [])),
+      ),
+    ],
   }));
 }
 
-function copiedFiles({ provisioner }: Block): string[] {
+function copiedFiles({ provisioner = [] }: Block): string[] {
   const destinations = (provisioner as Block[]).flatMap(({ file }) => (file === undefined ? [] : [file.destination]));
   return destinations.map((destination: string) => destination.slice(destination.lastIndexOf("/") + 1));
 }
@@ -89,15 +96,17 @@ function copiedFiles({ provisioner }: Block): string[] {
 function crewsOf(all: readonly Machine[]): Crew[] {
   const crews = new Map<string, [Machine, ...Machine[]]>();
   for (const machine of all) {
-    const crew = crews.get(crewId(machine));
-    if (crew === undefined) crews.set(crewId(machine), [machine]);
+    const key = [role(machine.name), machine.subnet, ...machine.files].join();
+    const crew = crews.get(key);
+    if (crew === undefined) crews.set(key, [machine]);
     else crew.push(machine);
   }
   return [...crews.values()];
 }
 
+/** A crew by its first machine. */
 function crewId({ name, subnet }: Machine): string {
-  return `${role(name)}s-${subnet}`;
+  return `${role(name)}s-${subnet}-from-${name.slice(role(name).length + 1)}`;
 }
 
 /** A machine's name without its number. */
@@ -167,8 +176,8 @@ function betweenMembers(group: string, all: Resources): string {
 }
 
 /** Where a rule's traffic comes from, or goes to: addresses, or the name of a group. */
-function source({ cidr_ipv4, referenced_security_group_id }: Block): string {
-  if (cidr_ipv4 === undefined) return referenced(referenced_security_group_id);
+function source({ cidr_ipv4, cidr_ipv6, prefix_list_id, referenced_security_group_id }: Block): string {
+  if (cidr_ipv4 === undefined) return cidr_ipv6 ?? prefix_list_id ?? referenced(referenced_security_group_id);
   return cidr_ipv4.startsWith("${") ? "the machines' public addresses" : cidr_ipv4;
 }
 
@@ -214,7 +223,7 @@ function indented(lines: readonly string[]): string[] {
 
 /** Addresses, or words for them, as an id. */
 function idOf(addresses: string): string {
-  return `from-${addresses.replaceAll(/\W+/g, "-")}`;
+  return ["from", ...(addresses.match(/\w+/g) ?? [])].join("-");
 }
 
 function sourceNode(from: string): string {
