@@ -20,7 +20,7 @@ test.each<[what: string, input: unknown, message: string]>([
   [
     "an unknown key",
     { names: "x" },
-    "'names' is not a setting, did you mean 'name'? allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, image, access, pki, tags, backend",
+    "'names' is not a setting, did you mean 'name'? allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, copies, image, access, pki, tags, backend",
   ],
   [
     "an unknown key further down",

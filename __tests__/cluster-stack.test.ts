@@ -1,11 +1,19 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { TerraformElement, TerraformOutput } from "cdktf";
 import { Construct } from "constructs";
+import type { ClusterSettingsInput } from "../constructs";
 import { newClusterStack, synthesize, synthesizeCluster } from "../testing/synthesize";
-import { addressesOf, argumentsOf, blockAt, resourcesOf, type TerraformJson } from "../testing/terraform-json";
+import {
+  addressesOf,
+  argumentsOf,
+  type Block,
+  blockAt,
+  resourcesOf,
+  type TerraformJson,
+} from "../testing/terraform-json";
 
 const NAME = "k8s-cluster-from-ground-up";
 const INDICES = [0, 1, 2];
@@ -182,6 +190,29 @@ describe("the tutorial, value for value", () => {
         .flatMap((name) => [`${name}.pem`, `${name}-key.pem`])
         .sort(),
     );
+  });
+});
+
+test("kubeconfigs and encryption config are copied where settings say so, and not otherwise", () => {
+  const copied = (settings: ClusterSettingsInput) =>
+    Object.fromEntries(
+      Object.entries(resourcesOf(synthesizeCluster(settings), "null_resource")).map(([name, { provisioner }]) => [
+        name,
+        (provisioner as Block[])
+          .flatMap(({ file }) => (file === undefined ? [] : [basename(file.destination)]))
+          .filter((file) => !file.endsWith(".pem")),
+      ]),
+    );
+  const onMasters = ["admin.kubeconfig", "kube-controller-manager.kubeconfig", "kube-scheduler.kubeconfig"];
+  expect(Object.values(copied({})).flat()).toEqual([]);
+  const { "pems-master-1": master, "pems-worker-2": worker } = copied({
+    copies: { kubeconfigs: true, encryptionConfig: true },
+  });
+  expect(master).toEqual([...onMasters, "encryption-config.yaml"]);
+  expect(worker).toEqual(["kube-proxy.kubeconfig", `${NAME}-worker-2.kubeconfig`]);
+  expect(copied({ copies: { encryptionConfig: true } })).toMatchObject({
+    "pems-master-0": ["encryption-config.yaml"],
+    "pems-worker-0": [],
   });
 });
 

@@ -9,7 +9,7 @@ import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
 import { issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
 import { type Running, start } from "../testing/program";
 import { describeSuite } from "../testing/requirements";
-import { type SshHost, SshNetwork, signalInside, until } from "../testing/ssh-hosts";
+import { type SshHost, SshNetwork, signalInside, USERS, until } from "../testing/ssh-hosts";
 import { synthesizeCluster } from "../testing/synthesize";
 import { TerraformFolder } from "../testing/terraform";
 import { originalAddress, toTerraformData } from "../testing/terraform-data";
@@ -26,7 +26,7 @@ function secretPaths(id: string): string[] {
 }
 
 describeSuite("real ssh", () => {
-  const json = synthesizeCluster();
+  let json = synthesizeCluster();
   const hosts = new Map<string, SshHost>();
   let network: SshNetwork;
   let terraform: TerraformFolder;
@@ -264,5 +264,55 @@ describeSuite("real ssh", () => {
     await terraform.run(...APPLY);
 
     expect(await end()).toContain(`${STAGING}/k8s-cluster-from-ground-up-worker-1-key.pem`);
+  });
+
+  test("kubeconfigs and encryption config are copied where settings say so, as npm run credentials writes them", async () => {
+    json = synthesizeCluster({ copies: { kubeconfigs: true, encryptionConfig: true } });
+    const files = () => credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));
+    const expectCopied = () => {
+      const users = { master: ["admin", "kube-controller-manager", "kube-scheduler"], worker: ["kube-proxy"] };
+      for (const id of hosts.keys()) {
+        const [role] = id.split("-") as ["master" | "worker"];
+        const own = role === "worker" ? [`${TUTORIAL_NAME}-${id}`] : [];
+        const expected = {
+          ...Object.fromEntries(
+            [...users[role], ...own].map((user) => [`${user}.kubeconfig`, `kubeconfigs/${user}.kubeconfig`]),
+          ),
+          ...(role === "master" && { "encryption-config.yaml": "encryption-config.yaml" }),
+        };
+        const there = Object.entries(host(id).files()).filter(([name]) => !name.endsWith(".pem"));
+        expect(Object.fromEntries(there.map(([name, { mode, owner }]) => [name, `${mode} ${owner}`]))).toEqual(
+          Object.fromEntries(Object.keys(expected).map((name) => [name, `0600 ${USERS.ubuntu}`])),
+        );
+        for (const [name, path] of Object.entries(expected)) expect(host(id).read(name)).toBe(files()[path]);
+      }
+    };
+    configure();
+    const end = [...hosts.keys()].map((id) =>
+      host(id).watch([
+        "admin.kubeconfig",
+        "encryption-config.yaml",
+        `${STAGING}/admin.kubeconfig`,
+        `${STAGING}/kube-proxy.kubeconfig`,
+      ]),
+    );
+    await terraform.run(...APPLY);
+    expectCopied();
+    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
+    expect(await terraform.run(...APPLY)).toContain("No changes.");
+
+    await renew(["tls_locally_signed_cert.kube-proxy-certificate"]);
+    configure();
+    const before = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(before)).toEqual(["worker-0", "worker-1", "worker-2"]);
+    expectCopied();
+
+    await renew(["tls_private_key.encryption-key"]);
+    configure();
+    const then = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(then)).toEqual(["master-0", "master-1", "master-2"]);
+    expectCopied();
   });
 });

@@ -54,6 +54,15 @@ test("over ssh as ubuntu to the public address, with the key alone and an end to
   expect(copy([CERTIFICATE], "90s").copy.connection.timeout).toBe("90s");
 });
 
+test("a secret's version is what redoes its copy, and not the secret", () => {
+  const trigger = (version?: string) =>
+    copy([{ name: "admin.kubeconfig", content: "secret", secret: true, version }]).copy.triggers.files;
+  expect(trigger("certificate")).toBe(
+    "$" + '{sha256(join("\\n", ["0600 /home/ubuntu/admin.kubeconfig", "certificate"]))}',
+  );
+  expect(trigger()).toBe("$" + '{sha256(join("\\n", ["0600 /home/ubuntu/admin.kubeconfig"]))}');
+});
+
 test("redone with the machine, a certificate, a name or a mode; a key's content is in no hash", () => {
   const { copy: resource, machine } = copy([CERTIFICATE, KEY]);
   expect(resource.triggers).toEqual({

@@ -143,6 +143,17 @@ const schema = group({
   }).prefault({}),
   controlPlane: machines({ min: 1, max: 9 }, 10),
   workers: machines({ min: 0, max: 200 }, 20),
+  copies: group({
+    kubeconfigs: yesNo()
+      .default(false)
+      .describe(
+        "Whether kubeconfigs are copied too: those of admin, the controller manager and the scheduler onto control plane " +
+          "machines, a worker's own and kube-proxy's onto workers.",
+      ),
+    encryptionConfig: yesNo()
+      .default(false)
+      .describe("Whether the encryption config of the API servers is copied onto control plane machines too."),
+  }).prefault({}),
   image: group({
     release: oneOf(...(Object.keys(UBUNTU_RELEASES) as [keyof typeof UBUNTU_RELEASES]))
       .optional()

@@ -4,6 +4,7 @@ import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { TlsProvider } from "@cdktf/provider-tls/lib/provider";
 import {
   Annotations,
+  Fn,
   LocalBackend,
   S3Backend,
   TerraformDataSource,
@@ -15,12 +16,14 @@ import {
 import type { Construct } from "constructs";
 import { hostAddress, internalDomain, subnetwork } from "./addressing";
 import { ANYWHERE, ClusterNetwork } from "./cluster-network";
-import { ClusterPki } from "./cluster-pki";
+import { type CertificateAndKey, ClusterPki } from "./cluster-pki";
 import { type ClusterSettings, NODE_POD_PREFIX, settingsWarnings } from "./cluster-settings";
 import { ControlPlaneNlb } from "./control-plane-nlb";
+import { encryptionConfig } from "./encryption-config";
 import { EncryptionKey } from "./encryption-key";
+import { apiServer, kubeconfig, kubeconfigUsers } from "./kubeconfig";
 import { type ClusterNode, NodeFleet } from "./node-fleet";
-import { NODE_USER, PemDistribution } from "./pem-distribution";
+import { NODE_USER, PemDistribution, type PemFile } from "./pem-distribution";
 import { PodRoutes } from "./pod-routes";
 import { SshKey } from "./ssh-key";
 import { UbuntuImage } from "./ubuntu-image";
@@ -112,10 +115,17 @@ export class ClusterStack extends TerraformStack {
         ipAddresses: [publicIp, privateIp],
       })),
     });
-    for (const node of masters) this.addCopy(node, sshKey, pki.controlPlaneFiles);
-    for (const node of workers) this.addCopy(node, sshKey, pki.workerFiles(node.name));
-
     const encryptionKey = new EncryptionKey(this, "encryption");
+    const kubeconfigsOf = (...stems: string[]) =>
+      settings.copies.kubeconfigs ? kubeconfigFiles(clusterName, { pki, nlb, workers }, stems) : [];
+    const encryptionConfigs = settings.copies.encryptionConfig ? [encryptionConfigFile(encryptionKey)] : [];
+    for (const node of masters) {
+      const kubeconfigs = kubeconfigsOf("admin", "kube-controller-manager", "kube-scheduler");
+      this.addCopy(node, sshKey, [...pki.controlPlaneFiles, ...kubeconfigs, ...encryptionConfigs]);
+    }
+    for (const node of workers) {
+      this.addCopy(node, sshKey, [...pki.workerFiles(node.name), ...kubeconfigsOf(node.name, "kube-proxy")]);
+    }
 
     this.addOutputs({ clusterName, serviceAddress, nlb, nodes, sshKey, pki, encryptionKey });
   }
@@ -205,6 +215,37 @@ export class ClusterStack extends TerraformStack {
       sensitive: true,
     });
   }
+}
+
+/** The kubeconfigs of some users, with certificates and keys as Terraform's expressions. */
+function kubeconfigFiles(
+  clusterName: string,
+  { pki, nlb, workers }: { pki: ClusterPki; nlb: ControlPlaneNlb; workers: readonly ClusterNode[] },
+  stems: readonly string[],
+): PemFile[] {
+  const users = kubeconfigUsers(nlb.dnsName, workers).filter(({ stem }) => stems.includes(stem));
+  const authority = pki.certificateAuthority.certificatePem;
+  return users.map(({ stem, user, host }) => {
+    const { certificatePem, privateKeyPem } = pki.certificates[stem] as CertificateAndKey;
+    const content = kubeconfig({
+      clusterName,
+      server: apiServer(host),
+      user,
+      authority: Fn.base64encode(authority),
+      certificate: Fn.base64encode(certificatePem),
+      key: Fn.base64encode(privateKeyPem),
+    });
+    return {
+      name: `${stem}.kubeconfig`,
+      content,
+      secret: true,
+      version: Fn.join("\n", [host, authority, certificatePem]),
+    };
+  });
+}
+
+function encryptionConfigFile({ base64, publicKeyPem }: EncryptionKey): PemFile {
+  return { name: "encryption-config.yaml", content: encryptionConfig(base64), secret: true, version: publicKeyPem };
 }
 
 /** What an element's address starts with: data sources, resources and outputs have name spaces of their own. */

@@ -9,11 +9,14 @@ import { Construct } from "constructs";
 export class EncryptionKey extends Construct {
   /** 32 bytes in base64; a secret. */
   readonly base64: string;
+  /** What may be seen of it: the public half of the key that it is derived from. */
+  readonly publicKeyPem: string;
 
   constructor(scope: Construct, id: string) {
     super(scope, id);
     // Of the provider's keys the one whose entropy is 256 bits; a random_bytes would need another provider.
     const key = new PrivateKey(this, "encryption-key", { algorithm: "ED25519" });
+    this.publicKeyPem = key.publicKeyPem;
     this.base64 = Fn.base64sha256(key.privateKeyPem);
   }
 }

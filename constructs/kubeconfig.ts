@@ -1,3 +1,43 @@
+import { kubeletUser } from "./cluster-pki";
+
+/** Where part 2 has the API servers listen. */
+const PORT = 6443;
+
+/** Someone who has a kubeconfig. */
+export interface KubeconfigUser {
+  /** The stem of the certificate's file, which the kubeconfig is named after too. */
+  readonly stem: string;
+  /** The common name of the certificate. */
+  readonly user: string;
+  /** The host at which the API server is reached. */
+  readonly host: string;
+}
+
+/** The address of an API server at a host. */
+export function apiServer(host: string): string {
+  return `https://${host}:${PORT}`;
+}
+
+/**
+ * The users of part 2. The controller manager and the scheduler reach the API server on their own machine, all others
+ * the load balancer.
+ * @param publicAddress - the load balancer's name
+ * @param kubelets - the names of workers, and their host names
+ */
+export function kubeconfigUsers(
+  publicAddress: string,
+  kubelets: readonly { readonly name: string; readonly hostname: string }[],
+): KubeconfigUser[] {
+  const row = (stem: string, user: string, host: string) => ({ stem, user, host });
+  return [
+    row("admin", "admin", publicAddress),
+    row("kube-controller-manager", "system:kube-controller-manager", "127.0.0.1"),
+    row("kube-proxy", "system:kube-proxy", publicAddress),
+    row("kube-scheduler", "system:kube-scheduler", "127.0.0.1"),
+    ...kubelets.map(({ name, hostname }) => row(name, kubeletUser(hostname), publicAddress)),
+  ];
+}
+
 /** What a {@link kubeconfig} says. */
 export interface KubeconfigProps {
   /** The cluster's name. */

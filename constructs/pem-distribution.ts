@@ -8,14 +8,19 @@ import type { SshKey } from "./ssh-key";
 /** The user that Ubuntu's images open to the key pair. */
 export const NODE_USER = "ubuntu";
 
-/** A PEM file to put onto a machine. */
+/** A file to put onto a machine. */
 export interface PemFile {
   /** Its name, without a folder. */
   readonly name: string;
   /** Its content. */
   readonly content: string;
-  /** Whether it is a private key: then it has mode 0600, else 0644. */
+  /** Whether it is a private key, or holds one: then it has mode 0600, else 0644. */
   readonly secret: boolean;
+  /**
+   * Of a secret: what may be seen of it and changes with it, so that a copy follows. No secret is in a plan.
+   * @default - nothing: a private key changes with its certificate, a file of its own
+   */
+  readonly version?: string;
 }
 
 /** What a {@link PemDistribution} needs to know. */
@@ -24,7 +29,7 @@ export interface PemDistributionProps {
   readonly node: ClusterNode;
   /** The key that opens it. */
   readonly sshKey: SshKey;
-  /** What it gets; a private key only together with its certificate. */
+  /** What it gets; a private key only together with its certificate, or with a version. */
   readonly files: readonly PemFile[];
   /** How long one connection may take to come about, as Terraform writes durations. @default "5m" */
   readonly connectionTimeout?: string;
@@ -64,7 +69,10 @@ export class PemDistribution extends Construct {
         files: Fn.sha256(
           Fn.join(
             "\n",
-            files.flatMap((file) => [`${mode(file)} ${HOME}/${file.name}`, ...(file.secret ? [] : [file.content])]),
+            files.flatMap((file) => {
+              const version = file.secret ? file.version : file.content;
+              return [`${mode(file)} ${HOME}/${file.name}`, ...(version === undefined ? [] : [version])];
+            }),
           ),
         ),
       },

@@ -5,8 +5,9 @@ import { parse } from "yaml";
 import { CLIENTS, kubeletUser } from "../constructs";
 import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
+import { apiServer } from "../constructs/kubeconfig";
 import { type CertificateFacts, readFacts } from "./certificate";
-import { DESCRIPTION, type DescribedCluster, kubeconfigUsers, PAIRS, workers } from "./files";
+import { DESCRIPTION, type DescribedCluster, PAIRS, usersOf, workers } from "./files";
 import { CredentialsError } from "./stack";
 
 /** What was found of a file. */
@@ -139,11 +140,11 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
         key(keyPath),
       ];
     }),
-    ...kubeconfigUsers(cluster).map(({ stem, user, server }) => {
+    ...usersOf(cluster).map(({ stem, user, host }) => {
       const [path, keyPath] = pair(stem);
       return finding(`kubeconfigs/${stem}.kubeconfig`, read(`kubeconfigs/${stem}.kubeconfig`), (text) =>
         kubeconfigFaults(text, {
-          server,
+          server: apiServer(host),
           user,
           "certificate-authority-data": read(authorityPath),
           "client-certificate-data": read(path),

@@ -1,35 +1,15 @@
-import { kubeletUser } from "../constructs";
 import { ec2Hostname } from "../constructs/addressing";
 import { encryptionConfig } from "../constructs/encryption-config";
-import { kubeconfig } from "../constructs/kubeconfig";
+import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../constructs/kubeconfig";
 import type { DeployedCluster } from "./stack";
 
-/** The API server as its own machine reaches it. */
-const HERE = "127.0.0.1";
-
-const PORT = 6443;
-
-/** Who gets a kubeconfig: the stem of its certificate, which the file is named after too. */
-export interface KubeconfigUser {
-  readonly stem: string;
-  /** The common name of its certificate. */
-  readonly user: string;
-  /** Where it reaches the API server. */
-  readonly server: string;
-}
-
-/** The users of part 2: those on control plane machines reach the API server there, all others the load balancer. */
-export function kubeconfigUsers({ publicAddress, nodes, name }: DescribedCluster): KubeconfigUser[] {
-  const row = (stem: string, user: string, host: string) => ({ stem, user, server: `https://${host}:${PORT}` });
-  return [
-    row("admin", "admin", publicAddress),
-    row("kube-controller-manager", "system:kube-controller-manager", HERE),
-    row("kube-proxy", "system:kube-proxy", publicAddress),
-    row("kube-scheduler", "system:kube-scheduler", HERE),
-    ...workers({ name, nodes }).map((worker) =>
-      row(worker, kubeletUser(ec2Hostname(nodes[worker]?.private_ip as string)), publicAddress),
-    ),
-  ];
+/** Who has a kubeconfig in a cluster. */
+export function usersOf({ publicAddress, nodes, name }: DescribedCluster): KubeconfigUser[] {
+  const hostname = (worker: string) => ec2Hostname(nodes[worker]?.private_ip as string);
+  return kubeconfigUsers(
+    publicAddress,
+    workers({ name, nodes }).map((worker) => ({ name: worker, hostname: hostname(worker) })),
+  );
 }
 
 /** The Name tags of the workers. */
@@ -58,11 +38,11 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
     [`ssh/${name}.id_rsa`]: sshPrivateKey,
     ...Object.fromEntries(Object.entries(pemFiles).map(([file, content]) => [`${PAIRS}/${file}`, content])),
     ...Object.fromEntries(
-      kubeconfigUsers(cluster).map(({ stem, user, server }) => [
+      usersOf(cluster).map(({ stem, user, host }) => [
         `kubeconfigs/${stem}.kubeconfig`,
         kubeconfig({
           clusterName: name,
-          server,
+          server: apiServer(host),
           user,
           authority: base64("ca.pem"),
           certificate: base64(`${stem}.pem`),

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { NODE_USER } from "../constructs/pem-distribution";
 import type { Finding } from "./check";
@@ -9,7 +9,7 @@ import { type DescribedCluster, PAIRS } from "./files";
 
 const HOME = `/home/${NODE_USER}`;
 
-/** The files that machines get, by role, in the order of copying; `NAME` stands for the machine's own. */
+/** The files of {@link PAIRS} that machines get, by role; `NAME` stands for the machine's own. */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   master: [
     "ca.pem",
@@ -20,6 +20,17 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
     "master-kubernetes-key.pem",
   ],
   worker: ["ca.pem", "NAME.pem", "NAME-key.pem"],
+};
+
+/** What they get where the setting `copies` says so, by its path in the folder: it need not be there. */
+const MORE_FILES: Readonly<Record<string, readonly string[]>> = {
+  master: [
+    "kubeconfigs/admin.kubeconfig",
+    "kubeconfigs/kube-controller-manager.kubeconfig",
+    "kubeconfigs/kube-scheduler.kubeconfig",
+    "encryption-config.yaml",
+  ],
+  worker: ["kubeconfigs/NAME.kubeconfig", "kubeconfigs/kube-proxy.kubeconfig"],
 };
 
 /**
@@ -35,8 +46,10 @@ export async function checkNodes(folder: string, cluster: DescribedCluster): Pro
 
 async function checkNode(folder: string, cluster: string, name: string, address: string): Promise<Finding[]> {
   const role = name.slice(cluster.length + 1).replace(/-\d+$/, "");
-  const files = (FILES[role] ?? []).map((file) => file.replace("NAME", name));
-  const list = `for file in ${files.join(" ")}; do [ -e "$file" ] && sha256sum "$file" && stat -c '%a %U' "$file"; done; true`;
+  const own = (paths: readonly string[] = []) => paths.map((path) => path.replace("NAME", name));
+  const needed = own(FILES[role]).map((file) => `${PAIRS}/${file}`);
+  const paths = [...needed, ...own(MORE_FILES[role])];
+  const list = `for file in ${paths.map((path) => basename(path)).join(" ")}; do [ -e "$file" ] && sha256sum "$file" && stat -c '%a %U' "$file"; done; true`;
   const options = [
     ...["-i", join(folder, "ssh", `${cluster}.id_rsa`)],
     ...["-o", `UserKnownHostsFile=${join(folder, "ssh/known_hosts")}`],
@@ -56,19 +69,23 @@ async function checkNode(folder: string, cluster: string, name: string, address:
       { hash, mode, owner },
     ]),
   );
-  return files.map((file) => {
+  return paths.flatMap((path) => {
+    const file = basename(path);
     const there = found.get(file);
+    if (there === undefined && !needed.includes(path)) return [];
     const wanted = createHash("sha256")
-      .update(readFileSync(join(folder, PAIRS, file)))
+      .update(readFileSync(join(folder, path)))
       .digest("hex");
-    const mode = file.endsWith("-key.pem") ? "600" : "644";
+    const mode = file.endsWith(".pem") && !file.endsWith("-key.pem") ? "644" : "600";
     return {
       path: `${name}:${HOME}/${file}`,
       faults:
         there === undefined
           ? ["is missing (part 2 moves files away from there)"]
           : [
-              ...(there.hash === wanted ? [] : [`is not what lies in ${PAIRS}: apply again, or write the folder anew`]),
+              ...(there.hash === wanted
+                ? []
+                : [`is not what lies in ${dirname(path)}: apply again, or write the folder anew`]),
               ...(there.mode === mode ? [] : [`must have mode 0${mode}, got: 0${there.mode}`]),
               ...(there.owner === NODE_USER ? [] : [`must belong to ${NODE_USER}, got: ${there.owner}`]),
             ],

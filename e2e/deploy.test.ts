@@ -420,6 +420,24 @@ story({
     await expectNothingToDo();
   },
 
+  "a certificate that is about to end is renewed in its window, and copied; the others stay": async () => {
+    await rehearsal.configure({ ...SMALL, pki: { earlyRenewalHours: 24 } });
+    await rehearsal.apply();
+    const address = "tls_locally_signed_cert.worker-1-certificate";
+    const file = rehearsal.folder.stateFile as string;
+    const soon = new Date(Date.now() + 10 * 3_600_000).toISOString().replace(/\.\d+/, "");
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll(attributes(address).validity_end_time, soon));
+    expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({
+      resources: ["null_resource.pems-worker-1", address],
+      visited: ["worker-1"],
+      rewritten: ["worker-1"],
+    });
+    await expectNothingToDo();
+    await rehearsal.configure(SMALL);
+    await rehearsal.apply();
+    expectComplete();
+  },
+
   "everything that hangs on the authority follows another key of it, in one apply": async () => {
     const instances = MACHINES.map((id) => attributes(`aws_instance.${id}`).id);
     const leaves = Object.keys(tutorialCertificates({ loadBalancer: "", publicIp: () => "" })).slice(1);
@@ -484,9 +502,9 @@ story({
     const apply = (reviewed: string) =>
       rehearsal.tool("apply-reviewed.sh", stackFolder, join(path, "page"), join(path, reviewed));
 
-    await rehearsal.configure({ access: { ssh: ["198.51.100.7/32"] } });
+    await rehearsal.configure({ ...SMALL, access: { ssh: ["198.51.100.7/32"] } });
     expect(await page("other")).toMatchObject({ status: 0 });
-    await rehearsal.configure({ access: { ssh: ["203.0.113.7/32"] } });
+    await rehearsal.configure({ ...SMALL, access: { ssh: ["203.0.113.7/32"] } });
     expect(await page("reviewed")).toMatchObject({ status: 0 });
     expect(await page("page")).toMatchObject({ status: 0 });
     expect(uncovered(rehearsal.cloud.calls.slice(before), policy("The policy to plan"))).toEqual([]);
@@ -510,7 +528,7 @@ story({
     });
     await page("page");
     expect(await apply("nothing-here")).toMatchObject({ status: 0, output: "nothing changes\n" });
-    await rehearsal.configure({});
+    await rehearsal.configure(SMALL);
     await rehearsal.apply();
   },
 

@@ -119,8 +119,11 @@ export function resolveReferences(value: unknown, computed: Computed): unknown {
 
 async function privateKey({ algorithm, rsa_bits }: Block): Promise<Record<string, string>> {
   if (algorithm === "ED25519") {
-    const { privateKey } = await promisify(generateKeyPair)("ed25519");
-    return { private_key_pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+    const { privateKey, publicKey } = await promisify(generateKeyPair)("ed25519");
+    return {
+      private_key_pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+      public_key_pem: publicKey.export({ type: "spki", format: "pem" }).toString(),
+    };
   }
   if (algorithm !== "RSA") throw new Error(`unknown algorithm ${algorithm}`);
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", { modulusLength: rsa_bits });
