@@ -54,24 +54,28 @@ export interface KubeconfigProps {
   readonly key: string;
 }
 
-/** A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it: a secret. */
+/**
+ * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it: a secret. Names are
+ * quoted, since YAML takes a cluster's name like 2024 or no for something else.
+ */
 export function kubeconfig({ clusterName, server, user, authority, certificate, key }: KubeconfigProps): string {
+  const [cluster, name] = [JSON.stringify(clusterName), JSON.stringify(user)];
   return `apiVersion: v1
 clusters:
 - cluster:
     certificate-authority-data: ${authority}
     server: ${server}
-  name: ${clusterName}
+  name: ${cluster}
 contexts:
 - context:
-    cluster: ${clusterName}
-    user: ${user}
+    cluster: ${cluster}
+    user: ${name}
   name: default
 current-context: default
 kind: Config
 preferences: {}
 users:
-- name: ${user}
+- name: ${name}
   user:
     client-certificate-data: ${certificate}
     client-key-data: ${key}

@@ -73,9 +73,7 @@ async function checkNode(folder: string, cluster: string, name: string, address:
     const file = basename(path);
     const there = found.get(file);
     if (there === undefined && !needed.includes(path)) return [];
-    const wanted = createHash("sha256")
-      .update(readFileSync(join(folder, path)))
-      .digest("hex");
+    const wanted = hashOf(join(folder, path));
     const mode = file.endsWith(".pem") && !file.endsWith("-key.pem") ? "644" : "600";
     return {
       path: `${name}:${HOME}/${file}`,
@@ -91,4 +89,13 @@ async function checkNode(folder: string, cluster: string, name: string, address:
             ],
     };
   });
+}
+
+/** A file's SHA-256; undefined where it cannot be read. */
+function hashOf(file: string): string | undefined {
+  try {
+    return createHash("sha256").update(readFileSync(file)).digest("hex");
+  } catch {
+    return undefined;
+  }
 }
