@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkFolder } from "../credentials/check";
@@ -124,6 +124,29 @@ test.each<[string, () => Promise<Computed>, string[]]>([
         block.allowed_uses = block.allowed_uses.filter((use: string) => use !== "client_auth");
       }),
     ["ca-authority/master-kubernetes.pem: lacks the use clientAuth"],
+  ],
+  ...(
+    [
+      ["worker-0", "server_auth", "serverAuth"],
+      ["worker-0", "client_auth", "clientAuth"],
+      ["kube-proxy", "client_auth", "clientAuth"],
+      ["admin", "client_auth", "clientAuth"],
+    ] as const
+  ).map(([name, use, lacking]): [string, () => Promise<Computed>, string[]] => [
+    `${name} without ${use}`,
+    () =>
+      certificate(name, (block) => {
+        block.allowed_uses = block.allowed_uses.filter((each: string) => each !== use);
+      }),
+    [`ca-authority/${name.startsWith("worker") ? WORKER : name}.pem: lacks the use ${lacking}`],
+  ]),
+  [
+    "no address of a control plane machine",
+    () =>
+      request("master-kubernetes", (block) => {
+        block.ip_addresses = block.ip_addresses.filter((address: string) => address !== "172.31.0.11");
+      }),
+    ["ca-authority/master-kubernetes.pem: lacks the name 172.31.0.11"],
   ],
   [
     "a certificate that outlives its authority",
@@ -251,8 +274,70 @@ test("a kubeconfig of another server or user, and an encryption key that is too 
   expect(faults()).toEqual([
     "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: https://127.0.0.1:6443",
     "kubeconfigs/kube-proxy.kubeconfig: user must be system:kube-proxy, got: admin",
-    "encryption-config.yaml: secret must be 32 bytes in base64, got: 5 bytes",
+    "encryption-config.yaml: resources.0.providers.0.aescbc.keys.0.secret: must be 32 bytes in base64",
   ]);
+});
+
+test("a kubeconfig whose current context leads elsewhere, or that trusts another authority", () => {
+  write(computed);
+  const change = (path: string, from: RegExp, to: string) =>
+    writeFileSync(at(path), readFileSync(at(path), "utf8").replaceAll(from, to));
+  change("kubeconfigs/admin.kubeconfig", /current-context: .*/g, "current-context: nope");
+  change(
+    "kubeconfigs/kube-proxy.kubeconfig",
+    /certificate-authority-data: .*/g,
+    "certificate-authority-data: bm9uZQ==",
+  );
+  expect(faults()).toEqual([
+    `kubeconfigs/admin.kubeconfig: cluster must be ${TUTORIAL_NAME}, got: undefined`,
+    "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: undefined",
+    "kubeconfigs/admin.kubeconfig: user must be admin, got: undefined",
+    "kubeconfigs/admin.kubeconfig: certificate-authority-data is not what lies in ca-authority",
+    "kubeconfigs/admin.kubeconfig: client-certificate-data is not what lies in ca-authority",
+    "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+    "kubeconfigs/kube-proxy.kubeconfig: certificate-authority-data is not what lies in ca-authority",
+  ]);
+});
+
+test("an encryption config that encrypts nothing", () => {
+  write(computed);
+  const secret = /secret: (.*)/.exec(readFileSync(at("encryption-config.yaml"), "utf8"))?.[0] as string;
+  writeFileSync(at("encryption-config.yaml"), secret);
+  expect(faults().every((fault) => fault.startsWith("encryption-config.yaml: "))).toBe(true);
+  expect(faults().length).toBeGreaterThan(0);
+});
+
+test("a certificate that another key of the same name and identifier has signed", async () => {
+  write(computed);
+  const forged = await carryOutTls(json, {
+    ...Object.fromEntries(Object.entries(computed).filter(([address]) => !/\.(ca|admin)-/.test(address))),
+  });
+  // The forger's certificate would say the same of its authority, but for the identifier, which it copies.
+  const key = computed["tls_private_key.ca-private-key"] as Record<string, string>;
+  const own = forged["tls_private_key.ca-private-key"] as Record<string, string>;
+  expect(own).not.toEqual(key);
+  const signedByOther = await carryOutTls(
+    JSON.parse(
+      JSON.stringify(json)
+        .replaceAll("tls_private_key.ca-private-key.private_key_pem", "tls_private_key.other-key.private_key_pem")
+        .replace(/("ca-certificate".*?)tls_private_key\.other-key/, "$1tls_private_key.ca-private-key"),
+    ),
+    {
+      ...Object.fromEntries(
+        Object.entries(computed).filter(([address]) => address !== "tls_locally_signed_cert.admin-certificate"),
+      ),
+      "tls_private_key.other-key": own,
+    },
+  );
+  write(signedByOther);
+  expect(faults()).toEqual(["ca-authority/admin.pem: is not signed by the authority in ca.pem"]);
+});
+
+test("links, and what cannot be opened", () => {
+  write(computed);
+  renameSync(pem("admin.pem"), at("aside"));
+  symlinkSync(at("aside"), pem("admin.pem"));
+  expect(faults()).toEqual(["ca-authority/admin.pem: is a symbolic link"]);
 });
 
 test("an ssh key that is none", () => {

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import {
   chmodSync,
   mkdirSync,
@@ -8,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -103,6 +105,13 @@ describe("the files", () => {
     });
   });
 
+  test.each(["2024", "no", "1e3", "null"])("a cluster's name stays a text in YAML: %s", (name) => {
+    const outputs = outputsOf(json, computed);
+    const config = parse(credentialFiles(deployedCluster(name, outputs))["kubeconfigs/admin.kubeconfig"] as string);
+    expect(config.clusters[0].name).toBe(name);
+    expect(config.contexts[0].context).toEqual({ cluster: name, user: "admin" });
+  });
+
   test("the encryption config encrypts secrets with the key of the state, and still reads what is not encrypted", () => {
     const config = parse(files["encryption-config.yaml"] as string);
     const secret = outputsOf(json, computed).encryption_key;
@@ -176,6 +185,49 @@ describe("writing them", () => {
     expect(writeFolder(out(), after, false).written).toContain("ca-authority/ca.pem");
   });
 
+  test("an authority is told by its certificate too", async () => {
+    const other = await issueDefaultCluster(json);
+    writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
+    rmSync(join(out(), "ca-authority/ca-key.pem"));
+    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+  });
+
+  test("a folder of something else is refused, --replace or not, and left as it is", () => {
+    mkdirSync(out(), { mode: 0o700 });
+    writeFileSync(join(out(), ".gitignore"), "mine");
+    for (const replace of [false, true]) {
+      expect(() => writeFolder(out(), files, replace)).toThrow(/which has no cluster\.json$/);
+    }
+    expect(readdirSync(out())).toEqual([".gitignore"]);
+    expect(readFileSync(join(out(), ".gitignore"), "utf8")).toBe("mine");
+  });
+
+  test("a second run at the same time is refused, and what a killed one has left is no obstacle", () => {
+    writeFolder(out(), files, false);
+    const staging = join(out(), ".writing");
+    mkdirSync(staging);
+    expect(() => writeFolder(out(), files, false)).toThrow(/is being written by another run/);
+    const before = new Date(Date.now() - 120_000);
+    utimesSync(staging, before, before);
+    writeFolder(out(), files, false);
+    expect(readdirSync(out())).not.toContain(".writing");
+  });
+
+  test("a folder below that is a link is refused, and nothing is written through it", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), "ssh"), { recursive: true });
+    const elsewhere = mkdtempSync(join(scratch, "elsewhere-"));
+    symlinkSync(elsewhere, join(out(), "ssh"));
+    expect(() => writeFolder(out(), files, false)).toThrow(/ssh is no folder, but a link or something else$/);
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+
+  test("a link to nowhere is refused, and stays", () => {
+    symlinkSync(join(scratch, "nowhere"), out());
+    expect(() => writeFolder(out(), files, false)).toThrow(/'--out' must be a folder/);
+    expect(readdirSync(scratch)).toEqual(["out"]);
+  });
+
   test.each([
     [
       "a folder that others may read",
@@ -207,7 +259,7 @@ describeSuite("a full disk", () => {
       try { writeFolder(${JSON.stringify(join(disk, "out"))}, files, false); } catch (error) { console.error(error.message); process.exit(1); }
     `;
     // A mount of its own that goes with the shell; what lies in it is listed at the end.
-    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority &&
+    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority && echo "{}" > ${disk}/out/cluster.json &&
       printf old > ${disk}/out/ca-authority/admin.pem; node --import tsx -e '${program.replaceAll("'", "'\\''")}'; echo "status $?"; cat ${disk}/out/ca-authority/admin.pem; find ${disk}/out -type f | wc -l`;
     const run = (size: number) =>
       spawnSync("unshare", ["--mount", "sh", "-c", script], {
@@ -218,7 +270,7 @@ describeSuite("a full disk", () => {
       });
     const full = run(40);
     expect(full.stderr).toMatch(/^cannot write \S+: ENOSPC: no space left on device, write\n$/);
-    expect(full.stdout).toBe("status 1\nold1\n");
+    expect(full.stdout).toBe("status 1\nold2\n");
     expect(run(4000).stdout).toContain("status 0\n-----BEGIN CERTIFICATE-----");
   });
 });
@@ -292,6 +344,32 @@ describeSuite("real Terraform", () => {
     });
     for (const [path, content] of Object.entries(files)) expect(readFileSync(join(out(), path), "utf8")).toBe(content);
 
+    writeFileSync(join(out(), "ca-authority/admin.pem"), "nothing");
+    const checked = run(scratch, "check", "--out", out(), "--json");
+    expect(checked).toMatchObject({ status: 1, stderr: "" });
+    expect(JSON.parse(checked.stdout)).toMatchObject({ cluster: TUTORIAL_NAME, faults: 2 });
+    // Another authority's key makes it another cluster's, unless that is said to be meant.
+    writeFileSync(
+      join(out(), "ca-authority/ca-key.pem"),
+      generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }),
+    );
+    expect(run(scratch, ...options())).toMatchObject({ status: 2, stderr: expect.stringContaining("--replace") });
+    expect(run(scratch, ...options(), "--replace")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("2 files written"),
+    });
+    writeFileSync(join(out(), "cluster.json"), "{}");
+    expect(run(scratch, "check", "--out", out())).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^credentials: [^\n]*\n$/),
+    });
+    run(scratch, ...options());
+
+    chmodSync(join(scratch, "a.tfstate.backup"), 0o604);
+    expect(run(scratch, ...options()).stderr).toMatch(
+      /a\.tfstate\.backup holds every key, and others may read it: mode 0604/,
+    );
+    chmodSync(join(scratch, "a.tfstate.backup"), 0o600);
     chmodSync(join(scratch, "a.tfstate"), 0o640);
     const again = run(scratch, ...options());
     expect(again.stdout).toBe(`${out()}: 0 files written, ${Object.keys(files).length} unchanged\n`);

@@ -2,6 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { z } from "zod";
 import { CLIENTS, kubeletUser } from "../constructs";
 import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
@@ -79,13 +80,20 @@ function expectedCertificates(cluster: DescribedCluster): Expected[] {
   ];
 }
 
+const DESCRIBED = z.object({
+  name: z.string(),
+  publicAddress: z.string(),
+  serviceAddress: z.string(),
+  nodes: z.record(z.string(), z.object({ private_ip: z.string(), public_ip: z.string() })),
+});
+
 /** The cluster that a folder is of. @throws CredentialsError where it does not say */
 export function describedCluster(folder: string): DescribedCluster {
   try {
-    return JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8"));
+    return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
   } catch (error) {
     throw new CredentialsError(
-      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder} (${(error as Error).message})`,
+      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder} (${error instanceof z.ZodError ? `${DESCRIPTION} is not as it was written` : (error as Error).message})`,
     );
   }
 }
@@ -100,6 +108,8 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
       return undefined;
     }
   };
+  const absent = (path: string) =>
+    lstatSync(join(folder, path), { throwIfNoEntry: false }) === undefined ? "is missing" : "cannot be read";
   const modes = (path: string) => wrongMode(join(folder, path));
   const pair = (stem: string) => [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`] as const;
 
@@ -107,7 +117,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
   const authority = tryRead(read(authorityPath));
   const finding = (path: string, text: string | undefined, faults: (text: string) => readonly string[]): Finding => ({
     path,
-    faults: text === undefined ? ["is missing"] : [...modes(path), ...faults(text)],
+    faults: text === undefined ? [absent(path)] : [...modes(path), ...faults(text)],
   });
 
   const certificate = (
@@ -144,6 +154,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
       const [path, keyPath] = pair(stem);
       return finding(`kubeconfigs/${stem}.kubeconfig`, read(`kubeconfigs/${stem}.kubeconfig`), (text) =>
         kubeconfigFaults(text, {
+          cluster: cluster.name,
           server: apiServer(host),
           user,
           "certificate-authority-data": read(authorityPath),
@@ -180,6 +191,7 @@ function isKey(pem: string): boolean {
 function wrongMode(file: string): string[] {
   const status = lstatSync(file, { throwIfNoEntry: false });
   if (status === undefined) return ["is missing"];
+  if (status.isSymbolicLink()) return ["is a symbolic link"];
   const mode = status.mode & 0o777;
   const wanted = status.isDirectory() ? 0o700 : 0o600;
   return (mode & ~wanted) === 0 ? [] : [`must have mode ${octal(wanted)}, got: ${octal(mode)}`];
@@ -246,8 +258,14 @@ function kubeconfigFaults(text: string, expected: Readonly<Record<string, string
   } catch {
     return ["is no YAML"];
   }
-  const [cluster, user] = [config?.clusters?.[0]?.cluster, config?.users?.[0]];
-  const actual: Record<string, unknown> = { ...cluster, ...user?.user, user: user?.name };
+  // As kubectl does: the context that is current says which cluster and which user.
+  const { cluster, user } = config?.contexts?.find(({ name }) => name === config["current-context"])?.context ?? {};
+  const actual: Record<string, unknown> = {
+    ...config?.clusters?.find(({ name }) => name === cluster)?.cluster,
+    ...config?.users?.find(({ name }) => name === user)?.user,
+    cluster,
+    user,
+  };
   return Object.entries(expected).flatMap(([field, wanted]) => {
     if (wanted === undefined) return [];
     const value = actual[field];
@@ -258,12 +276,44 @@ function kubeconfigFaults(text: string, expected: Readonly<Record<string, string
 }
 
 interface KubeconfigDocument {
-  readonly clusters?: readonly { readonly cluster?: Record<string, unknown> }[];
+  readonly "current-context"?: string;
+  readonly contexts?: readonly { readonly name?: string; readonly context?: { cluster?: unknown; user?: unknown } }[];
+  readonly clusters?: readonly { readonly name?: string; readonly cluster?: Record<string, unknown> }[];
   readonly users?: readonly { readonly name?: string; readonly user?: Record<string, unknown> }[];
 }
 
+/** What an encryption config must say: that secrets are encrypted, with keys of 32 bytes, and others are still read. */
+const ENCRYPTION = z.object({
+  apiVersion: z.literal("apiserver.config.k8s.io/v1"),
+  kind: z.literal("EncryptionConfiguration"),
+  resources: z.tuple([
+    z.object({
+      resources: z.array(z.string()).refine((names) => names.includes("secrets"), "must hold secrets"),
+      providers: z.tuple([
+        z.object({
+          aescbc: z.object({
+            keys: z
+              .array(
+                z.object({ secret: z.string().refine((key) => bytesOf(key) === 32, "must be 32 bytes in base64") }),
+              )
+              .min(1),
+          }),
+        }),
+        z.object({ identity: z.object({}) }),
+      ]),
+    }),
+  ]),
+});
+
+function bytesOf(base64: string): number {
+  return Buffer.from(base64, "base64").length;
+}
+
 function encryptionFaults(text: string): string[] {
-  const [, secret = ""] = /secret: (\S+)/.exec(text) ?? [];
-  const bytes = Buffer.from(secret, "base64").length;
-  return bytes === 32 ? [] : [`secret must be 32 bytes in base64, got: ${bytes} bytes`];
+  try {
+    const { error } = ENCRYPTION.safeParse(parse(text));
+    return (error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`);
+  } catch {
+    return ["is no YAML"];
+  }
 }

@@ -6,16 +6,16 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
-import { PAIRS } from "./files";
+import { dirname, join, resolve } from "node:path";
+import { DESCRIPTION, PAIRS } from "./files";
 import { CredentialsError } from "./stack";
 
 /** What writing a folder has done. */
@@ -27,44 +27,55 @@ export interface Written {
   readonly others: readonly string[];
 }
 
-const STAGING = ".writing-";
+/** Where files are written before they are put in place; that it is there keeps a second run out. */
+const STAGING = ".writing";
 
-const AUTHORITY_KEY = `${PAIRS}/ca-key.pem`;
+/** How old the staging of a run must be to be taken for that of one that was killed, in milliseconds. */
+const ABANDONED = 60_000;
+
+const AUTHORITY = [`${PAIRS}/ca-key.pem`, `${PAIRS}/ca.pem`];
 
 /**
  * Writes files into a folder of mode 0700, each with mode 0600 from its first byte on. All are written aside and then put
  * in place, so that a failure before that changes nothing. What is as it should be is not touched.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
- * @throws CredentialsError where the folder is open to others, holds another cluster's authority, or cannot be written
+ * @throws CredentialsError where the folder is open to others, is something else's, holds another cluster's authority, is
+ *   being written, or cannot be written
  */
 export function writeFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
-  const isNew = !existsSync(folder);
+  const path = resolve(folder);
+  const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
   try {
-    mustBePrivate(folder);
-    if (!replace) mustBeOfOneAuthority(folder, files);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    for (const left of readdirSync(folder).filter((name) => name.startsWith(STAGING))) {
-      rmSync(join(folder, left), { recursive: true });
-    }
-    const changed = Object.entries(files).filter(([path, content]) => !isAsItShouldBe(join(folder, path), content));
-    putInPlace(folder, changed);
-    const all = readdirSync(folder, { recursive: true, encoding: "utf8" });
-    const others = all.filter((path) => files[path] === undefined && lstatSync(join(folder, path)).isFile());
+    if (!isNew) mustBeOurs(path, files, replace);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const changed = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(path, name), content));
+    putInPlace(path, changed);
+    const all = readdirSync(path, { recursive: true, encoding: "utf8" });
+    const others = all.filter((name) => files[name] === undefined && lstatSync(join(path, name)).isFile());
     return {
-      written: changed.map(([path]) => path),
+      written: changed.map(([name]) => name),
       unchanged: Object.keys(files).length - changed.length,
-      others: others.filter((path) => path !== "ssh/known_hosts").sort(),
+      others: others.filter((name) => name !== "ssh/known_hosts").sort(),
     };
   } catch (error) {
-    if (isNew) rmSync(folder, { recursive: true, force: true });
+    // Only where nothing has come to lie in it, from another run either.
+    if (isNew && existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
     if (error instanceof CredentialsError) throw error;
     throw new CredentialsError(`cannot write ${folder}: ${(error as Error).message}`);
   }
 }
 
-function putInPlace(folder: string, changed: readonly (readonly [path: string, content: string])[]): void {
-  const staging = mkdtempSync(join(folder, STAGING));
+function putInPlace(folder: string, changed: readonly (readonly [name: string, content: string])[]): void {
+  const staging = join(folder, STAGING);
+  const left = lstatSync(staging, { throwIfNoEntry: false });
+  if (left !== undefined && Date.now() - left.mtimeMs > ABANDONED) rmSync(staging, { recursive: true, force: true });
+  try {
+    mkdirSync(staging, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    throw new CredentialsError(`${folder} is being written by another run (${STAGING} is in it)`);
+  }
   try {
     changed.forEach(([, content], index) => {
       const file = openSync(join(staging, String(index)), "wx", 0o600);
@@ -75,35 +86,44 @@ function putInPlace(folder: string, changed: readonly (readonly [path: string, c
         closeSync(file);
       }
     });
-    changed.forEach(([path], index) => {
-      const parent = join(folder, dirname(path));
+    for (const parent of new Set(changed.map(([name]) => join(folder, dirname(name))))) {
       mkdirSync(parent, { recursive: true, mode: 0o700 });
+      if (!lstatSync(parent).isDirectory()) throw new Error(`${parent} is no folder, but a link or something else`);
       chmodSync(parent, 0o700);
-      renameSync(join(staging, String(index)), join(folder, path));
+    }
+    changed.forEach(([name], index) => {
+      renameSync(join(staging, String(index)), join(folder, name));
     });
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
 }
 
-function mustBePrivate(folder: string): void {
-  if (!existsSync(folder)) return;
+/** Whether a folder that is there may be written. */
+function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
   if (!status.isDirectory()) throw new CredentialsError(`'--out' must be a folder, got: ${folder}`);
   const mode = status.mode & 0o777;
-  if ((mode & 0o077) === 0) return;
-  throw new CredentialsError(
-    `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${mode.toString(8).padStart(4, "0")}`,
-  );
-}
-
-function mustBeOfOneAuthority(folder: string, files: Readonly<Record<string, string>>): void {
-  const file = join(folder, AUTHORITY_KEY);
-  if (!existsSync(file)) return;
-  if (publicHalf(readFileSync(file, "utf8")) === publicHalf(files[AUTHORITY_KEY] as string)) return;
-  throw new CredentialsError(
-    `${folder} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
-  );
+  if ((mode & 0o077) !== 0) {
+    throw new CredentialsError(
+      `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${mode.toString(8).padStart(4, "0")}`,
+    );
+  }
+  const isEmpty = readdirSync(folder).every((name) => name === STAGING);
+  if (isEmpty) return;
+  if (!existsSync(join(folder, DESCRIPTION))) {
+    throw new CredentialsError(
+      `'--out' must be a folder that is empty, or that \`npm run credentials\` has written, got: ${folder}, which has no ${DESCRIPTION}`,
+    );
+  }
+  if (replace) return;
+  for (const name of AUTHORITY) {
+    const file = join(folder, name);
+    if (!existsSync(file) || publicHalf(readFileSync(file, "utf8")) === publicHalf(files[name] as string)) continue;
+    throw new CredentialsError(
+      `${folder} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
+    );
+  }
 }
 
 /** A key's public half; of what is no key, the text itself. */

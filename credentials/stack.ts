@@ -33,17 +33,18 @@ export interface ReadStack {
 /**
  * Reads what is deployed, whatever the backend.
  * @param synthesized - the folder that synthesis writes, `cdktf.out`
+ * @param stackName - which stack @default - the only one
  * @throws CredentialsError where nothing is synthesized or deployed, or the backend does not answer
  */
-export function readStack(synthesized: string): ReadStack {
-  const manifest = join(synthesized, "manifest.json");
-  if (!existsSync(manifest)) {
-    throw new CredentialsError(`'--from' must be a folder that \`npm run synth\` has written, got: ${synthesized}`);
+export function readStack(synthesized: string, stackName?: string): ReadStack {
+  const stacks = stacksOf(synthesized);
+  const names = stacks.map(({ name }) => name).join(", ");
+  const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
+  if (stack === undefined || more.length > 0) {
+    throw new CredentialsError(
+      `'--stack' must be one of those in ${synthesized}: ${names}, got: ${stackName ?? "none"}`,
+    );
   }
-  const [stack] = Object.values<{ name: string; workingDirectory: string }>(
-    JSON.parse(readFileSync(manifest, "utf8")).stacks,
-  );
-  if (stack === undefined) throw new CredentialsError(`there is no stack in ${synthesized}`);
   const folder = join(synthesized, stack.workingDirectory);
   const [stateFile] = stateFiles(folder);
   // A state that would be here and is not needs no Terraform to be missed.
@@ -81,6 +82,20 @@ export function readStack(synthesized: string): ReadStack {
   };
 }
 
+interface Stack {
+  readonly name: string;
+  readonly workingDirectory: string;
+}
+
+/** The stacks that are synthesized. */
+function stacksOf(synthesized: string): Stack[] {
+  try {
+    return Object.values(JSON.parse(readFileSync(join(synthesized, "manifest.json"), "utf8")).stacks);
+  } catch {
+    throw new CredentialsError(`'--from' must be a folder that \`npm run synth\` has written, got: ${synthesized}`);
+  }
+}
+
 type Outputs = Readonly<Record<string, { readonly value: unknown }>>;
 
 function readOutputs(folder: string): Outputs {
@@ -114,8 +129,8 @@ function succeeded({ status, stdout, stderr, error }: Ended): string {
   }
   if (status === 0) return stdout;
   const lines = stderr.split("\n").map((line) => line.replace(/^[│╷╵\s]+/, "").trim());
-  const text = lines.filter(Boolean).join(" ");
-  const gist = text.slice(Math.max(0, text.indexOf("Error: "))).replace("Error: ", "");
+  // The first of its errors.
+  const [, gist = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
   throw new CredentialsError(`terraform: ${gist.slice(0, GIST_LENGTH) || `status ${status}`}`);
 }
 

@@ -23,8 +23,9 @@ async function main(): Promise<number> {
 
 type Options = ReturnType<typeof options>["values"];
 
-function write({ out, from = "cdktf.out", replace = false }: Options): number {
-  const { cluster, warnings } = readStack(from);
+function write({ out, from = "cdktf.out", stack, replace = false }: Options): number {
+  if (out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
+  const { cluster, warnings } = readStack(from, stack);
   const folder = out ?? cluster.name;
   const { written, unchanged, others } = writeFolder(folder, credentialFiles(cluster), replace);
   for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
@@ -36,12 +37,13 @@ function write({ out, from = "cdktf.out", replace = false }: Options): number {
 async function check({
   out,
   from = "cdktf.out",
+  stack,
   nodes = false,
   json = false,
   days = String(DAYS),
 }: Options): Promise<number> {
   if (!/^\d{1,5}$/.test(days)) throw new CredentialsError(`'--days' must be a number of days, got: ${days}`);
-  const folder = out ?? readStack(from).cluster.name;
+  const folder = out ?? readStack(from, stack).cluster.name;
   const cluster = describedCluster(folder);
   const findings = [
     ...checkFolder(folder, { now: new Date(), days: Number(days) }),
@@ -69,11 +71,11 @@ function options() {
     const flag = { type: "boolean" } as const;
     return parseArgs({
       allowPositionals: true,
-      options: { out: text, from: text, replace: flag, nodes: flag, json: flag, days: text },
+      options: { out: text, from: text, stack: text, replace: flag, nodes: flag, json: flag, days: text },
     });
   } catch (error) {
     // Node's first sentence says what is wrong.
-    throw new CredentialsError((error as Error).message.split(". ")[0]);
+    throw new CredentialsError((error as Error).message.split(/\.?[ \n](?=[A-Z])/)[0]);
   }
 }
 
@@ -82,8 +84,8 @@ main().then(
     process.exitCode = status;
   },
   (error: Error) => {
-    if (!(error instanceof CredentialsError)) throw error;
-    console.error(`credentials: ${error.message}`);
+    // What is not foreseen is told with where it happened; it is no fault of what was checked either.
+    console.error(`credentials: ${error instanceof CredentialsError ? error.message : error.stack}`);
     process.exitCode = 2;
   },
 );
