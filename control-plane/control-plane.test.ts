@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkFolder } from "../credentials/check";
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { story } from "../e2e/story";
@@ -44,6 +45,8 @@ createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true }, (re
 }).listen(10250, "${NODE_ADDRESS}", () => console.log("listening"));
 `;
 
+type Attributes = Computed[string];
+
 let computed: Computed;
 let scratch: string;
 let plane: ControlPlane;
@@ -73,6 +76,20 @@ function write(name: string, having: Computed): string {
   const folder = join(scratch, name);
   writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), false);
   return folder;
+}
+
+/** Writes a folder of credentials that are broken. `check` must say so. @returns its path */
+function broken(name: string, having: Computed, ...faults: readonly string[]): string {
+  const folder = write(name, having);
+  expect(faultsOf(folder)).toEqual(faults);
+  return folder;
+}
+
+function faultsOf(folder: string): string[] {
+  const findings = checkFolder(folder, { now: new Date(), days: 14 });
+  return findings.flatMap(({ path, faults }) =>
+    faults.map((fault) => `${path.replace("ca-authority/", "")}: ${fault}`),
+  );
 }
 
 const succeed = async (running: ReturnType<ControlPlane["run"]>): Promise<string> => {
@@ -115,6 +132,10 @@ async function reissued(name: string, change: (request: Block, certificate: Bloc
 }
 
 story({
+  "the whole set: npm run credentials -- check finds nothing": async () => {
+    expect(faultsOf(join(scratch, "whole"))).toEqual([]);
+  },
+
   "three members of etcd agree, each with the pair of the control plane": async () => {
     await plane.startEtcd();
     await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
@@ -316,13 +337,19 @@ story({
           (address: string) => !["127.0.0.1", SERVICE_ADDRESS].includes(address),
         );
       });
-      const folder = write("broken-server", {
+      const pairs = {
         ...having,
-        "tls_private_key.service-account-private-key": other["tls_private_key.service-account-private-key"] as Record<
-          string,
-          string
-        >,
-      });
+        "tls_private_key.service-account-private-key": other[
+          "tls_private_key.service-account-private-key"
+        ] as Attributes,
+      };
+      const folder = broken(
+        "broken-server",
+        pairs,
+        "master-kubernetes.pem: lacks the name 127.0.0.1",
+        `master-kubernetes.pem: lacks the name ${SERVICE_ADDRESS}`,
+        "service-account.pem: does not belong to ca-authority/service-account-key.pem",
+      );
       const address = MEMBERS[1] as string;
       await plane.startApiServer("broken", { address, port: 6444, pairs: join(folder, "ca-authority") });
       const server = `--server=https://${address}:6444`;
@@ -339,13 +366,17 @@ story({
     },
 
   "broken: users of other names and groups are not who they must be": async () => {
-    const user = async (name: string, change: (subject: Block) => void) => {
-      const folder = write(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])));
+    const user = async (name: string, change: (subject: Block) => void, fault: string) => {
+      const folder = broken(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])), fault);
       return join(folder, "kubeconfigs", `${name.startsWith("worker") ? `${TUTORIAL_NAME}-${name}` : name}.kubeconfig`);
     };
-    const kubelet = await user("worker-1", (subject) => {
-      subject.organization = "nodes";
-    });
+    const kubelet = await user(
+      "worker-1",
+      (subject) => {
+        subject.organization = "nodes";
+      },
+      `${worker(1)}.pem: organization must be system:nodes, got: nodes`,
+    );
     const made = await plane.kubectl(kubelet, "create", "-f", nodeManifest(OTHER_NODE));
     expect({ status: made.status, output: made.output }).toEqual({
       status: 1,
@@ -357,10 +388,14 @@ story({
       ["kube-scheduler", "create", "pods", "--subresource=binding"],
       ["kube-proxy", "watch", "endpointslices.discovery.k8s.io"],
     ] as const) {
-      const broken = await user(name, (subject) => {
-        subject.common_name = name;
-      });
-      expect((await plane.kubectl(broken, "auth", "can-i", ...what)).output).toMatch(/^no\b/);
+      const file = await user(
+        name,
+        (subject) => {
+          subject.common_name = name;
+        },
+        `${name}.pem: common name must be system:${name}, got: ${name}`,
+      );
+      expect((await plane.kubectl(file, "auth", "can-i", ...what)).output).toMatch(/^no\b/);
     }
   },
 
@@ -372,16 +407,20 @@ story({
     const other = join(scratch, "other-admin.kubeconfig");
     writeFileSync(other, text.replace(authority, ours));
 
-    const ended = write(
+    const ended = broken(
       "ended",
       await reissued("admin", (_request, certificate) => {
         certificate.validity_period_hours = 0;
       }),
+      expect.stringMatching(/^admin\.pem: ended on /),
     );
-    const swapped = write("swapped", {
-      ...computed,
-      "tls_private_key.admin-private-key": computed["tls_private_key.kube-proxy-private-key"] as Record<string, string>,
-    });
+    const [admins, proxys] = ["tls_private_key.admin-private-key", "tls_private_key.kube-proxy-private-key"] as const;
+    const swapped = broken(
+      "swapped",
+      { ...computed, [admins]: computed[proxys] as Attributes, [proxys]: computed[admins] as Attributes },
+      "kube-proxy.pem: does not belong to ca-authority/kube-proxy-key.pem",
+      "admin.pem: does not belong to ca-authority/admin-key.pem",
+    );
     for (const [file, message] of [
       [other, "Unauthorized|must be logged in|unknown authority"],
       [kubeconfig(ended), "Unauthorized|must be logged in|expired"],
@@ -393,16 +432,49 @@ story({
   },
 
   "broken: etcd refuses a pair that is no client's": async () => {
-    const folder = write(
+    const folder = broken(
       "no-client",
       await reissued("master-kubernetes", (_request, certificate) => {
         certificate.allowed_uses = certificate.allowed_uses.filter((use: string) => use !== "client_auth");
       }),
+      "master-kubernetes.pem: lacks the use clientAuth",
     );
     for (const name of ["master-kubernetes.pem", "master-kubernetes-key.pem"]) {
       copyFileSync(join(folder, "ca-authority", name), plane.pem(`no-client-${name}`));
     }
     expect((await plane.etcdctl("no-client-master-kubernetes", ...REFUSED)).status).not.toBe(0);
     expect((await plane.etcdctl("master-kubernetes", "get", "greeting")).status).toBe(0);
+  },
+
+  "broken: a file that is missing, and what only check notices: no authority key identifier": async () => {
+    const folder = write("missing", computed);
+    rmSync(join(folder, "ca-authority/master-kubernetes-key.pem"));
+    expect(faultsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
+    const key = join(folder, "ca-authority/master-kubernetes-key.pem");
+    const ended = await plane.run([
+      "etcd",
+      "--data-dir",
+      plane.scratch("missing"),
+      "--name=none",
+      "--listen-client-urls=https://172.31.0.20:2379",
+      "--advertise-client-urls=https://172.31.0.20:2379",
+      `--cert-file=${plane.pem("master-kubernetes.pem")}`,
+      `--key-file=${key}`,
+    ]);
+    expect(ended.status).not.toBe(0);
+
+    // An authority without an identifier gives none to what it signs; its usual certificate is put in the place again.
+    const certificate = "tls_self_signed_cert.ca-certificate";
+    const other = JSON.parse(JSON.stringify(json));
+    delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
+    const isKept = ([address]: [string, unknown]) =>
+      address !== certificate && !/\.admin-(request|certificate)$/.test(address);
+    const without = await carryOutTls(other, Object.fromEntries(Object.entries(computed).filter(isKept)));
+    const dropped = broken(
+      "no-identifier",
+      { ...without, [certificate]: computed[certificate] as Attributes },
+      "admin.pem: has no authority key identifier",
+    );
+    expect((await plane.kubectl(join(dropped, "kubeconfigs/admin.kubeconfig"), "get", "nodes")).status).toBe(0);
   },
 });
