@@ -146,6 +146,17 @@ test("what is left behind or taken over is told; what becomes unknown in place t
   expect(concernsOf(changes)[1]).toEqual({ kind: "forget", about: ["aws_lb.a"] });
 });
 
+test("a table of very many copies is cut, and says so", () => {
+  const copies = Array.from({ length: 100 }, (_each, index) => ({
+    address: `null_resource.number-${index}`,
+    file: "a.pem",
+    change: "added" as const,
+  }));
+  const page = renderPage({ resources: [], copies, elsewhere: [] });
+  expect(page.split("| added |").length - 1).toBe(60);
+  expect(page).toContain("and 40 more: `--format json` lists all");
+});
+
 test("no value passes for a comment that others look for", () => {
   const change = { ...UPDATE, after: { size: "<!-- mine -->" } };
   expect(renderPage(readPlan(plan({ address: "aws_lb.a", change })))).not.toContain("<!--");

@@ -1,7 +1,5 @@
-import { kubeletUser } from "./cluster-pki";
-
-/** Where part 2 has the API servers listen. */
-const PORT = 6443;
+import { API_SERVER_PORT } from "./cluster-network";
+import { CLIENTS, kubeletUser } from "./cluster-pki";
 
 /** Someone who has a kubeconfig. */
 export interface KubeconfigUser {
@@ -15,7 +13,7 @@ export interface KubeconfigUser {
 
 /** The address of an API server at a host. */
 export function apiServer(host: string): string {
-  return `https://${host}:${PORT}`;
+  return `https://${host}:${API_SERVER_PORT}`;
 }
 
 /**
@@ -28,13 +26,13 @@ export function kubeconfigUsers(
   publicAddress: string,
   kubelets: readonly { readonly name: string; readonly hostname: string }[],
 ): KubeconfigUser[] {
-  const row = (stem: string, user: string, host: string) => ({ stem, user, host });
+  const client = (stem: string, host: string) => ({ stem, user: CLIENTS[stem]?.commonName as string, host });
   return [
-    row("admin", "admin", publicAddress),
-    row("kube-controller-manager", "system:kube-controller-manager", "127.0.0.1"),
-    row("kube-proxy", "system:kube-proxy", publicAddress),
-    row("kube-scheduler", "system:kube-scheduler", "127.0.0.1"),
-    ...kubelets.map(({ name, hostname }) => row(name, kubeletUser(hostname), publicAddress)),
+    client("admin", publicAddress),
+    client("kube-controller-manager", "127.0.0.1"),
+    client("kube-proxy", publicAddress),
+    client("kube-scheduler", "127.0.0.1"),
+    ...kubelets.map(({ name, hostname }) => ({ stem: name, user: kubeletUser(hostname), host: publicAddress })),
   ];
 }
 

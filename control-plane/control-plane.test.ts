@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { API_SERVER_PORT } from "../constructs";
 import { checkFolder } from "../credentials/check";
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
@@ -12,7 +13,7 @@ import { synthesizeCluster } from "../testing/synthesize";
 import type { Block } from "../testing/terraform-json";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
 import { TUTORIAL_NAME } from "../testing/tutorial";
-import { API_PORT, ControlPlane, MEMBERS } from "./control-plane";
+import { ControlPlane, MEMBERS } from "./control-plane";
 
 const json = synthesizeCluster();
 const worker = (index: number) => `${TUTORIAL_NAME}-worker-${index}`;
@@ -159,7 +160,7 @@ story({
     await plane.startApiServer("kube-apiserver", { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" });
     const names = ["127.0.0.1", SERVICE_ADDRESS, ...MEMBERS, AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name];
     for (const name of names) {
-      expect(await admin(`--server=https://${name}:${API_PORT}`, "get", "--raw", "/livez")).toBe("ok");
+      expect(await admin(`--server=https://${name}:${API_SERVER_PORT}`, "get", "--raw", "/livez")).toBe("ok");
     }
   },
 
@@ -202,7 +203,7 @@ story({
     // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
     const own = ["--cert", plane.pem(`${worker(0)}.pem`), "--key", plane.pem(`${worker(0)}-key.pem`)];
     const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
-    const url = `https://127.0.0.1:${API_PORT}/api/v1/nodes/${NODE}/status`;
+    const url = `https://127.0.0.1:${API_SERVER_PORT}/api/v1/nodes/${NODE}/status`;
     const data = ["--data", JSON.stringify({ status })];
     await succeed(
       plane.run([
@@ -231,7 +232,7 @@ story({
   "a service account's token is accepted": async () => {
     const token = (await admin("create", "token", "default")).trim();
     const { output } = await anonymous(
-      `https://${SERVICE_ADDRESS}:${API_PORT}`,
+      `https://${SERVICE_ADDRESS}:${API_SERVER_PORT}`,
       `--token=${token}`,
       "auth",
       "whoami",
@@ -290,7 +291,7 @@ story({
     ]);
     expect(verified.toString()).toBe(`${certificate}: OK\n`);
     const own = [`--client-certificate=${certificate}`, `--client-key=${key}`];
-    const { output } = await anonymous(`https://127.0.0.1:${API_PORT}`, ...own, "auth", "whoami", "-o", "json");
+    const { output } = await anonymous(`https://127.0.0.1:${API_SERVER_PORT}`, ...own, "auth", "whoami", "-o", "json");
     expect(JSON.parse(output).status.userInfo).toMatchObject({
       username: "jane",
       groups: ["developers", "system:authenticated"],

@@ -2,12 +2,11 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { API_SERVER_PORT } from "../constructs";
 import { type Ended, type Running, start } from "../testing/program";
 import { SshNetwork, until } from "../testing/ssh-hosts";
 import { BINARIES } from "./build";
-
-/** Where part 2 has the API servers listen. */
-export const API_PORT = 6443;
 
 /** The addresses of the three etcd members, which are the control plane machines'. */
 export const MEMBERS = ["172.31.0.10", "172.31.0.11", "172.31.0.12"];
@@ -110,7 +109,10 @@ export class ControlPlane {
   }
 
   /** Starts an API server, and waits until it is ready. */
-  async startApiServer(name: string, { address, bindAddress, port = API_PORT, pairs }: ApiServerProps): Promise<void> {
+  async startApiServer(
+    name: string,
+    { address, bindAddress, port = API_SERVER_PORT, pairs }: ApiServerProps,
+  ): Promise<void> {
     const pem = (file: string) => (pairs === undefined ? this.pem(file) : join(pairs, file));
     this.background(name, [
       join(BINARIES, "kube-apiserver"),
@@ -130,7 +132,7 @@ export class ControlPlane {
       `--kubelet-client-key=${this.pem("master-kubernetes-key.pem")}`,
       `--secure-port=${port}`,
       // Both are needed since Kubernetes 1.20, and stand in part 2 already.
-      `--service-account-issuer=https://${MEMBERS[0]}:${API_PORT}`,
+      `--service-account-issuer=https://${MEMBERS[0]}:${API_SERVER_PORT}`,
       `--service-account-key-file=${pem("service-account.pem")}`,
       `--service-account-signing-key-file=${pem("service-account-key.pem")}`,
       `--service-cluster-ip-range=${SERVICE_NETWORK}`,
@@ -210,7 +212,7 @@ leaderElection:
     while (!(await holds())) {
       const log = name === undefined ? "" : (this.running.get(name)?.output().slice(-2000) ?? "");
       if (Date.now() > deadline) throw new Error(`in vain: ${what}\n${log}`);
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await sleep(300);
     }
   }
 

@@ -8,8 +8,8 @@ import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
 import { apiServer } from "../constructs/kubeconfig";
 import { type CertificateFacts, readFacts } from "./certificate";
-import { DESCRIPTION, type DescribedCluster, PAIRS, usersOf, workers } from "./files";
-import { CredentialsError } from "./stack";
+import { DESCRIPTION, type DescribedCluster, machinesOf, PAIRS, usersOf } from "./files";
+import { CredentialsError, octal } from "./stack";
 
 /** What was found of a file. */
 export interface Finding {
@@ -44,9 +44,8 @@ interface Expected {
 
 /** What Kubernetes needs of each certificate that the authority signs. */
 function expectedCertificates(cluster: DescribedCluster): Expected[] {
-  const { name, nodes, publicAddress, serviceAddress } = cluster;
+  const { nodes, publicAddress, serviceAddress } = cluster;
   const addresses = (node: string) => [nodes[node]?.private_ip as string, nodes[node]?.public_ip as string];
-  const masters = Object.keys(nodes).filter((node) => node.startsWith(`${name}-master-`));
   return [
     {
       stem: "master-kubernetes",
@@ -56,12 +55,12 @@ function expectedCertificates(cluster: DescribedCluster): Expected[] {
         serviceAddress,
         publicAddress,
         ...API_SERVICE_NAMES,
-        ...masters.map((node) => addresses(node)[0] as string),
+        ...machinesOf(cluster, "master").map((node) => addresses(node)[0] as string),
       ],
       // etcd's peers and the kubelets know it as a client.
       uses: BOTH_USES,
     },
-    ...workers(cluster).map((stem) => {
+    ...machinesOf(cluster, "worker").map((stem) => {
       const hostname = ec2Hostname(addresses(stem)[0] as string);
       return {
         stem,
@@ -125,9 +124,10 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
     keyPath: string,
     faults: (facts: CertificateFacts) => readonly string[],
   ): Finding => {
-    const facts = tryRead(read(path));
+    const text = read(path);
+    const facts = tryRead(text);
     return {
-      ...finding(path, read(path), () =>
+      ...finding(path, text, () =>
         facts === undefined
           ? ["is no certificate in PEM"]
           : [...validityFaults(facts, options), ...keyFaults(facts, read(keyPath), keyPath), ...faults(facts)],
@@ -164,9 +164,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
       );
     }),
     finding("encryption-config.yaml", read("encryption-config.yaml"), encryptionFaults),
-    finding(`ssh/${cluster.name}.id_rsa`, read(`ssh/${cluster.name}.id_rsa`), (text) =>
-      isKey(text) ? [] : ["is no private key in PEM"],
-    ),
+    key(`ssh/${cluster.name}.id_rsa`),
     ...["", PAIRS, "kubeconfigs", "ssh"].map((path) => ({ path: path || ".", faults: modes(path) })),
   ];
 }
@@ -195,10 +193,6 @@ function wrongMode(file: string): string[] {
   const mode = status.mode & 0o777;
   const wanted = status.isDirectory() ? 0o700 : 0o600;
   return (mode & ~wanted) === 0 ? [] : [`must have mode ${octal(wanted)}, got: ${octal(mode)}`];
-}
-
-function octal(mode: number): string {
-  return mode.toString(8).padStart(4, "0");
 }
 
 function daysLeft({ notAfter }: CertificateFacts, now: Date): number {

@@ -4,17 +4,17 @@ import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../
 import type { DeployedCluster } from "./stack";
 
 /** Who has a kubeconfig in a cluster. */
-export function usersOf({ publicAddress, nodes, name }: DescribedCluster): KubeconfigUser[] {
-  const hostname = (worker: string) => ec2Hostname(nodes[worker]?.private_ip as string);
+export function usersOf(cluster: DescribedCluster): KubeconfigUser[] {
+  const hostname = (worker: string) => ec2Hostname(cluster.nodes[worker]?.private_ip as string);
   return kubeconfigUsers(
-    publicAddress,
-    workers({ name, nodes }).map((worker) => ({ name: worker, hostname: hostname(worker) })),
+    cluster.publicAddress,
+    machinesOf(cluster, "worker").map((worker) => ({ name: worker, hostname: hostname(worker) })),
   );
 }
 
-/** The Name tags of the workers. */
-export function workers({ name, nodes }: Pick<DescribedCluster, "name" | "nodes">): string[] {
-  return Object.keys(nodes).filter((node) => node.startsWith(`${name}-worker-`));
+/** The Name tags of the machines of a role. */
+export function machinesOf({ name, nodes }: DescribedCluster, role: "master" | "worker"): string[] {
+  return Object.keys(nodes).filter((node) => node.startsWith(`${name}-${role}-`));
 }
 
 /** What a folder says of its cluster, in {@link DESCRIPTION}: nothing secret. */

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { DESCRIPTION, PAIRS } from "./files";
-import { CredentialsError } from "./stack";
+import { CredentialsError, octal } from "./stack";
 
 /** What writing a folder has done. */
 export interface Written {
@@ -106,7 +106,7 @@ function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, rep
   const mode = status.mode & 0o777;
   if ((mode & 0o077) !== 0) {
     throw new CredentialsError(
-      `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${mode.toString(8).padStart(4, "0")}`,
+      `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${octal(mode)}`,
     );
   }
   const isEmpty = readdirSync(folder).every((name) => name === STAGING);

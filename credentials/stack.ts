@@ -8,6 +8,11 @@ export class CredentialsError extends Error {}
 /** How much of what Terraform complains of is told, in characters. */
 const GIST_LENGTH = 300;
 
+/** Permission bits as people write them: `0600`. */
+export function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
 /** A deployed cluster, as its stack's outputs say. */
 export interface DeployedCluster {
   readonly name: string;
@@ -74,10 +79,9 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
       .filter(existsSync)
       .flatMap((file) => {
         const mode = statSync(file).mode & 0o777;
-        const octal = mode.toString(8).padStart(4, "0");
         return (mode & 0o077) === 0
           ? []
-          : [`${file} holds every key, and others may read it: mode ${octal}, chmod 600 it`];
+          : [`${file} holds every key, and others may read it: mode ${octal(mode)}, chmod 600 it`];
       }),
   };
 }

@@ -58,3 +58,8 @@ export interface Changes {
   /** Changes outside of resources: backend, providers, outputs, versions; by path. */
   readonly elsewhere: readonly ArgumentChange[];
 }
+
+/** The type of the resource at an address. */
+export function typeOf(address: string): string {
+  return address.split(".")[0] as string;
+}

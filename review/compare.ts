@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Action, ArgumentChange, Changes, CopyChange, ResourceChange } from "./changes";
+import {
+  type Action,
+  type ArgumentChange,
+  type Changes,
+  type CopyChange,
+  type ResourceChange,
+  typeOf,
+} from "./changes";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKnown } from "./effects";
 
 /** A synthesized document, as far as it is compared. */
@@ -344,10 +351,6 @@ function isRename(from: string, before: Arguments, to: string, after: Arguments)
   const nameless = (block: Arguments) =>
     JSON.stringify([...block]).replaceAll(/((?:aws|null|tls)_\w+)\.[\w-]+/g, "$1.*");
   return typeOf(from) === typeOf(to) && nameless(before) === nameless(after);
-}
-
-function typeOf(address: string): string {
-  return address.split(".")[0] as string;
 }
 
 /** A path as the table has it, without what tells elements of a list apart. */

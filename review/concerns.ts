@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ArgumentChange, Changes, ResourceChange } from "./changes";
+import { type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 
 /** What a reviewer is to look at; `--fail-on` takes the keys. */
 export const CONCERNS = {
@@ -149,9 +149,7 @@ export function concernsOf({ resources, copies, elsewhere }: Changes): Concern[]
     const about =
       kind === "copies"
         ? [...new Set(copies.map(({ address }) => address))]
-        : resources
-            .filter((change) => isAbout?.(change, change.address.split(".")[0] as string))
-            .map(({ address }) => address);
+        : resources.filter((change) => isAbout?.(change, typeOf(change.address))).map(({ address }) => address);
     const whole = ABOUT_ALL[kind];
     const isElsewhere = whole !== undefined && elsewhere.some(whole);
     return about.length > 0 || isElsewhere ? [{ kind, about }] : [];

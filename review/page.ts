@@ -1,6 +1,6 @@
 import json2md from "json2md";
-import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
-import { concernsOf, describeConcern, named } from "./concerns";
+import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
+import { type Concern, concernsOf, describeConcern, named } from "./concerns";
 import { META } from "./effects";
 
 /** How much of a value a page shows, in characters; of what runs on machines, more. */
@@ -46,7 +46,7 @@ export function renderPage(changes: Changes): string {
   const concerns = concernsOf(changes);
   const head = markdown([
     { h2: "What changes in the cluster" },
-    { p: verdict(changes) },
+    { p: verdict(changes, concerns) },
     ...section(concerns.length > 0, "What to look at", [
       {
         ul: concerns.map(describeConcern),
@@ -56,7 +56,7 @@ export function renderPage(changes: Changes): string {
     ...section(copies.length > 0, "What is copied to whom", [
       table(
         ["copy", "file", "change"],
-        copies.map(({ address, file, change }) => [code(address), code(file), change]),
+        copies.slice(0, ROWS).map(({ address, file, change }) => [code(address), code(file), change]),
       ),
       ...more(copies),
     ]),
@@ -97,9 +97,7 @@ function markdown(blocks: json2md.DataObject[]): string {
 }
 
 /** One line that says it all. */
-export function verdict(changes: Changes): string {
-  const { resources, elsewhere } = changes;
-  const concerns = concernsOf(changes);
+function verdict({ resources, elsewhere }: Changes, concerns: readonly Concern[]): string {
   if (resources.length === 0 && elsewhere.length === 0) return "**Nothing changes.**";
   const counts = (Object.keys(ACTIONS) as Action[])
     .map((action) => ({ action, count: resources.filter((change) => change.action === action).length }))
@@ -212,8 +210,4 @@ function code(text: string): string {
 
 function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function typeOf(address: string): string {
-  return address.split(".")[0] as string;
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 import { effectOf } from "./effects";
 
 /** What a value is shown as that may not be seen. */
@@ -114,7 +114,7 @@ function parse(text: string): Plan {
 }
 
 function describe({ address, change, ...planned }: PlannedChange, planAction: Action): ResourceChange {
-  const type = address.split(".")[0] as string;
+  const type = typeOf(address);
   const before = masked(change.before, change);
   const after = masked(change.after, change);
   const unknown = change.after_unknown as Record<string, unknown> | undefined;
