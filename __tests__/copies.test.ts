@@ -1,22 +1,18 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Finding } from "../credentials/check";
 import { credentialFiles } from "../credentials/files";
-import { writeFolder } from "../credentials/folder";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
-import { issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
-import { type Running, start } from "../testing/program";
+import { issueDefaultCluster, MACHINES, reissue } from "../testing/issued-cluster";
+import type { Running } from "../testing/program";
 import { describeSuite } from "../testing/requirements";
 import { type SshHost, SshNetwork, signalInside, USERS, until } from "../testing/ssh-hosts";
 import { synthesizeCluster } from "../testing/synthesize";
 import { TerraformFolder } from "../testing/terraform";
 import { originalAddress, toTerraformData } from "../testing/terraform-data";
-import { type Computed, carryOutTls } from "../testing/tls-resources";
+import type { Computed } from "../testing/tls-resources";
 import { expectTutorialFiles, TUTORIAL_NAME, tutorialFiles } from "../testing/tutorial";
 
-const PROJECT = join(__dirname, "..");
 const APPLY = ["apply", "-auto-approve", "-no-color"];
 const STAGING = ".pem-staging";
 /** Every path at which a secret may ever lie: keys at home, and everything in staging. */
@@ -68,8 +64,7 @@ describeSuite("real ssh", () => {
 
   /** Makes tls resources anew, and what else is given: as after an expiry, or another machine under a name. */
   async function renew(addresses: readonly string[], attributes: Computed = {}): Promise<void> {
-    const kept = Object.fromEntries(Object.entries(computed).filter(([address]) => !addresses.includes(address)));
-    computed = await carryOutTls(json, { ...kept, ...attributes });
+    computed = await reissue(json, { ...computed, ...attributes }, new RegExp(`^(${addresses.join("|")})$`));
   }
 
   /** Another machine under a name: another id, another public address, an empty disk. */
@@ -123,46 +118,6 @@ describeSuite("real ssh", () => {
     expect(output).toContain("No changes.");
     expect([...hosts.values()].map((each) => each.files())).toEqual(filesBefore);
     expect(visitedSince(before)).toEqual([]);
-  });
-
-  test("npm run credentials -- check --nodes finds them as they must be, and says what is not", async () => {
-    const folder = join(mkdtempSync(join(tmpdir(), "credentials-")), "out");
-    writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
-    const check = async () => {
-      const command = ["npm", "run", "--silent", "credentials", "--", "check", "--nodes", "--json", "--out", folder];
-      const { status, output } = await start([...network.inside, ...command], { cwd: PROJECT, env: process.env }).ended;
-      const findings: Finding[] = JSON.parse(output).findings;
-      const onMachines = findings.filter(({ path }) => path.startsWith(TUTORIAL_NAME));
-      const faults = onMachines.flatMap(({ path, faults }) =>
-        faults.map((fault) => `${path.slice(TUTORIAL_NAME.length + 1)}: ${fault}`),
-      );
-      return { status, count: onMachines.length, faults };
-    };
-    expect(await check()).toEqual({ status: 0, count: 3 * 6 + 3 * 3, faults: [] });
-
-    const file = (id: string, name: string) => join(host(id).home, name);
-    const before = readFileSync(file("master-0", "ca.pem"));
-    writeFileSync(file("master-0", "ca.pem"), "another");
-    chmodSync(file("master-1", "ca-key.pem"), 0o644);
-    renameSync(file("master-2", "service-account.pem"), file("master-2", "aside"));
-    await host("worker-0").stop();
-    expect(await check()).toEqual({
-      status: 1,
-      count: 3 * 6 + 1 + 2 * 3,
-      faults: [
-        "master-0:/home/ubuntu/ca.pem: is not what lies in ca-authority: apply again, or write the folder anew",
-        "master-1:/home/ubuntu/ca-key.pem: must have mode 0600, got: 0644",
-        "master-2:/home/ubuntu/service-account.pem: is missing (part 2 moves files away from there)",
-        expect.stringMatching(
-          /^worker-0: cannot be looked at, at 198\.51\.100\.20: ssh: connect to host .* Connection refused$/,
-        ),
-      ],
-    });
-    writeFileSync(file("master-0", "ca.pem"), before);
-    chmodSync(file("master-1", "ca-key.pem"), 0o600);
-    renameSync(file("master-2", "aside"), file("master-2", "service-account.pem"));
-    await startHost("worker-0");
-    rmSync(dirname(folder), { recursive: true });
   });
 
   test("a renewed certificate is copied to the machines that have it", async () => {

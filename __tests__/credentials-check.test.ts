@@ -7,7 +7,7 @@ import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { CredentialsError } from "../credentials/stack";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
-import { issueDefaultCluster } from "../testing/issued-cluster";
+import { issueDefaultCluster, reissue } from "../testing/issued-cluster";
 import { synthesizeCluster } from "../testing/synthesize";
 import type { Block, TerraformJson } from "../testing/terraform-json";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
@@ -49,9 +49,7 @@ async function reissued(
 ): Promise<Computed> {
   const other: TerraformJson = JSON.parse(JSON.stringify(json));
   change(other.resource);
-  const isKept = (address: string) =>
-    !names.some((name) => new RegExp(`\\.${name}-(request|certificate)$`).test(address));
-  return carryOutTls(other, Object.fromEntries(Object.entries(computed).filter(([address]) => isKept(address))));
+  return reissue(other, computed, new RegExp(`\\.(${names.join("|")})-(request|certificate)$`));
 }
 
 const request = (name: string, change: (block: Block) => void) =>
@@ -191,10 +189,7 @@ test("an authority that was renewed with its key: certificates from before verif
   write(renewed);
   expect(faults()).toEqual([]);
 
-  const after = await carryOutTls(
-    json,
-    Object.fromEntries(Object.entries(renewed).filter(([address]) => !address.startsWith("tls_locally_signed_cert."))),
-  );
+  const after = await reissue(json, renewed, /^tls_locally_signed_cert\./);
   // The renewed one ends some seconds later, and so may what it signs: the lifetimes of leaves are shorter anyway.
   write({
     ...after,
@@ -264,6 +259,23 @@ test("files that are missing, are something else, or are open to others", () => 
   ]);
 });
 
+test("of what else lies there, secrets that are open to others", () => {
+  write(computed);
+  for (const [path, text] of [
+    ["ca-authority/old-key.pem", "-----BEGIN EC PRIVATE KEY-----"],
+    ["mine.kubeconfig", "client-key-data: YQ=="],
+    ["ssh/closed.id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----"],
+    ["notes.txt", "nothing secret"],
+  ] as const) {
+    writeFileSync(at(path), text);
+    chmodSync(at(path), path.includes("closed") ? 0o600 : 0o644);
+  }
+  expect(faults().sort()).toEqual([
+    "ca-authority/old-key.pem: must have mode 0600, got: 0644",
+    "mine.kubeconfig: must have mode 0600, got: 0644",
+  ]);
+});
+
 test("a kubeconfig of another server or user, and an encryption key that is too short", () => {
   write(computed);
   const change = (path: string, from: RegExp, to: string) =>
@@ -309,9 +321,7 @@ test("an encryption config that encrypts nothing", () => {
 
 test("a certificate that another key of the same name and identifier has signed", async () => {
   write(computed);
-  const forged = await carryOutTls(json, {
-    ...Object.fromEntries(Object.entries(computed).filter(([address]) => !/\.(ca|admin)-/.test(address))),
-  });
+  const forged = await reissue(json, computed, /\.(ca|admin)-/);
   // The forger's certificate would say the same of its authority, but for the identifier, which it copies.
   const key = computed["tls_private_key.ca-private-key"] as Record<string, string>;
   const own = forged["tls_private_key.ca-private-key"] as Record<string, string>;
@@ -345,6 +355,17 @@ test("an ssh key that is none", () => {
   const { publicKey } = generateKeyPairSync("ed25519");
   writeFileSync(at(`ssh/${TUTORIAL_NAME}.id_rsa`), publicKey.export({ type: "spki", format: "pem" }));
   expect(faults()).toEqual([`ssh/${TUTORIAL_NAME}.id_rsa: is no private key in PEM`]);
+});
+
+test.each([
+  ["a machine's name that a shell would read otherwise", { nodes: { "a;reboot": { private_ip: "", public_ip: "" } } }],
+  ["an address that is none", { nodes: { a: { private_ip: "", public_ip: "a b" } } }],
+  ["a name with a path in it", { name: "../other" }],
+])("%s: the description is not as it was written", (_what, change) => {
+  write(computed);
+  const description = JSON.parse(readFileSync(at("cluster.json"), "utf8"));
+  writeFileSync(at("cluster.json"), JSON.stringify({ ...description, ...change }));
+  expect(() => faults()).toThrow(/^'--out' must be .* \(cluster\.json is not as it was written\)$/);
 });
 
 test("a folder that is none is refused in one line", () => {

@@ -8,10 +8,10 @@ import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { story } from "../e2e/story";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
-import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES } from "../testing/issued-cluster";
+import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES, reissue } from "../testing/issued-cluster";
 import { synthesizeCluster } from "../testing/synthesize";
 import type { Block } from "../testing/terraform-json";
-import { type Computed, carryOutTls } from "../testing/tls-resources";
+import type { Computed } from "../testing/tls-resources";
 import { TUTORIAL_NAME } from "../testing/tutorial";
 import { ControlPlane, MEMBERS } from "./control-plane";
 
@@ -125,11 +125,7 @@ async function reissued(name: string, change: (request: Block, certificate: Bloc
     other.resource.tls_cert_request[`${name}-request`],
     other.resource.tls_locally_signed_cert[`${name}-certificate`],
   );
-  const again = [`tls_cert_request.${name}-request`, `tls_locally_signed_cert.${name}-certificate`];
-  return carryOutTls(
-    other,
-    Object.fromEntries(Object.entries(computed).filter(([address]) => !again.includes(address))),
-  );
+  return reissue(other, computed, new RegExp(`\\.${name}-(request|certificate)$`));
 }
 
 story({
@@ -468,9 +464,7 @@ story({
     const certificate = "tls_self_signed_cert.ca-certificate";
     const other = JSON.parse(JSON.stringify(json));
     delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
-    const isKept = ([address]: [string, unknown]) =>
-      address !== certificate && !/\.admin-(request|certificate)$/.test(address);
-    const without = await carryOutTls(other, Object.fromEntries(Object.entries(computed).filter(isKept)));
+    const without = await reissue(other, computed, /\.(ca-certificate|admin-(request|certificate))$/);
     const dropped = broken(
       "no-identifier",
       { ...without, [certificate]: computed[certificate] as Attributes },

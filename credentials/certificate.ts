@@ -9,7 +9,12 @@ export interface CertificateFacts {
   /** DNS names and addresses. */
   readonly names: readonly string[];
   readonly uses: readonly string[];
+  /** Whether its basic constraints say that it is an authority. */
+  readonly isAuthority: boolean;
+  /** Whether it is an authority whose key may sign certificates. */
   readonly mayCertify: boolean;
+  /** Whether its key may sign a handshake. */
+  readonly maySign: boolean;
   readonly authorityKeyId?: string;
   readonly subjectKeyId?: string;
   readonly notBefore: Date;
@@ -26,7 +31,7 @@ const USES: Readonly<Record<string, string>> = {
 /** Reads a certificate. @throws Error where it is none */
 export function readFacts(pem: string): CertificateFacts {
   const certificate = new x509.X509Certificate(pem);
-  const constraints = certificate.getExtension(x509.BasicConstraintsExtension);
+  const isAuthority = certificate.getExtension(x509.BasicConstraintsExtension)?.ca === true;
   const usages = certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? 0;
   const names = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
   return {
@@ -36,7 +41,9 @@ export function readFacts(pem: string): CertificateFacts {
     uses: (certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? []).map(
       (oid) => USES[String(oid)] ?? String(oid),
     ),
-    mayCertify: constraints?.ca === true && (usages & x509.KeyUsageFlags.keyCertSign) !== 0,
+    isAuthority,
+    mayCertify: isAuthority && (usages & x509.KeyUsageFlags.keyCertSign) !== 0,
+    maySign: (usages & x509.KeyUsageFlags.digitalSignature) !== 0,
     authorityKeyId: certificate.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId,
     subjectKeyId: certificate.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
     notBefore: certificate.notBefore,

@@ -1,5 +1,5 @@
 import { createPrivateKey } from "node:crypto";
-import { lstatSync, readFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
@@ -8,7 +8,7 @@ import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
 import { apiServer } from "../constructs/kubeconfig";
 import { type CertificateFacts, readFacts } from "./certificate";
-import { DESCRIPTION, type DescribedCluster, machinesOf, PAIRS, usersOf } from "./files";
+import { DESCRIPTION, type DescribedCluster, ENCRYPTION_CONFIG, machinesOf, PAIRS, usersOf } from "./files";
 import { CredentialsError, octal } from "./stack";
 
 /** What was found of a file. */
@@ -46,6 +46,7 @@ interface Expected {
 function expectedCertificates(cluster: DescribedCluster): Expected[] {
   const { nodes, publicAddress, serviceAddress } = cluster;
   const addresses = (node: string) => [nodes[node]?.private_ip as string, nodes[node]?.public_ip as string];
+  const controlPlane = machinesOf(cluster, "master").map((node) => addresses(node)[0] as string);
   return [
     {
       stem: "master-kubernetes",
@@ -55,7 +56,8 @@ function expectedCertificates(cluster: DescribedCluster): Expected[] {
         serviceAddress,
         publicAddress,
         ...API_SERVICE_NAMES,
-        ...machinesOf(cluster, "master").map((node) => addresses(node)[0] as string),
+        ...controlPlane,
+        ...controlPlane.map(ec2Hostname),
       ],
       // etcd's peers and the kubelets know it as a client.
       uses: BOTH_USES,
@@ -79,11 +81,16 @@ function expectedCertificates(cluster: DescribedCluster): Expected[] {
   ];
 }
 
+/** A name as clusters and machines have them; it comes into paths, and onto machines into scripts. */
+const NAME = z.string().regex(/^[\w][\w.-]*$/);
+
+const ADDRESS = z.string().regex(/^[\d.]*$/);
+
 const DESCRIBED = z.object({
-  name: z.string(),
+  name: NAME,
   publicAddress: z.string(),
   serviceAddress: z.string(),
-  nodes: z.record(z.string(), z.object({ private_ip: z.string(), public_ip: z.string() })),
+  nodes: z.record(NAME, z.object({ private_ip: ADDRESS, public_ip: ADDRESS })),
 });
 
 /** The cluster that a folder is of. @throws CredentialsError where it does not say */
@@ -97,77 +104,108 @@ export function describedCluster(folder: string): DescribedCluster {
   }
 }
 
-/** Checks all that a folder must hold: what is there, who may read it, and whether a control plane would take it. */
-export function checkFolder(folder: string, options: CheckOptions): Finding[] {
-  const cluster = describedCluster(folder);
-  const read = (path: string): string | undefined => {
+/** Gives the text of a file, by its path in a folder of credentials; undefined where it cannot be read. */
+export type Read = (path: string) => string | undefined;
+
+/** What is wrong with a file's text and, of a certificate, how long it is good for. */
+export type ContentCheck = (text: string) => Pick<Finding, "daysLeft" | "faults">;
+
+/** Reads files of a folder. */
+export function readerOf(folder: string): Read {
+  return (path) => {
     try {
       return readFileSync(join(folder, path), "utf8");
     } catch {
       return undefined;
     }
   };
-  const absent = (path: string) =>
-    lstatSync(join(folder, path), { throwIfNoEntry: false }) === undefined ? "is missing" : "cannot be read";
-  const modes = (path: string) => wrongMode(join(folder, path));
+}
+
+/**
+ * Whether a control plane would take a cluster's files: a check for each that a folder must hold, by its path.
+ * @param read - gives the files that it is checked with: a certificate's key, its authority
+ */
+export function contentChecks(
+  cluster: DescribedCluster,
+  read: Read,
+  options: CheckOptions,
+): ReadonlyMap<string, ContentCheck> {
   const pair = (stem: string) => [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`] as const;
-
-  const [authorityPath, authorityKeyPath] = pair("ca");
+  const [authorityPath] = pair("ca");
   const authority = tryRead(read(authorityPath));
-  const finding = (path: string, text: string | undefined, faults: (text: string) => readonly string[]): Finding => ({
-    path,
-    faults: text === undefined ? [absent(path)] : [...modes(path), ...faults(text)],
-  });
 
-  const certificate = (
-    path: string,
-    keyPath: string,
+  const pairChecks = (
+    stem: string,
     faults: (facts: CertificateFacts) => readonly string[],
-  ): Finding => {
-    const text = read(path);
-    const facts = tryRead(text);
-    return {
-      ...finding(path, text, () =>
-        facts === undefined
-          ? ["is no certificate in PEM"]
-          : [...validityFaults(facts, options), ...keyFaults(facts, read(keyPath), keyPath), ...faults(facts)],
-      ),
-      ...(facts !== undefined && { daysLeft: daysLeft(facts, options.now) }),
+  ): [path: string, check: ContentCheck][] => {
+    const [path, keyPath] = pair(stem);
+    const certificate: ContentCheck = (text) => {
+      const facts = tryRead(text);
+      if (facts === undefined) return { faults: ["is no certificate in PEM"] };
+      return {
+        daysLeft: daysLeft(facts, options.now),
+        faults: [...validityFaults(facts, options), ...keyFaults(facts, read(keyPath), keyPath), ...faults(facts)],
+      };
     };
+    return [
+      [path, certificate],
+      [keyPath, keyCheck],
+    ];
   };
-  const key = (path: string) => finding(path, read(path), (text) => (isKey(text) ? [] : ["is no private key in PEM"]));
 
-  return [
-    certificate(authorityPath, authorityKeyPath, (facts) => [
-      ...(facts.mayCertify ? [] : ["may not sign certificates (basic constraints, key usage)"]),
-      ...(facts.x509.verify(facts.x509.publicKey) ? [] : ["is not signed by itself"]),
-    ]),
-    key(authorityKeyPath),
-    ...expectedCertificates(cluster).flatMap((expected) => {
-      const [path, keyPath] = pair(expected.stem);
-      return [
-        certificate(path, keyPath, (facts) => [...chainFaults(facts, authority), ...contentFaults(facts, expected)]),
-        key(keyPath),
-      ];
-    }),
-    ...usersOf(cluster).map(({ stem, user, host }) => {
+  return new Map([
+    ...pairChecks("ca", authorityFaults),
+    ...expectedCertificates(cluster).flatMap((expected) =>
+      pairChecks(expected.stem, (facts) => [
+        ...chainFaults(facts, authority),
+        ...leafFaults(facts),
+        ...contentFaults(facts, expected),
+      ]),
+    ),
+    ...usersOf(cluster).map(({ stem, user, host }): [string, ContentCheck] => {
       const [path, keyPath] = pair(stem);
-      return finding(`kubeconfigs/${stem}.kubeconfig`, read(`kubeconfigs/${stem}.kubeconfig`), (text) =>
-        kubeconfigFaults(text, {
-          cluster: cluster.name,
-          server: apiServer(host),
-          user,
-          "certificate-authority-data": read(authorityPath),
-          "client-certificate-data": read(path),
-          "client-key-data": read(keyPath),
-        }),
-      );
+      const expected = {
+        cluster: cluster.name,
+        server: apiServer(host),
+        user,
+        "certificate-authority-data": read(authorityPath),
+        "client-certificate-data": read(path),
+        "client-key-data": read(keyPath),
+      };
+      return [`kubeconfigs/${stem}.kubeconfig`, (text) => ({ faults: kubeconfigFaults(text, expected) })];
     }),
-    finding("encryption-config.yaml", read("encryption-config.yaml"), encryptionFaults),
-    key(`ssh/${cluster.name}.id_rsa`),
-    ...["", PAIRS, "kubeconfigs", "ssh"].map((path) => ({ path: path || ".", faults: modes(path) })),
+    [ENCRYPTION_CONFIG, (text: string) => ({ faults: encryptionFaults(text) })],
+    [`ssh/${cluster.name}.id_rsa`, keyCheck],
+  ]);
+}
+
+/** Checks all that lies in a folder: what must be there, who may read it, and whether a control plane would take it. */
+export function checkFolder(folder: string, options: CheckOptions): Finding[] {
+  const cluster = describedCluster(folder);
+  const read = readerOf(folder);
+  const checks = contentChecks(cluster, read, options);
+  const owner = lstatSync(folder).uid;
+  const access = (path: string) => accessFaults(join(folder, path), owner);
+  const content = [...checks].map(([path, check]): Finding => {
+    const text = read(path);
+    if (text === undefined) return { path, faults: [absence(join(folder, path))] };
+    const { faults, ...rest } = check(text);
+    return { path, ...rest, faults: [...access(path), ...faults] };
+  });
+  // Of what else there is, only what is wrong with secrets: it is the reader's own.
+  const others = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => !checks.has(path) && SECRET.test(read(path) ?? ""))
+    .map((path) => ({ path, faults: access(path) }))
+    .filter(({ faults }) => faults.length > 0);
+  return [
+    ...content,
+    ...others,
+    ...["", PAIRS, "kubeconfigs", "ssh"].map((path) => ({ path: path || ".", faults: access(path) })),
   ];
 }
+
+/** What private keys and kubeconfigs have in them. */
+const SECRET = /PRIVATE KEY-----|client-key-data:/;
 
 function tryRead(pem: string | undefined): CertificateFacts | undefined {
   try {
@@ -186,13 +224,28 @@ function isKey(pem: string): boolean {
   }
 }
 
-function wrongMode(file: string): string[] {
+function keyCheck(text: string): ReturnType<ContentCheck> {
+  return { faults: isKey(text) ? [] : ["is no private key in PEM"] };
+}
+
+function absence(file: string): string {
+  return lstatSync(file, { throwIfNoEntry: false }) === undefined ? "is missing" : "cannot be read";
+}
+
+/** Who else may read or change a file or folder that only its owner should. */
+function accessFaults(file: string, owner: number): string[] {
   const status = lstatSync(file, { throwIfNoEntry: false });
   if (status === undefined) return ["is missing"];
   if (status.isSymbolicLink()) return ["is a symbolic link"];
-  const mode = status.mode & 0o777;
-  const wanted = status.isDirectory() ? 0o700 : 0o600;
-  return (mode & ~wanted) === 0 ? [] : [`must have mode ${octal(wanted)}, got: ${octal(mode)}`];
+  return [
+    ...modeFaults(status.mode & 0o777, status.isDirectory() ? 0o700 : 0o600),
+    ...(status.uid === owner ? [] : [`must belong to the folder's owner, user ${owner}, got: ${status.uid}`]),
+  ];
+}
+
+/** What a mode allows beyond what it may. */
+export function modeFaults(mode: number, allowed: number): string[] {
+  return (mode & ~allowed) === 0 ? [] : [`must have mode ${octal(allowed)}, got: ${octal(mode)}`];
 }
 
 function daysLeft({ notAfter }: CertificateFacts, now: Date): number {
@@ -210,6 +263,21 @@ function keyFaults({ x509 }: CertificateFacts, keyPem: string | undefined, keyPa
   // What is wrong with the key itself is said of the key.
   if (keyPem === undefined || !isKey(keyPem)) return [];
   return x509.checkPrivateKey(createPrivateKey(keyPem)) ? [] : [`does not belong to ${keyPath}`];
+}
+
+function authorityFaults({ mayCertify, x509 }: CertificateFacts): string[] {
+  return [
+    ...(mayCertify ? [] : ["may not sign certificates (basic constraints, key usage)"]),
+    ...(x509.verify(x509.publicKey) ? [] : ["is not signed by itself"]),
+  ];
+}
+
+/** What only an authority may, and what TLS insists on. */
+function leafFaults({ isAuthority, maySign }: CertificateFacts): string[] {
+  return [
+    ...(isAuthority ? ["is an authority's (basic constraints)"] : []),
+    ...(maySign ? [] : ["may not sign handshakes (key usage)"]),
+  ];
 }
 
 function chainFaults(facts: CertificateFacts, authority: CertificateFacts | undefined): string[] {

@@ -26,6 +26,9 @@ export const DESCRIPTION = "cluster.json";
 /** The folder of all pairs, from which part 2 copies. */
 export const PAIRS = "ca-authority";
 
+/** The file with the key that encrypts secrets in etcd. */
+export const ENCRYPTION_CONFIG = "encryption-config.yaml";
+
 /** All that a folder holds, by path. */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
@@ -50,6 +53,6 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
         }),
       ]),
     ),
-    "encryption-config.yaml": encryptionConfig(encryptionKey),
+    [ENCRYPTION_CONFIG]: encryptionConfig(encryptionKey),
   };
 }

@@ -1,101 +1,212 @@
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { NODE_USER } from "../constructs/pem-distribution";
-import type { Finding } from "./check";
-import { type DescribedCluster, PAIRS } from "./files";
+import { type CheckOptions, contentChecks, type Finding, modeFaults, type Read, readerOf } from "./check";
+import { type DescribedCluster, ENCRYPTION_CONFIG, PAIRS } from "./files";
 
+/** Where the copies go. */
 const HOME = `/home/${NODE_USER}`;
 
-/** The files of {@link PAIRS} that machines get, by role; `NAME` stands for the machine's own. */
-const FILES: Readonly<Record<string, readonly string[]>> = {
-  master: [
-    "ca.pem",
-    "ca-key.pem",
-    "service-account.pem",
-    "service-account-key.pem",
-    "master-kubernetes.pem",
-    "master-kubernetes-key.pem",
+/** A file that machines may have. */
+interface NodeFile {
+  /** Its path in a folder of credentials. */
+  readonly path: string;
+  /** Where part 2 puts it, beside or in the place of its home, and what it is called there. */
+  readonly places: readonly string[];
+  /** Whether it need not be there. */
+  readonly optional?: boolean;
+}
+
+const ETCD = "/etc/etcd";
+const KUBERNETES = "/var/lib/kubernetes";
+const KUBELET = "/var/lib/kubelet";
+
+const pair = (stem: string, ...folders: readonly string[]): NodeFile[] =>
+  [`${stem}.pem`, `${stem}-key.pem`].map((file) => ({
+    path: `${PAIRS}/${file}`,
+    places: folders.map((folder) => `${folder}/${file}`),
+  }));
+
+const kubeconfig = (stem: string, ...places: readonly string[]): NodeFile => ({
+  path: `kubeconfigs/${stem}.kubeconfig`,
+  places,
+  optional: true,
+});
+
+/** What a machine of each role has, by its name: at home after the deploy, and where part 2 moves or copies it. */
+const FILES: Readonly<Record<string, (name: string) => readonly NodeFile[]>> = {
+  master: () => [
+    { path: `${PAIRS}/ca.pem`, places: [`${KUBERNETES}/ca.pem`, `${ETCD}/ca.pem`] },
+    { path: `${PAIRS}/ca-key.pem`, places: [`${KUBERNETES}/ca-key.pem`] },
+    ...pair("service-account", KUBERNETES),
+    ...pair("master-kubernetes", KUBERNETES, ETCD),
+    kubeconfig("admin"),
+    ...["kube-controller-manager", "kube-scheduler"].map((stem) =>
+      kubeconfig(stem, `${KUBERNETES}/${stem}.kubeconfig`),
+    ),
+    { path: ENCRYPTION_CONFIG, places: [`${KUBERNETES}/${ENCRYPTION_CONFIG}`], optional: true },
   ],
-  worker: ["ca.pem", "NAME.pem", "NAME-key.pem"],
+  worker: (name) => [
+    { path: `${PAIRS}/ca.pem`, places: [`${KUBERNETES}/ca.pem`] },
+    ...pair(name, KUBELET),
+    kubeconfig(name, `${KUBELET}/kubeconfig`),
+    kubeconfig("kube-proxy", "/var/lib/kube-proxy/kubeconfig"),
+  ],
 };
 
-/** What they get where the setting `copies` says so, by its path in the folder: it need not be there. */
-const MORE_FILES: Readonly<Record<string, readonly string[]>> = {
-  master: [
-    "kubeconfigs/admin.kubeconfig",
-    "kubeconfigs/kube-controller-manager.kubeconfig",
-    "kubeconfigs/kube-scheduler.kubeconfig",
-    "encryption-config.yaml",
-  ],
-  worker: ["kubeconfigs/NAME.kubeconfig", "kubeconfigs/kube-proxy.kubeconfig"],
-};
+/** A file that was found on a machine; those in use come before those at home. */
+interface Found {
+  /** Its path in a folder of credentials. */
+  readonly path: string;
+  /** Where it lies. */
+  readonly place: string;
+  readonly mode: number;
+  readonly owner: string;
+  /** Undefined where it cannot be read. */
+  readonly text?: string;
+}
 
 /**
- * Looks over ssh whether the machines have the files of the folder, with the right owners and modes. Logs in with the
- * folder's key; a machine's host key is taken on first sight and remembered in `ssh/known_hosts`.
+ * Looks over ssh at what the machines have of a cluster's files, at home and where part 2 puts them: whether a control
+ * plane would take it, whether it is what the folder has, and who may read it. Logs in with the folder's key; a
+ * machine's host key is taken on first sight and remembered in `ssh/known_hosts`.
  */
-export async function checkNodes(folder: string, cluster: DescribedCluster): Promise<Finding[]> {
+export async function checkNodes(folder: string, cluster: DescribedCluster, options: CheckOptions): Promise<Finding[]> {
   const findings = await Promise.all(
-    Object.entries(cluster.nodes).map(([name, { public_ip }]) => checkNode(folder, cluster.name, name, public_ip)),
+    Object.keys(cluster.nodes).map((name) => checkNode({ folder, cluster, name }, options)),
   );
   return findings.flat();
 }
 
-async function checkNode(folder: string, cluster: string, name: string, address: string): Promise<Finding[]> {
-  const role = name.slice(cluster.length + 1).replace(/-\d+$/, "");
-  const own = (paths: readonly string[] = []) => paths.map((path) => path.replace("NAME", name));
-  const needed = own(FILES[role]).map((file) => `${PAIRS}/${file}`);
-  const paths = [...needed, ...own(MORE_FILES[role])];
-  const list = `for file in ${paths.map((path) => basename(path)).join(" ")}; do [ -e "$file" ] && sha256sum "$file" && stat -c '%a %U' "$file"; done; true`;
-  const options = [
-    ...["-i", join(folder, "ssh", `${cluster}.id_rsa`)],
-    ...["-o", `UserKnownHostsFile=${join(folder, "ssh/known_hosts")}`],
-    ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
-    ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
+/** A machine, and the folder that it is held against. */
+interface Target {
+  readonly folder: string;
+  readonly cluster: DescribedCluster;
+  /** The machine's Name tag. */
+  readonly name: string;
+}
+
+async function checkNode(target: Target, options: CheckOptions): Promise<Finding[]> {
+  const { folder, cluster, name } = target;
+  const role = name.slice(cluster.name.length + 1).replace(/-\d+$/, "");
+  const files = FILES[role]?.(name) ?? [];
+  let found: Found[];
+  try {
+    found = await look(target, files);
+  } catch (error) {
+    return [{ path: name, faults: [`cannot be looked at: ${(error as Error).message}`] }];
+  }
+  const ours = readerOf(folder);
+  const missing = files
+    .filter(({ path, optional }) => !optional && found.every((file) => file.path !== path))
+    .map(({ path, places }) => ({
+      path: `${name}:${HOME}/${basename(path)}`,
+      faults: [`is missing, there and where part 2 puts it (${places.join(", ")})`],
+    }));
+  return [
+    ...missing,
+    ...found.map((file): Finding => {
+      const { faults, daysLeft } = checkFile(file, { found, ours, cluster }, options);
+      return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), faults };
+    }),
   ];
+}
+
+/** What a file of a machine is held against. */
+interface Surroundings {
+  /** Everything that was found on the machine. */
+  readonly found: readonly Found[];
+  /** Gives what the folder has. */
+  readonly ours: Read;
+  readonly cluster: DescribedCluster;
+}
+
+function checkFile(
+  { path, place, text, mode, owner }: Found,
+  { found, ours, cluster }: Surroundings,
+  options: CheckOptions,
+): Pick<Finding, "daysLeft" | "faults"> {
+  const isAtHome = place.startsWith(HOME);
+  const isCertificate = path.endsWith(".pem") && !path.endsWith("-key.pem");
+  const owners = isAtHome ? [NODE_USER] : [NODE_USER, "root"];
+  const access = [
+    ...modeFaults(mode, isCertificate ? 0o644 : 0o600),
+    ...(owners.includes(owner) ? [] : [`must belong to ${owners.join(" or ")}, got: ${owner}`]),
+  ];
+  if (text === undefined) return { faults: [...access, `cannot be read as ${NODE_USER}, and sudo asks`] };
+
+  // A pair belongs together where it lies, and its authority is the one in use. Kubeconfigs hold what the folder has.
+  const nearby: Read = (other) =>
+    (
+      found.find((file) => file.path === other && folderOf(file.place) === folderOf(place)) ??
+      found.find((file) => file.path === other)
+    )?.text ?? ours(other);
+  const isCopy = path.startsWith("kubeconfigs/");
+  const { faults = [], ...rest } = contentChecks(cluster, isCopy ? ours : nearby, options).get(path)?.(text) ?? {};
+  const wanted = ours(path);
+  if (isCopy || wanted === undefined || text === wanted) return { ...rest, faults: [...access, ...faults] };
+  const isNewAtHome = found.some((file) => file.path === path && file.place.startsWith(HOME) && file.text === wanted);
+  return {
+    ...rest,
+    faults: [
+      ...access,
+      ...faults,
+      isNewAtHome
+        ? `is not the folder's, which lies in ${HOME}: put that in its place, and restart what reads it`
+        : `is not the folder's: apply again, or run \`npm run credentials\` anew`,
+    ],
+  };
+}
+
+function folderOf(place: string): string {
+  return place.slice(0, place.lastIndexOf("/"));
+}
+
+/** Finds files on a machine. @throws Error where it cannot log in, in one line */
+async function look({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<Found[]> {
+  const address = cluster.nodes[name]?.public_ip as string;
+  const wanted = files.flatMap(({ path, places }) =>
+    [...places, `${HOME}/${basename(path)}`].map((place) => ({ path, place })),
+  );
+  // Part 2 copies keys as root.
+  const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
+  const script = `for file in ${wanted.map(({ place }) => place).join(" ")}; do
+  [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file")"
+done 2>/dev/null; true`;
+  const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell]);
+  running.child.stdin?.on("error", () => {}).end(script);
   let listed: string;
   try {
-    listed = (await promisify(execFile)("ssh", [...options, `${NODE_USER}@${address}`, list])).stdout;
+    listed = (await running).stdout;
   } catch (error) {
     const said = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1);
-    return [{ path: name, faults: [`cannot be looked at, at ${address}: ${said || (error as Error).message}`] }];
+    const hint = /host key verification failed/i.test(said ?? "")
+      ? ` (of a machine that was replaced: ssh-keygen -R ${address} -f '${join(folder, "ssh/known_hosts")}')`
+      : "";
+    throw new Error(`${address}: ${said || (error as Error).message}${hint}`);
   }
-  const found = new Map(
-    [...listed.matchAll(/^(\w{64}) {2}(\S+)\n(\d+) (\S+)$/gm)].map(([, hash, file, mode, owner]) => [
-      file as string,
-      { hash, mode, owner },
-    ]),
-  );
-  return paths.flatMap((path) => {
-    const file = basename(path);
-    const there = found.get(file);
-    if (there === undefined && !needed.includes(path)) return [];
-    const wanted = hashOf(join(folder, path));
-    const mode = file.endsWith(".pem") && !file.endsWith("-key.pem") ? "644" : "600";
+  return listed.split("\n").flatMap((line) => {
+    const [mode, owner, place, base64] = line.split(" ");
+    const path = wanted.find((each) => each.place === place)?.path;
+    if (path === undefined) return [];
     return {
-      path: `${name}:${HOME}/${file}`,
-      faults:
-        there === undefined
-          ? ["is missing (part 2 moves files away from there)"]
-          : [
-              ...(there.hash === wanted
-                ? []
-                : [`is not what lies in ${dirname(path)}: apply again, or write the folder anew`]),
-              ...(there.mode === mode ? [] : [`must have mode 0${mode}, got: 0${there.mode}`]),
-              ...(there.owner === NODE_USER ? [] : [`must belong to ${NODE_USER}, got: ${there.owner}`]),
-            ],
+      path,
+      place: place as string,
+      mode: Number.parseInt(mode as string, 8),
+      owner: owner as string,
+      ...(base64 && { text: Buffer.from(base64, "base64").toString() }),
     };
   });
 }
 
-/** A file's SHA-256; undefined where it cannot be read. */
-function hashOf(file: string): string | undefined {
-  try {
-    return createHash("sha256").update(readFileSync(file)).digest("hex");
-  } catch {
-    return undefined;
-  }
+function sshOptions(folder: string, cluster: string): string[] {
+  // In what is a list of files, and takes %h and its like, to ssh.
+  const quoted = (path: string) => `"${join(folder, path).replaceAll("%", "%%")}"`;
+  return [
+    ...["-o", `IdentityFile=${quoted(`ssh/${cluster}.id_rsa`)}`],
+    ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
+    ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
+    ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
+  ];
 }

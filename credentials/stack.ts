@@ -42,14 +42,7 @@ export interface ReadStack {
  * @throws CredentialsError where nothing is synthesized or deployed, or the backend does not answer
  */
 export function readStack(synthesized: string, stackName?: string): ReadStack {
-  const stacks = stacksOf(synthesized);
-  const names = stacks.map(({ name }) => name).join(", ");
-  const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
-  if (stack === undefined || more.length > 0) {
-    throw new CredentialsError(
-      `'--stack' must be one of those in ${synthesized}: ${names}, got: ${stackName ?? "none"}`,
-    );
-  }
+  const stack = findStack(synthesized, stackName);
   const folder = join(synthesized, stack.workingDirectory);
   const [stateFile] = stateFiles(folder);
   // A state that would be here and is not needs no Terraform to be missed.
@@ -89,6 +82,18 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
 interface Stack {
   readonly name: string;
   readonly workingDirectory: string;
+}
+
+/**
+ * Finds a synthesized stack: that of the name, or the only one.
+ * @throws CredentialsError where nothing is synthesized, or it is not said which
+ */
+export function findStack(synthesized: string, stackName?: string): Stack {
+  const stacks = stacksOf(synthesized);
+  const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
+  if (stack !== undefined && more.length === 0) return stack;
+  const names = stacks.map(({ name }) => name).join(", ");
+  throw new CredentialsError(`'--stack' must be one of those in ${synthesized}: ${names}, got: ${stackName ?? "none"}`);
 }
 
 /** The stacks that are synthesized. */

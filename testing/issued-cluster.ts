@@ -30,3 +30,11 @@ export const AWS_ATTRIBUTES: Computed = {
 export function issueDefaultCluster(json: TerraformJson): Promise<Computed> {
   return carryOutTls(json, AWS_ATTRIBUTES);
 }
+
+/** The same with what is at some addresses made anew, as after an expiry, or from a configuration that was changed. */
+export function reissue(json: TerraformJson, computed: Computed, addresses: RegExp): Promise<Computed> {
+  return carryOutTls(
+    json,
+    Object.fromEntries(Object.entries(computed).filter(([address]) => !addresses.test(address))),
+  );
+}

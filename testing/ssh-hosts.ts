@@ -26,16 +26,23 @@ const NETWORK_SCRIPT = `
 ip link set lo up
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/sshd /run/hosts
+cp -a /etc /run/etc
+cd /run/etc
 for file in passwd shadow group; do
-  grep -vE '^(ubuntu|stranger):' /etc/$file > /run/$file
+  sed -i -E '/^(ubuntu|stranger):/d' $file
 done
-echo 'ubuntu:x:${USERS.ubuntu}:${USERS.ubuntu}::/home/ubuntu:/bin/sh' >> /run/passwd
-echo 'stranger:x:${USERS.stranger}:${USERS.stranger}::/:/bin/sh' >> /run/passwd
+echo 'ubuntu:x:${USERS.ubuntu}:${USERS.ubuntu}::/home/ubuntu:/bin/sh' >> passwd
+echo 'stranger:x:${USERS.stranger}:${USERS.stranger}::/:/bin/sh' >> passwd
 # A star, not an exclamation mark: sshd without PAM refuses locked accounts.
-echo 'ubuntu:*:20000:0:99999:7:::' >> /run/shadow
-echo 'ubuntu:x:${USERS.ubuntu}:' >> /run/group
-echo 'stranger:x:${USERS.stranger}:' >> /run/group
-for file in passwd shadow group; do mount --bind /run/$file /etc/$file; done
+echo 'ubuntu:*:20000:0:99999:7:::' >> shadow
+echo 'ubuntu:x:${USERS.ubuntu}:' >> group
+echo 'stranger:x:${USERS.stranger}:' >> group
+# As Ubuntu's images have it.
+mkdir -p sudoers.d etcd
+echo 'ubuntu ALL=(ALL) NOPASSWD:ALL' > sudoers.d/90-cloud-init-users
+chmod 0440 sudoers.d/90-cloud-init-users
+cd /
+mount --bind /run/etc /etc
 mount -t tmpfs -o mode=0755 tmpfs /home
 mkdir /home/ubuntu
 echo ready
@@ -44,17 +51,19 @@ exec sleep infinity
 
 /** A host's disk, made when it is new. */
 const DISK_SCRIPT = `
-mkdir -p "$1/home"
+mkdir -p "$1/home" "$1/lib" "$1/etcd"
 mountpoint -q "$1/home" || mount -t tmpfs -o size=${DISK_SIZE}m tmpfs "$1/home"
 `;
 
-/** What a host is started with: its disk at its home, a /tmp of its own, and sshd. */
+/** What a host is started with: its disk at its home and where part 2 writes, a /tmp of its own, and sshd. */
 const HOST_SCRIPT = `
 chown ${USERS.ubuntu}:${USERS.ubuntu} "$1/home"
 # As on Ubuntu up to 20.04, where others may enter: the worst case for what lies in it.
 chmod 0755 "$1/home"
 [ -e "$1/host_key" ] || ssh-keygen -q -t ed25519 -N '' -f "$1/host_key"
 mount --bind "$1/home" /home/ubuntu
+mount --bind "$1/lib" /var/lib
+mount --bind "$1/etcd" /etc/etcd
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
 `;

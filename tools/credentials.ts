@@ -7,7 +7,7 @@ import { checkFolder, describedCluster, type Finding } from "../credentials/chec
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { checkNodes } from "../credentials/nodes";
-import { CredentialsError, readStack } from "../credentials/stack";
+import { CredentialsError, findStack, readStack } from "../credentials/stack";
 
 /** How many days a certificate must be good for where nothing is said: time to renew it in. */
 const DAYS = 14;
@@ -43,12 +43,10 @@ async function check({
   days = String(DAYS),
 }: Options): Promise<number> {
   if (!/^\d{1,5}$/.test(days)) throw new CredentialsError(`'--days' must be a number of days, got: ${days}`);
-  const folder = out ?? readStack(from, stack).cluster.name;
+  const folder = out ?? findStack(from, stack).name;
   const cluster = describedCluster(folder);
-  const findings = [
-    ...checkFolder(folder, { now: new Date(), days: Number(days) }),
-    ...(nodes ? await checkNodes(folder, cluster) : []),
-  ];
+  const options = { now: new Date(), days: Number(days) };
+  const findings = [...checkFolder(folder, options), ...(nodes ? await checkNodes(folder, cluster, options) : [])];
   const faults = findings.reduce((count, finding) => count + finding.faults.length, 0);
   console.log(json ? JSON.stringify({ folder, cluster: cluster.name, faults, findings }, null, 2) : table(findings));
   if (!json) console.log(faults === 0 ? `\n${folder}: all is well` : `\n${folder}: ${faults} faults`);
