@@ -257,6 +257,11 @@ describe("what must not pass for harmless", () => {
       ["replace-ca", "replace-certificate"],
       (r) => Object.assign(at(r, "tls_private_key.ca-private-key"), { rsa_bits: 4096 }),
     ],
+    [
+      "another key for secrets in etcd",
+      ["replace-encryption-key"],
+      (r) => Object.assign(at(r, "tls_private_key.encryption-key"), { algorithm: "RSA" }),
+    ],
   ])("%s", (_what, expected, change) => {
     const kinds = concernsOf(compare(...changed(change))).map(({ kind }) => kind);
     expect(kinds).toEqual(expected);

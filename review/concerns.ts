@@ -12,6 +12,7 @@ export const CONCERNS = {
   "restart-machine": "stopped and started, with another public address",
   "replace-network": "replaced: what lies in it does not move, so destroy the cluster first",
   "replace-ssh-key": "replaced: machines keep the key that they were made with, so copies to them will fail",
+  "replace-encryption-key": "replaced or destroyed: what it has encrypted in etcd cannot be read without it",
   "replace-certificate": "replaced, and copied to who has it",
   "renew-earlier": "renewed earlier: the first apply in that time replaces it",
   "replace-load-balancer": "replaced; a load balancer gets another name",
@@ -110,6 +111,7 @@ const ABOUT: Partial<Record<ConcernKind, (change: ResourceChange, type: string) 
   "restart-machine": ({ action }, type) => type === "aws_instance" && action === "restart",
   "replace-network": ({ action }, type) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
   "replace-ssh-key": ({ action }, type) => type === "aws_key_pair" && isLost(action),
+  "replace-encryption-key": ({ action, address }) => address === "tls_private_key.encryption-key" && isLost(action),
   "replace-certificate": ({ action }, type) => type === "tls_locally_signed_cert" && action === "replace",
   "renew-earlier": ({ arguments: changed }) =>
     changed.some(
