@@ -1,15 +1,16 @@
-import { createPrivateKey } from "node:crypto";
+import { createHash, createPrivateKey } from "node:crypto";
 import { TerraformOutput } from "cdktf";
 import { EncryptionKey } from "../constructs";
 import { describeSuite } from "../testing/requirements";
 import { synthesizeConstructs } from "../testing/synthesize";
 import { TerraformFolder } from "../testing/terraform";
 import { argumentsOf, resourcesOf } from "../testing/terraform-json";
-import { carryOutTls, resolveReferences } from "../testing/tls-resources";
+import { carryOutTls } from "../testing/tls-resources";
 
 const json = synthesizeConstructs((scope) => {
-  const { base64 } = new EncryptionKey(scope, "encryption");
+  const { base64, name } = new EncryptionKey(scope, "encryption");
   new TerraformOutput(scope, "key", { value: base64, sensitive: true });
+  new TerraformOutput(scope, "name", { value: name, sensitive: true });
 });
 
 test("a private key of its own, and nothing else", () => {
@@ -21,19 +22,22 @@ describeSuite("real Terraform", () => {
   const terraform = new TerraformFolder();
   afterAll(() => terraform.remove());
 
-  test("32 bytes, derived from it", async () => {
+  test("32 bytes, derived from it, and a name that goes with them", async () => {
     const computed = await carryOutTls(json, {});
     const [{ private_key_pem: pem = "" } = {}] = Object.values(computed);
     expect(createPrivateKey(pem).asymmetricKeyType).toBe("ed25519");
-    // The expression as it was synthesized, with the key in the place of the reference.
-    const expression = String(json.output.key?.value).replace(/tls_private_key\.[\w-]+\.private_key_pem/, "var.pem");
-    terraform.configure({
-      variable: { pem: { default: pem } },
-      output: { key: { value: resolveReferences(expression, computed) } },
-    });
+    // The expressions as they were synthesized, with the key in the place of the reference.
+    const output = Object.fromEntries(
+      Object.entries(json.output).map(([name, { value }]) => [
+        name,
+        { value: String(value).replace(/tls_private_key\.[\w-]+\.private_key_pem/, "var.pem") },
+      ]),
+    );
+    terraform.configure({ variable: { pem: { default: pem } }, output });
     await terraform.run("init", "-no-color");
     await terraform.run("apply", "-auto-approve", "-no-color");
-    const key = Buffer.from(JSON.parse(await terraform.run("output", "-json")).key.value, "base64");
-    expect(key).toHaveLength(32);
+    const { key, name } = JSON.parse(await terraform.run("output", "-json"));
+    expect(Buffer.from(key.value, "base64")).toHaveLength(32);
+    expect(name.value).toBe(`key-${createHash("sha256").update(key.value).digest("hex").slice(0, 8)}`);
   });
 });

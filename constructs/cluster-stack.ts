@@ -244,8 +244,8 @@ function kubeconfigFiles(
   });
 }
 
-function encryptionConfigFile({ base64, publicKeyPem }: EncryptionKey): PemFile {
-  return { name: "encryption-config.yaml", content: encryptionConfig(base64), secret: true, version: publicKeyPem };
+function encryptionConfigFile(key: EncryptionKey): PemFile {
+  return { name: "encryption-config.yaml", content: encryptionConfig(key), secret: true, version: key.publicKeyPem };
 }
 
 /** What an element's address starts with: data sources, resources and outputs have name spaces of their own. */

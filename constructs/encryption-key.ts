@@ -9,6 +9,8 @@ import { Construct } from "constructs";
 export class EncryptionKey extends Construct {
   /** 32 bytes in base64; a secret. */
   readonly base64: string;
+  /** Its name, `key-` and eight digits of its SHA-256: API servers find the key of what they read by it. */
+  readonly name: string;
   /** What may be seen of it: the public half of the key that it is derived from. */
   readonly publicKeyPem: string;
 
@@ -18,5 +20,6 @@ export class EncryptionKey extends Construct {
     const key = new PrivateKey(this, "encryption-key", { algorithm: "ED25519" });
     this.publicKeyPem = key.publicKeyPem;
     this.base64 = Fn.base64sha256(key.privateKeyPem);
+    this.name = `key-${Fn.substr(Fn.sha256(this.base64), 0, 8)}`;
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { ec2Hostname } from "../constructs/addressing";
 import { encryptionConfig } from "../constructs/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../constructs/kubeconfig";
@@ -29,6 +30,11 @@ export const PAIRS = "ca-authority";
 /** The file with the key that encrypts secrets in etcd. */
 export const ENCRYPTION_CONFIG = "encryption-config.yaml";
 
+/** The name that EncryptionKey gives a key. */
+function encryptionKeyName(base64: string): string {
+  return `key-${createHash("sha256").update(base64).digest("hex").slice(0, 8)}`;
+}
+
 /** All that a folder holds, by path. */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
@@ -53,6 +59,6 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
         }),
       ]),
     ),
-    [ENCRYPTION_CONFIG]: encryptionConfig(encryptionKey),
+    [ENCRYPTION_CONFIG]: encryptionConfig({ name: encryptionKeyName(encryptionKey), base64: encryptionKey }),
   };
 }
