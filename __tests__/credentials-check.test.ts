@@ -264,6 +264,7 @@ test("of what else lies there, secrets that are open to others", () => {
   for (const [path, text] of [
     ["ca-authority/old-key.pem", "-----BEGIN EC PRIVATE KEY-----"],
     ["mine.kubeconfig", "client-key-data: YQ=="],
+    ["before.yaml", "kind: EncryptionConfiguration"],
     ["ssh/closed.id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----"],
     ["notes.txt", "nothing secret"],
   ] as const) {
@@ -271,6 +272,7 @@ test("of what else lies there, secrets that are open to others", () => {
     chmodSync(at(path), path.includes("closed") ? 0o600 : 0o644);
   }
   expect(faults().sort()).toEqual([
+    "before.yaml: must have mode 0600, got: 0644",
     "ca-authority/old-key.pem: must have mode 0600, got: 0644",
     "mine.kubeconfig: must have mode 0600, got: 0644",
   ]);

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
@@ -131,10 +133,12 @@ describe("the files", () => {
 });
 
 describe("writing them", () => {
+  const NOTHING = { written: [], kept: [], removed: [], others: [] };
+
   test("folders are 0700 and files 0600, whatever the umask; nothing else is left", () => {
     const umask = process.umask(0);
     try {
-      expect(writeFolder(out(), files, false)).toEqual({ written: Object.keys(files), unchanged: 0, others: [] });
+      expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, written: Object.keys(files), unchanged: 0 });
     } finally {
       process.umask(umask);
     }
@@ -147,7 +151,7 @@ describe("writing them", () => {
     writeFolder(out(), files, false);
     const touched = () => Object.fromEntries(paths(out()).map((path) => [path, statSync(join(out(), path)).ino]));
     const before = touched();
-    expect(writeFolder(out(), files, false)).toEqual({ written: [], unchanged: Object.keys(files).length, others: [] });
+    expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, unchanged: Object.keys(files).length });
     expect(touched()).toEqual(before);
 
     const renewed = { ...files, "ca-authority/admin.pem": "another" };
@@ -165,6 +169,69 @@ describe("writing them", () => {
       others: ["kubeconfigs/mine.kubeconfig"],
     });
     expect(mode(join(out(), "ca-authority/ca-key.pem"))).toBe("600");
+  });
+
+  test("a folder below that was opened is closed, even where nothing in it has changed", () => {
+    writeFolder(out(), files, false);
+    chmodSync(join(out(), "ca-authority"), 0o755);
+    expect(writeFolder(out(), files, false).written).toEqual([]);
+    expect(mode(join(out(), "ca-authority"))).toBe("700");
+  });
+
+  test("an encryption config with a key that the state has not stays; one that only looks different does not", () => {
+    writeFolder(out(), files, false);
+    const file = join(out(), "encryption-config.yaml");
+    const own = files["encryption-config.yaml"] as string;
+    const second = own.replace(
+      "  - identity",
+      `      - name: old\n        secret: "${Buffer.alloc(32).toString("base64")}"\n  - identity`,
+    );
+    const secret = /secret: (.*)/.exec(own)?.[1] as string;
+    for (const text of [second, own.replace(secret, Buffer.alloc(32, 1).toString("base64"))]) {
+      writeFileSync(file, text);
+      expect(writeFolder(out(), { ...files, "ca-authority/admin.pem": text }, false)).toMatchObject({
+        written: ["ca-authority/admin.pem"],
+        kept: ["encryption-config.yaml"],
+      });
+      expect(readFileSync(file, "utf8")).toBe(text);
+    }
+    expect(writeFolder(out(), files, true)).toMatchObject({ kept: [] });
+    expect(readFileSync(file, "utf8")).toBe(own);
+    writeFileSync(file, own.replace("apiVersion", "# mine\napiVersion"));
+    expect(writeFolder(out(), files, false)).toMatchObject({ written: ["encryption-config.yaml"], kept: [] });
+  });
+
+  test("what a cluster no longer has goes, and what is the reader's own stays", () => {
+    writeFolder(out(), files, false);
+    for (const path of ["kubeconfigs/mine.kubeconfig", "ca-authority/old-worker.pem"]) {
+      writeFileSync(join(out(), path), "mine");
+    }
+    const outputs = outputsOf(json, computed);
+    const gone = `${TUTORIAL_NAME}-worker-2`;
+    const { [gone]: _node, ...nodes } = outputs.nodes as Record<string, unknown>;
+    const pems = Object.entries(outputs.pem_files as object).filter(([file]) => !file.startsWith(gone));
+    const smaller = { ...outputs, nodes, pem_files: Object.fromEntries(pems) };
+    expect(writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, smaller)), false)).toEqual({
+      written: ["cluster.json"],
+      unchanged: 27,
+      kept: [],
+      removed: [`ca-authority/${gone}-key.pem`, `ca-authority/${gone}.pem`, `kubeconfigs/${gone}.kubeconfig`],
+      others: ["ca-authority/old-worker.pem", "kubeconfigs/mine.kubeconfig"],
+    });
+  });
+
+  test("where another cluster is replaced, its ssh key and its workers' files go", async () => {
+    const other = deployedCluster("theirs", outputsOf(json, await issueDefaultCluster(json)));
+    const nodes = Object.fromEntries(
+      Object.entries(other.nodes).map(([name, node]) => [name.replace(TUTORIAL_NAME, "theirs"), node]),
+    );
+    const pemFiles = Object.fromEntries(
+      Object.entries(other.pemFiles).map(([name, pem]) => [name.replace(TUTORIAL_NAME, "theirs"), pem]),
+    );
+    writeFolder(out(), credentialFiles({ ...other, nodes, pemFiles }), false);
+    expect(paths(out())).toContain("ssh/theirs.id_rsa");
+    expect(writeFolder(out(), files, true).removed).toHaveLength(1 + 3 * 3);
+    expect(paths(out())).toEqual(Object.keys(files).sort());
   });
 
   test("another authority's folder is refused, and replaced where that is asked for", async () => {
@@ -383,6 +450,40 @@ describeSuite("real Terraform", () => {
     expect(run(scratch, "check", "--out", out())).toMatchObject({
       status: 0,
       stdout: expect.stringContaining("all is well"),
+    });
+  });
+
+  test("without --out: the folder named after the cluster, which check finds without asking the state", () => {
+    synthesize(outputsOf(json, computed));
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    for (const file of ["a.tfstate", "a.tfstate.backup"])
+      if (existsSync(join(scratch, file))) chmodSync(join(scratch, file), 0o600);
+    const command = ["--import", pathToFileURL(require.resolve("tsx")).href, join(PROJECT, "tools/credentials.ts")];
+    const here = (path: string, ...args: string[]) =>
+      spawnSync(process.execPath, [...command, ...args], {
+        cwd: scratch,
+        encoding: "utf8",
+        env: { ...env, PATH: path },
+      });
+    expect(here(process.env.PATH as string)).toMatchObject({
+      status: 0,
+      stdout: `${TUTORIAL_NAME}: ${Object.keys(files).length} files written, 0 unchanged\n`,
+    });
+    expect(paths(join(scratch, TUTORIAL_NAME))).toEqual(Object.keys(files).sort());
+    expect(here("/nowhere", "check")).toMatchObject({ status: 0, stdout: expect.stringContaining("all is well") });
+
+    const config = join(scratch, TUTORIAL_NAME, "encryption-config.yaml");
+    writeFileSync(config, "secret: b3RoZXI=");
+    expect(here(process.env.PATH as string)).toMatchObject({
+      status: 0,
+      stderr:
+        "credentials: warning: encryption-config.yaml has a key that the state has not: it stays as it is (docs/certificates.md)\n",
+    });
+    expect(here("/nowhere", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("--days N") });
+    expect(here("/nowhere", "check", "--days", "soon")).toMatchObject({
+      status: 2,
+      stderr: "credentials: '--days' must be a number of days, got: soon\n",
     });
   });
 

@@ -8,8 +8,16 @@ import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
 import { apiServer } from "../constructs/kubeconfig";
 import { type CertificateFacts, readFacts } from "./certificate";
-import { DESCRIPTION, type DescribedCluster, ENCRYPTION_CONFIG, machinesOf, PAIRS, usersOf } from "./files";
-import { CredentialsError, octal } from "./stack";
+import {
+  type DescribedCluster,
+  describedCluster,
+  ENCRYPTION_CONFIG,
+  FOLDERS,
+  machinesOf,
+  PAIRS,
+  usersOf,
+} from "./files";
+import { octal } from "./stack";
 
 /** What was found of a file. */
 export interface Finding {
@@ -79,29 +87,6 @@ function expectedCertificates(cluster: DescribedCluster): Expected[] {
       uses: stem === "service-account" ? [] : ["clientAuth"],
     })),
   ];
-}
-
-/** A name as clusters and machines have them; it comes into paths, and onto machines into scripts. */
-const NAME = z.string().regex(/^[\w][\w.-]*$/);
-
-const ADDRESS = z.string().regex(/^[\d.]*$/);
-
-const DESCRIBED = z.object({
-  name: NAME,
-  publicAddress: z.string(),
-  serviceAddress: z.string(),
-  nodes: z.record(NAME, z.object({ private_ip: ADDRESS, public_ip: ADDRESS })),
-});
-
-/** The cluster that a folder is of. @throws CredentialsError where it does not say */
-export function describedCluster(folder: string): DescribedCluster {
-  try {
-    return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
-  } catch (error) {
-    throw new CredentialsError(
-      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder} (${error instanceof z.ZodError ? `${DESCRIPTION} is not as it was written` : (error as Error).message})`,
-    );
-  }
 }
 
 /** Gives the text of a file, by its path in a folder of credentials; undefined where it cannot be read. */
@@ -197,15 +182,11 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
     .filter((path) => !checks.has(path) && SECRET.test(read(path) ?? ""))
     .map((path) => ({ path, faults: access(path) }))
     .filter(({ faults }) => faults.length > 0);
-  return [
-    ...content,
-    ...others,
-    ...["", PAIRS, "kubeconfigs", "ssh"].map((path) => ({ path: path || ".", faults: access(path) })),
-  ];
+  return [...content, ...others, ...[".", ...FOLDERS].map((path) => ({ path, faults: access(path) }))];
 }
 
-/** What private keys and kubeconfigs have in them. */
-const SECRET = /PRIVATE KEY-----|client-key-data:/;
+/** What private keys, kubeconfigs and encryption configs have in them. */
+const SECRET = /PRIVATE KEY-----|client-key-data:|kind: EncryptionConfig/;
 
 function tryRead(pem: string | undefined): CertificateFacts | undefined {
   try {

@@ -14,8 +14,8 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { DESCRIPTION, PAIRS } from "./files";
+import { basename, dirname, join, resolve } from "node:path";
+import { DESCRIPTION, describedCluster, ENCRYPTION_CONFIG, FOLDERS, namedFiles, PAIRS } from "./files";
 import { CredentialsError, octal } from "./stack";
 
 /** What writing a folder has done. */
@@ -23,6 +23,10 @@ export interface Written {
   /** The paths of what was new, or was not as it is now. */
   readonly written: readonly string[];
   readonly unchanged: number;
+  /** The paths of what was left as it is, since something in it would be lost. */
+  readonly kept: readonly string[];
+  /** The paths of what the cluster no longer has: machines that are gone, or all that another cluster had. */
+  readonly removed: readonly string[];
   /** The paths of what lies there beside it, and was left alone. */
   readonly others: readonly string[];
 }
@@ -37,7 +41,8 @@ const AUTHORITY = [`${PAIRS}/ca-key.pem`, `${PAIRS}/ca.pem`];
 
 /**
  * Writes files into a folder of mode 0700, each with mode 0600 from its first byte on. All are written aside and then put
- * in place, so that a failure before that changes nothing. What is as it should be is not touched.
+ * in place, so that a failure before that changes nothing. What is as it should be is not touched, nor an encryption config
+ * with a key that the new one has not: what was encrypted with it would be lost. Files of machines that are gone go.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
  * @throws CredentialsError where the folder is open to others, is something else's, holds another cluster's authority, is
@@ -49,14 +54,21 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
   try {
     if (!isNew) mustBeOurs(path, files, replace);
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    const changed = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(path, name), content));
+    const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(path, name), content));
+    const kept = replace ? [] : different.filter(([name, content]) => wouldLoseKey(join(path, name), content));
+    const changed = different.filter((file) => !kept.includes(file));
+    const former = namedFilesOf(path);
     putInPlace(path, changed);
-    const all = readdirSync(path, { recursive: true, encoding: "utf8" });
-    const others = all.filter((name) => files[name] === undefined && lstatSync(join(path, name)).isFile());
+    const removed = othersIn(path, files).filter(
+      (name) => former.includes(name) && isFolder(dirname(join(path, name))),
+    );
+    for (const name of removed) rmSync(join(path, name));
     return {
       written: changed.map(([name]) => name),
-      unchanged: Object.keys(files).length - changed.length,
-      others: others.filter((name) => name !== "ssh/known_hosts").sort(),
+      unchanged: Object.keys(files).length - different.length,
+      kept: kept.map(([name]) => name),
+      removed,
+      others: othersIn(path, files),
     };
   } catch (error) {
     // Only where nothing has come to lie in it, from another run either.
@@ -86,9 +98,9 @@ function putInPlace(folder: string, changed: readonly (readonly [name: string, c
         closeSync(file);
       }
     });
-    for (const parent of new Set(changed.map(([name]) => join(folder, dirname(name))))) {
+    for (const parent of FOLDERS.map((name) => join(folder, name))) {
       mkdirSync(parent, { recursive: true, mode: 0o700 });
-      if (!lstatSync(parent).isDirectory()) throw new Error(`${parent} is no folder, but a link or something else`);
+      if (!isFolder(parent)) throw new Error(`${parent} is no folder, but a link or something else`);
       chmodSync(parent, 0o700);
     }
     changed.forEach(([name], index) => {
@@ -133,6 +145,34 @@ function publicHalf(pem: string): string {
   } catch {
     return pem;
   }
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path).isDirectory();
+}
+
+/** What a folder holds of the cluster that it is of, and no other cluster's files take the places of. */
+function namedFilesOf(folder: string): string[] {
+  try {
+    return namedFiles(describedCluster(folder));
+  } catch {
+    return [];
+  }
+}
+
+/** The paths of what lies in a folder beside the files that it must hold. */
+function othersIn(folder: string, files: Readonly<Record<string, string>>): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => files[name] === undefined && name !== "ssh/known_hosts")
+    .filter((name) => lstatSync(join(folder, name)).isFile())
+    .sort();
+}
+
+/** Whether a file is an encryption config with a key that another text of it has not. */
+function wouldLoseKey(file: string, content: string): boolean {
+  if (basename(file) !== ENCRYPTION_CONFIG || !existsSync(file)) return false;
+  const keys = (text: string) => [...text.matchAll(/secret"?:\s*"?([\w+/=-]+)/g)].map(([, key]) => key);
+  return keys(readFileSync(file, "utf8")).some((key) => !keys(content).includes(key));
 }
 
 function isAsItShouldBe(file: string, content: string): boolean {

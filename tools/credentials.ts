@@ -3,8 +3,8 @@
  * Exit status: 0; 1 where something is wrong with what is checked; 2 where it cannot be said or written.
  */
 import { parseArgs } from "node:util";
-import { checkFolder, describedCluster, type Finding } from "../credentials/check";
-import { credentialFiles } from "../credentials/files";
+import { checkFolder, type Finding } from "../credentials/check";
+import { credentialFiles, describedCluster } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { checkNodes } from "../credentials/nodes";
 import { CredentialsError, findStack, readStack } from "../credentials/stack";
@@ -12,8 +12,24 @@ import { CredentialsError, findStack, readStack } from "../credentials/stack";
 /** How many days a certificate must be good for where nothing is said: time to renew it in. */
 const DAYS = 14;
 
+const USAGE = `npm run credentials [-- options]            writes what part 2 needs of the deployed cluster
+npm run credentials -- check [options]      verifies it
+
+  --out DIR       the folder, else the cluster's name
+  --from DIR      what synthesis wrote, else cdktf.out
+  --stack NAME    which stack of it, else the only one
+  --replace       another authority's files may go, and an encryption key that the state has not
+of check:
+  --nodes         what lies on the machines, too
+  --days N        a certificate must be good for so many days more, else ${DAYS}
+  --json          for programs`;
+
 async function main(): Promise<number> {
   const { positionals, values } = options();
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
   const [command = "write", ...rest] = positionals;
   if (rest.length > 0 || !["write", "check"].includes(command)) {
     throw new CredentialsError(`the command must be check, or none, got: ${positionals.join(" ")}`);
@@ -27,10 +43,12 @@ function write({ out, from = "cdktf.out", stack, replace = false }: Options): nu
   if (out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
   const { cluster, warnings } = readStack(from, stack);
   const folder = out ?? cluster.name;
-  const { written, unchanged, others } = writeFolder(folder, credentialFiles(cluster), replace);
-  for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
+  const { written, unchanged, kept, removed, others } = writeFolder(folder, credentialFiles(cluster), replace);
+  const lost = kept.map((name) => `${name} has a key that the state has not: it stays as it is (docs/certificates.md)`);
+  for (const warning of [...warnings, ...lost]) console.error(`credentials: warning: ${warning}`);
   if (others.length > 0) console.error(`credentials: left alone, not of this cluster: ${others.join(", ")}`);
-  console.log(`${folder}: ${written.length} files written, ${unchanged} unchanged`);
+  const gone = removed.length === 0 ? "" : `, ${removed.length} removed, which the cluster no longer has`;
+  console.log(`${folder}: ${written.length} files written, ${unchanged} unchanged${gone}`);
   return 0;
 }
 
@@ -69,7 +87,7 @@ function options() {
     const flag = { type: "boolean" } as const;
     return parseArgs({
       allowPositionals: true,
-      options: { out: text, from: text, stack: text, replace: flag, nodes: flag, json: flag, days: text },
+      options: { out: text, from: text, stack: text, replace: flag, nodes: flag, json: flag, days: text, help: flag },
     });
   } catch (error) {
     // Node's first sentence says what is wrong.
