@@ -15,8 +15,20 @@ import { PlanError, readPlan } from "../review/plan";
 const PROJECT = join(__dirname, "..");
 const FORMATS = ["markdown", "json"];
 
+const USAGE = `npm run review -- --base REFERENCE | --plan FILE    what changes in the cluster, on a page
+
+  --base REFERENCE    against what a git reference synthesizes
+  --plan FILE         what \`terraform show -json\` says of a saved plan
+  --format FORMAT     ${FORMATS.join(" or ")}, else ${FORMATS[0]}
+  --fail-on KINDS     exit status 1 where it has one of these, with commas between:
+                      ${Object.keys(CONCERNS).join(", ")}`;
+
 async function main(): Promise<number> {
-  const { base, plan, format = "markdown", "fail-on": failOn = "" } = options();
+  const { base, plan, format = "markdown", "fail-on": failOn = "", help } = options();
+  if (help) {
+    console.log(USAGE);
+    return 0;
+  }
   mustBeOneOf("--format", FORMATS, format);
   const kinds = failOn.split(",").filter(Boolean);
   for (const kind of kinds) mustBeOneOf("--fail-on", Object.keys(CONCERNS), kind);
@@ -45,7 +57,8 @@ async function changesOf(base?: string, plan?: string): Promise<Changes> {
 function options() {
   try {
     const option = { type: "string" } as const;
-    return parseArgs({ options: { base: option, plan: option, format: option, "fail-on": option } }).values;
+    const flag = { type: "boolean" } as const;
+    return parseArgs({ options: { base: option, plan: option, format: option, "fail-on": option, help: flag } }).values;
   } catch (error) {
     // Node's first sentence says what is wrong.
     throw new ReviewError((error as Error).message.split(". ")[0]);
