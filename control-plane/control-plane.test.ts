@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { API_SERVER_PORT } from "../constructs";
@@ -33,6 +33,16 @@ const IDENTITIES: Readonly<Record<string, readonly [user: string, group: string]
   [worker(2)]: ["system:node:ip-172-31-0-22", "system:nodes"],
 };
 
+/** The API server of the whole set: the first machine's, at all of its addresses. */
+const API_SERVER = { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" };
+
+const SERVICE_ACCOUNT = "system:serviceaccount:default:default";
+
+/** A word as a secret has it. */
+const WORD = Buffer.from("abracadabra").toString("base64");
+
+const MANAGERS = ["kube-controller-manager", "kube-scheduler"];
+
 /** A question to etcd that is not answered; etcdctl would ask again for long. */
 const REFUSED = ["--command-timeout=2s", "get", "greeting"];
 
@@ -50,13 +60,15 @@ type Attributes = Computed[string];
 
 let computed: Computed;
 let scratch: string;
+let whole: string;
 let plane: ControlPlane;
 
 beforeAll(async () => {
   computed = await issueDefaultCluster(json);
   scratch = mkdtempSync(join(tmpdir(), "credentials-"));
+  whole = write("whole", computed);
   plane = await ControlPlane.open({
-    credentials: write("whole", computed),
+    credentials: whole,
     names: [AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name as string],
     addresses: [
       ...Object.values(MACHINES)
@@ -118,6 +130,65 @@ async function whoami(...args: Parameters<ControlPlane["kubectl"]>): Promise<{ u
 const anonymous = (server: string, ...args: string[]) =>
   plane.kubectl("/dev/null", `--server=${server}`, `--certificate-authority=${plane.pem("ca.pem")}`, ...args);
 
+/** Starts a second API server with another folder, at port 6444. */
+async function startBrokenApiServer(folder: string, address: string): Promise<void> {
+  plane.credentials = folder;
+  await plane.startApiServer("broken", { address, port: 6444 });
+  plane.credentials = whole;
+}
+
+/** A secret as it lies in etcd. */
+function storedSecret(): Promise<string> {
+  return succeed(plane.etcdctl("master-kubernetes", "get", "/registry/secrets/default/hidden"));
+}
+
+async function startManagers(): Promise<void> {
+  plane.startManagers();
+  await plane.eventually(
+    "there is a service account",
+    async () => (await plane.kubectl("admin", "get", "serviceaccount", "default")).status === 0,
+    "kube-controller-manager",
+  );
+}
+
+/** The node is ready, and a new pod is bound to it: the controller manager and the scheduler work. */
+async function bindsPod(name: string): Promise<void> {
+  const time = new Date().toISOString().replace(/\.\d+/, "");
+  const size = { cpu: "2", memory: "4Gi", pods: "110" };
+  const status = {
+    capacity: size,
+    allocatable: size,
+    addresses: [{ type: "InternalIP", address: NODE_ADDRESS }],
+    daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
+    conditions: [
+      { type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: time, lastTransitionTime: time },
+    ],
+  };
+  // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
+  const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
+  const data = ["--data", JSON.stringify({ status })];
+  const url = `https://127.0.0.1:${API_SERVER_PORT}/api/v1/nodes/${NODE}/status`;
+  await succeed(curl(worker(0), ...patch, ...data, url));
+  await admin("run", name, "--image=registry.example/pause");
+  const boundTo = async () =>
+    (await plane.kubectl("admin", "get", "pod", name, "-o", "jsonpath={.spec.nodeName}")).output;
+  await plane.eventually(`the pod ${name} is bound`, async () => (await boundTo()) === NODE, "kube-scheduler");
+}
+
+/** curl with a pair, or with none: it verifies as OpenSSL does. */
+function curl(pair: string | undefined, ...args: string[]): ReturnType<ControlPlane["run"]> {
+  const own = pair === undefined ? [] : ["--cert", plane.pem(`${pair}.pem`), "--key", plane.pem(`${pair}-key.pem`)];
+  const options = ["--silent", "--show-error", "--fail-with-body", "--cacert", plane.pem("ca.pem")];
+  return plane.run(["curl", ...options, ...own, ...args]);
+}
+
+/** Whose token it is to the API server, as pods reach it. */
+async function ownerOf(token: string): Promise<string> {
+  const server = `https://${SERVICE_ADDRESS}:${API_SERVER_PORT}`;
+  const answer = await succeed(anonymous(server, `--token=${token}`, "auth", "whoami", "-o", "json"));
+  return JSON.parse(answer).status.userInfo.username;
+}
+
 /** The keys as they are, with certificates of a configuration that was changed, at the given addresses. */
 async function reissued(name: string, change: (request: Block, certificate: Block) => void): Promise<Computed> {
   const other = JSON.parse(JSON.stringify(json));
@@ -130,7 +201,7 @@ async function reissued(name: string, change: (request: Block, certificate: Bloc
 
 story({
   "the whole set: npm run credentials -- check finds nothing": async () => {
-    expect(faultsOf(join(scratch, "whole"))).toEqual([]);
+    expect(faultsOf(whole)).toEqual([]);
   },
 
   "three members of etcd agree, each with the pair of the control plane": async () => {
@@ -146,14 +217,11 @@ story({
   "etcd refuses a client without a certificate, and one of another authority": async () => {
     expect((await plane.etcdctl(undefined, ...REFUSED)).status).not.toBe(0);
     const other = write("another-authority", await issueDefaultCluster(json));
-    for (const name of ["master-kubernetes.pem", "master-kubernetes-key.pem"]) {
-      copyFileSync(join(other, "ca-authority", name), plane.pem(`other-${name}`));
-    }
-    expect((await plane.etcdctl("other-master-kubernetes", ...REFUSED)).status).not.toBe(0);
+    expect((await plane.etcdctl(join(other, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
   },
 
   "the API server starts with the encryption config, and is reached under each of its names": async () => {
-    await plane.startApiServer("kube-apiserver", { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" });
+    await plane.startApiServer("kube-apiserver", API_SERVER);
     const names = ["127.0.0.1", SERVICE_ADDRESS, ...MEMBERS, AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name];
     for (const name of names) {
       expect(await admin(`--server=https://${name}:${API_SERVER_PORT}`, "get", "--raw", "/livez")).toBe("ok");
@@ -184,58 +252,13 @@ story({
   },
 
   "the controller manager and the scheduler work: a pod is bound to the node, once that is ready": async () => {
-    plane.startManagers();
-    const time = new Date().toISOString().replace(/\.\d+/, "");
-    const size = { cpu: "2", memory: "4Gi", pods: "110" };
-    const status = {
-      capacity: size,
-      allocatable: size,
-      addresses: [{ type: "InternalIP", address: NODE_ADDRESS }],
-      daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
-      conditions: [
-        { type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: time, lastTransitionTime: time },
-      ],
-    };
-    // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
-    const own = ["--cert", plane.pem(`${worker(0)}.pem`), "--key", plane.pem(`${worker(0)}-key.pem`)];
-    const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
-    const url = `https://127.0.0.1:${API_SERVER_PORT}/api/v1/nodes/${NODE}/status`;
-    const data = ["--data", JSON.stringify({ status })];
-    await succeed(
-      plane.run([
-        "curl",
-        "--silent",
-        "--fail-with-body",
-        "--cacert",
-        plane.pem("ca.pem"),
-        ...own,
-        ...patch,
-        ...data,
-        url,
-      ]),
-    );
-    await plane.eventually(
-      "there is a service account",
-      async () => (await plane.kubectl("admin", "get", "serviceaccount", "default")).status === 0,
-      "kube-controller-manager",
-    );
-    await admin("run", "probe", "--image=registry.example/pause");
-    const boundTo = async () =>
-      (await plane.kubectl("admin", "get", "pod", "probe", "-o", "jsonpath={.spec.nodeName}")).output;
-    await plane.eventually("the pod is bound", async () => (await boundTo()) === NODE, "kube-scheduler");
+    await startManagers();
+    await bindsPod("probe");
   },
 
   "a service account's token is accepted": async () => {
     const token = (await admin("create", "token", "default")).trim();
-    const { output } = await anonymous(
-      `https://${SERVICE_ADDRESS}:${API_SERVER_PORT}`,
-      `--token=${token}`,
-      "auth",
-      "whoami",
-      "-o",
-      "json",
-    );
-    expect(JSON.parse(output).status.userInfo.username).toBe("system:serviceaccount:default:default");
+    expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
   },
 
   "the controller manager signs a request with the authority's key": async () => {
@@ -295,20 +318,27 @@ story({
   },
 
   "the API server and a kubelet know each other by their certificates": async () => {
-    const files = [plane.pem(`${worker(0)}.pem`), plane.pem(`${worker(0)}-key.pem`), plane.pem("ca.pem")];
-    plane.background("kubelet", [process.execPath, "-e", KUBELET, ...files]);
-    await plane.hasSaid("kubelet", /listening/);
-    expect(await admin("get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`)).toBe("kubernetes");
+    const kubelet = async (pair: string) => {
+      const files = [plane.pem(`${pair}.pem`), plane.pem(`${pair}-key.pem`), plane.pem("ca.pem")];
+      plane.background("kubelet", [process.execPath, "-e", KUBELET, ...files]);
+      await plane.hasSaid("kubelet", /listening/);
+    };
+    const whoComes = ["get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`];
+    await kubelet(worker(0));
+    expect(await admin(...whoComes)).toBe("kubernetes");
+    expect((await curl(undefined, `https://${NODE_ADDRESS}:10250/`)).output).toMatch(/certificate required/);
+    await plane.kill("kubelet");
+    await kubelet("kube-proxy");
+    expect((await plane.kubectl("admin", ...whoComes)).output).toContain("cannot validate certificate");
+    await plane.kill("kubelet");
   },
 
   "secrets are encrypted in etcd with the key of the state": async () => {
     await admin("create", "secret", "generic", "hidden", "--from-literal=word=abracadabra");
-    const stored = await succeed(plane.etcdctl("master-kubernetes", "get", "/registry/secrets/default/hidden"));
+    const stored = await storedSecret();
     expect(stored).toMatch(/k8s:enc:aescbc:v1:key-[0-9a-f]{8}:/);
     expect(stored).not.toContain("abracadabra");
-    expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(
-      Buffer.from("abracadabra").toString("base64"),
-    );
+    expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
   },
 
   "etcd survives the loss of a member, its leader, and so does the API server": async () => {
@@ -324,6 +354,9 @@ story({
     await plane.eventually("the API server writes again", async () =>
       /created|already exists/.test((await create()).output),
     );
+    plane.startMember(leader);
+    await plane.memberServes(leader);
+    await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
   },
 
   "broken: an API server without 127.0.0.1 and the service address is not believed, nor another pair's tokens":
@@ -348,7 +381,7 @@ story({
         "service-account.pem: does not belong to ca-authority/service-account-key.pem",
       );
       const address = MEMBERS[1] as string;
-      await plane.startApiServer("broken", { address, port: 6444, pairs: join(folder, "ca-authority") });
+      await startBrokenApiServer(folder, address);
       const server = `--server=https://${address}:6444`;
       for (const name of ["127.0.0.1", SERVICE_ADDRESS]) {
         const { status, output } = await plane.kubectl("admin", server, `--tls-server-name=${name}`, "get", "nodes");
@@ -398,12 +431,13 @@ story({
 
   "broken: an administrator of another authority, an ended certificate, a swapped key": async () => {
     const kubeconfig = (folder: string) => join(folder, "kubeconfigs/admin.kubeconfig");
-    const text = readFileSync(kubeconfig(join(scratch, "another-authority")), "utf8");
-    const authority = /certificate-authority-data: .*/;
-    const ours = authority.exec(readFileSync(plane.kubeconfig("admin"), "utf8"))?.[0] as string;
-    const other = join(scratch, "other-admin.kubeconfig");
-    writeFileSync(other, text.replace(authority, ours));
-
+    const others = Object.entries(await issueDefaultCluster(json)).filter(([address]) => address.includes(".admin-"));
+    const foreign = broken(
+      "foreign",
+      { ...computed, ...Object.fromEntries(others) },
+      "admin.pem: is not signed by the authority in ca.pem",
+      "admin.pem: names another authority key than ca.pem has",
+    );
     const ended = broken(
       "ended",
       await reissued("admin", (_request, certificate) => {
@@ -419,7 +453,7 @@ story({
       "admin.pem: does not belong to ca-authority/admin-key.pem",
     );
     for (const [file, message] of [
-      [other, "Unauthorized|must be logged in|unknown authority"],
+      [kubeconfig(foreign), "Unauthorized|must be logged in|unknown authority"],
       [kubeconfig(ended), "Unauthorized|must be logged in|expired"],
       [kubeconfig(swapped), "private key does not match public key"],
     ] as const) {
@@ -428,7 +462,7 @@ story({
     }
   },
 
-  "broken: etcd refuses a pair that is no client's": async () => {
+  "broken: etcd refuses a pair that is no client's, from clients and from its own members": async () => {
     const folder = broken(
       "no-client",
       await reissued("master-kubernetes", (_request, certificate) => {
@@ -436,40 +470,139 @@ story({
       }),
       "master-kubernetes.pem: lacks the use clientAuth",
     );
-    for (const name of ["master-kubernetes.pem", "master-kubernetes-key.pem"]) {
-      copyFileSync(join(folder, "ca-authority", name), plane.pem(`no-client-${name}`));
+    expect((await plane.etcdctl(join(folder, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
+    await plane.kill("etcd-2");
+    plane.credentials = folder;
+    plane.startMember(2);
+    plane.credentials = whole;
+    await plane.hasSaid("etcd-2", /could not connect: remote error: tls: bad certificate/);
+    await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
+    await plane.kill("etcd-2");
+    plane.startMember(2);
+    await plane.memberServes(2);
+  },
+
+  "broken: a file that is missing; without authority key identifiers, which OpenSSL refuses and Kubernetes does not":
+    async () => {
+      const folder = write("missing", computed);
+      rmSync(join(folder, "ca-authority/master-kubernetes-key.pem"));
+      expect(faultsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
+      const key = join(folder, "ca-authority/master-kubernetes-key.pem");
+      const ended = await plane.run([
+        "etcd",
+        "--data-dir",
+        plane.scratch("missing"),
+        "--name=none",
+        "--listen-client-urls=https://172.31.0.20:2379",
+        "--advertise-client-urls=https://172.31.0.20:2379",
+        `--cert-file=${plane.pem("master-kubernetes.pem")}`,
+        `--key-file=${key}`,
+      ]);
+      expect(ended.status).not.toBe(0);
+
+      // An authority without an identifier gives none to what it signs; its usual certificate is put in the place again.
+      const certificate = "tls_self_signed_cert.ca-certificate";
+      const other = JSON.parse(JSON.stringify(json));
+      delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
+      const without = await reissue(other, computed, /\.(ca-certificate|(admin|master-kubernetes)-certificate)$/);
+      const dropped = broken(
+        "no-identifier",
+        { ...without, [certificate]: computed[certificate] as Attributes },
+        "master-kubernetes.pem: has no authority key identifier",
+        "admin.pem: has no authority key identifier",
+      );
+      const address = MEMBERS[1] as string;
+      await startBrokenApiServer(dropped, address);
+      const url = `https://${address}:6444`;
+      const kubeconfig = join(dropped, "kubeconfigs/admin.kubeconfig");
+      await succeed(plane.kubectl(kubeconfig, `--server=${url}`, "get", "nodes"));
+      expect((await curl("admin", `${url}/livez`)).output).toContain("self-signed certificate");
+      expect(await succeed(curl("admin", `https://${MEMBERS[0]}:${API_SERVER_PORT}/livez`))).toBe("ok");
+      await plane.kill("broken");
+    },
+
+  "a renewed authority: machines get the new files one after the other, and nobody is refused": async () => {
+    const token = (await admin("create", "token", "default")).trim();
+    computed = await reissue(json, computed, /_cert\./);
+    const renewed = write("renewed", computed);
+    const nobodyIsRefused = async () => {
+      for (const folder of [whole, renewed]) {
+        plane.credentials = folder;
+        await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+        expect(await whoami("admin")).toMatchObject({ username: "admin" });
+        expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+      }
+    };
+    await nobodyIsRefused();
+    for (const index of MEMBERS.keys()) {
+      await plane.kill(`etcd-${index}`);
+      plane.startMember(index);
+      await plane.memberServes(index);
+      await nobodyIsRefused();
     }
-    expect((await plane.etcdctl("no-client-master-kubernetes", ...REFUSED)).status).not.toBe(0);
-    expect((await plane.etcdctl("master-kubernetes", "get", "greeting")).status).toBe(0);
+    await plane.kill("kube-apiserver");
+    await plane.startApiServer("kube-apiserver", API_SERVER);
+    await nobodyIsRefused();
+    for (const name of MANAGERS) await plane.kill(name);
+    await startManagers();
+    await bindsPod("after-the-renewal");
   },
 
-  "broken: a file that is missing, and what only check notices: no authority key identifier": async () => {
-    const folder = write("missing", computed);
-    rmSync(join(folder, "ca-authority/master-kubernetes-key.pem"));
-    expect(faultsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
-    const key = join(folder, "ca-authority/master-kubernetes-key.pem");
-    const ended = await plane.run([
-      "etcd",
-      "--data-dir",
-      plane.scratch("missing"),
-      "--name=none",
-      "--listen-client-urls=https://172.31.0.20:2379",
-      "--advertise-client-urls=https://172.31.0.20:2379",
-      `--cert-file=${plane.pem("master-kubernetes.pem")}`,
-      `--key-file=${key}`,
-    ]);
-    expect(ended.status).not.toBe(0);
-
-    // An authority without an identifier gives none to what it signs; its usual certificate is put in the place again.
-    const certificate = "tls_self_signed_cert.ca-certificate";
-    const other = JSON.parse(JSON.stringify(json));
-    delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
-    const without = await reissue(other, computed, /\.(ca-certificate|admin-(request|certificate))$/);
-    const dropped = broken(
-      "no-identifier",
-      { ...without, [certificate]: computed[certificate] as Attributes },
-      "admin.pem: has no authority key identifier",
-    );
-    expect((await plane.kubectl(join(dropped, "kubeconfigs/admin.kubeconfig"), "get", "nodes")).status).toBe(0);
+  "another key for secrets: a second one, then the first, and what is stored is written anew": async () => {
+    const folder = plane.credentials;
+    computed = await reissue(json, computed, /encryption/);
+    const config = "encryption-config.yaml";
+    const only = readFileSync(join(write("rotated", computed), config), "utf8");
+    const entry = / {6}- name: (\S+)\n {8}secret: .*\n/;
+    const [[before], [after, name]] = [readFileSync(join(folder, config), "utf8"), only].map(
+      (text) => entry.exec(text) as RegExpExecArray,
+    ) as [RegExpExecArray, RegExpExecArray];
+    const secret = () => admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}");
+    for (const keys of [`${before}${after}`, `${after}${before}`, after as string]) {
+      writeFileSync(join(folder, config), only.replace(entry, keys));
+      expect(faultsOf(folder)).toEqual([]);
+      await plane.kill("kube-apiserver");
+      await plane.startApiServer("kube-apiserver", API_SERVER);
+      expect(await secret()).toBe(WORD);
+      if (keys.startsWith(after as string)) {
+        const secrets = await admin("get", "secrets", "--all-namespaces", "-o", "json");
+        await admin("replace", "-f", manifest("secrets", JSON.parse(secrets)));
+        expect(await storedSecret()).toContain(`k8s:enc:aescbc:v1:${name}:`);
+      }
+    }
   },
+
+  "another key of the authority: each refuses the other's; stopped, given the new files and started, it has its data":
+    async () => {
+      const before = plane.credentials;
+      computed = await reissue(json, computed, /ca-private-key$|_cert\./);
+      const after = write("another-key", computed);
+      const token = (await admin("create", "token", "default")).trim();
+      plane.credentials = after;
+      expect((await plane.kubectl("admin", "get", "nodes")).output).toMatch(/certificate signed by unknown authority/);
+      await plane.kill("etcd-2");
+      plane.startMember(2);
+      await plane.hasSaid("etcd-2", /bad certificate|unknown (certificate )?authority/);
+      expect((await plane.etcdctl("master-kubernetes", ...REFUSED)).status).not.toBe(0);
+      plane.credentials = before;
+      await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
+
+      plane.credentials = after;
+      const members = [...MEMBERS.keys()].map((index) => `etcd-${index}`);
+      for (const name of [...MANAGERS, "kube-apiserver", ...members]) await plane.kill(name);
+      await plane.startEtcd();
+      await plane.startApiServer("kube-apiserver", API_SERVER);
+      await startManagers();
+      expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
+      expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
+      await bindsPod("after-the-outage");
+      const authority = readFileSync(plane.pem("ca.pem"), "utf8");
+      await plane.eventually(
+        "pods are told of the new authority",
+        async () =>
+          (await admin("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")) === authority,
+        "kube-controller-manager",
+      );
+      expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+    },
 });

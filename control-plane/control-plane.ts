@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { API_SERVER_PORT } from "../constructs";
 import { type Ended, type Running, start } from "../testing/program";
@@ -15,7 +15,7 @@ const SERVICE_NETWORK = "172.32.0.0/24";
 
 /** What a control plane is made of. */
 export interface ControlPlaneProps {
-  /** The folder that `npm run credentials` writes. */
+  /** The folder that `npm run credentials` writes; what is started later may have another. */
   readonly credentials: string;
   /** Names that resolve to the first machine: the load balancer's. */
   readonly names: readonly string[];
@@ -23,7 +23,7 @@ export interface ControlPlaneProps {
   readonly addresses: readonly string[];
 }
 
-/** An API server, and which files it has. */
+/** Where an API server is. */
 export interface ApiServerProps {
   /** Its own address. */
   readonly address: string;
@@ -31,8 +31,6 @@ export interface ApiServerProps {
   readonly bindAddress?: string;
   /** @default 6443 */
   readonly port?: number;
-  /** The folder of pairs that it takes its own files from. @default - that of the credentials */
-  readonly pairs?: string;
 }
 
 /**
@@ -40,13 +38,17 @@ export interface ApiServerProps {
  * network of its own; every machine of the cluster is an address there. All of it ends with the program that opened it.
  */
 export class ControlPlane {
+  /** The folder from which all that is started from now on takes its files. */
+  credentials: string;
   private readonly folder = mkdtempSync(join(tmpdir(), "control-plane-"));
   private readonly running = new Map<string, Running>();
 
   private constructor(
     private readonly network: SshNetwork,
-    private readonly props: ControlPlaneProps,
-  ) {}
+    { credentials }: ControlPlaneProps,
+  ) {
+    this.credentials = credentials;
+  }
 
   /** Opens an empty one. */
   static async open(props: ControlPlaneProps): Promise<ControlPlane> {
@@ -60,44 +62,53 @@ export class ControlPlane {
     return plane;
   }
 
-  /** The path of a certificate or key. */
+  /** The path of a certificate or key; a path stays as it is. */
   pem(name: string): string {
-    return join(this.props.credentials, "ca-authority", name);
+    return resolve(this.credentials, "ca-authority", name);
   }
 
   /** The path of a user's kubeconfig. */
   kubeconfig(user: string): string {
-    return join(this.props.credentials, "kubeconfigs", `${user}.kubeconfig`);
+    return join(this.credentials, "kubeconfigs", `${user}.kubeconfig`);
   }
 
   /** Starts the members of etcd, and waits until they have agreed. */
   async startEtcd(): Promise<void> {
-    const name = (index: number) => `master-${index}`;
-    const cluster = MEMBERS.map((address, index) => `${name(index)}=https://${address}:2380`).join(",");
+    for (const index of MEMBERS.keys()) this.startMember(index);
+    for (const index of MEMBERS.keys()) await this.memberServes(index);
+  }
+
+  /** Starts a member of etcd, with the data that it had where it ran before. */
+  startMember(index: number): void {
+    const name = (member: number) => `master-${member}`;
+    const cluster = MEMBERS.map((address, member) => `${name(member)}=https://${address}:2380`).join(",");
     const own = { cert: this.pem("master-kubernetes.pem"), key: this.pem("master-kubernetes-key.pem") };
-    for (const [index, address] of MEMBERS.entries()) {
-      this.background(`etcd-${index}`, [
-        "etcd",
-        `--name=${name(index)}`,
-        `--data-dir=${join(this.folder, name(index))}`,
-        `--cert-file=${own.cert}`,
-        `--key-file=${own.key}`,
-        `--peer-cert-file=${own.cert}`,
-        `--peer-key-file=${own.key}`,
-        `--trusted-ca-file=${this.pem("ca.pem")}`,
-        `--peer-trusted-ca-file=${this.pem("ca.pem")}`,
-        "--peer-client-cert-auth",
-        "--client-cert-auth",
-        `--listen-peer-urls=https://${address}:2380`,
-        `--listen-client-urls=https://${address}:2379${index === 0 ? ",https://127.0.0.1:2379" : ""}`,
-        `--advertise-client-urls=https://${address}:2379`,
-        `--initial-advertise-peer-urls=https://${address}:2380`,
-        "--initial-cluster-token=etcd-cluster-0",
-        `--initial-cluster=${cluster}`,
-        "--initial-cluster-state=new",
-      ]);
-    }
-    for (const index of MEMBERS.keys()) await this.hasSaid(`etcd-${index}`, /ready to serve client requests/);
+    const address = MEMBERS[index];
+    this.background(`etcd-${index}`, [
+      "etcd",
+      `--name=${name(index)}`,
+      `--data-dir=${join(this.folder, name(index))}`,
+      `--cert-file=${own.cert}`,
+      `--key-file=${own.key}`,
+      `--peer-cert-file=${own.cert}`,
+      `--peer-key-file=${own.key}`,
+      `--trusted-ca-file=${this.pem("ca.pem")}`,
+      `--peer-trusted-ca-file=${this.pem("ca.pem")}`,
+      "--peer-client-cert-auth",
+      "--client-cert-auth",
+      `--listen-peer-urls=https://${address}:2380`,
+      `--listen-client-urls=https://${address}:2379${index === 0 ? ",https://127.0.0.1:2379" : ""}`,
+      `--advertise-client-urls=https://${address}:2379`,
+      `--initial-advertise-peer-urls=https://${address}:2380`,
+      "--initial-cluster-token=etcd-cluster-0",
+      `--initial-cluster=${cluster}`,
+      "--initial-cluster-state=new",
+    ]);
+  }
+
+  /** Waits until a member of etcd has agreed with another, and answers. */
+  memberServes(index: number): Promise<void> {
+    return this.hasSaid(`etcd-${index}`, /ready to serve client requests/);
   }
 
   /** Ends a program that was started, at once. */
@@ -109,11 +120,7 @@ export class ControlPlane {
   }
 
   /** Starts an API server, and waits until it is ready. */
-  async startApiServer(
-    name: string,
-    { address, bindAddress, port = API_SERVER_PORT, pairs }: ApiServerProps,
-  ): Promise<void> {
-    const pem = (file: string) => (pairs === undefined ? this.pem(file) : join(pairs, file));
+  async startApiServer(name: string, { address, bindAddress, port = API_SERVER_PORT }: ApiServerProps): Promise<void> {
     this.background(name, [
       join(BINARIES, "kube-apiserver"),
       `--advertise-address=${address}`,
@@ -126,18 +133,18 @@ export class ControlPlane {
       `--etcd-certfile=${this.pem("master-kubernetes.pem")}`,
       `--etcd-keyfile=${this.pem("master-kubernetes-key.pem")}`,
       `--etcd-servers=${MEMBERS.map((member) => `https://${member}:2379`).join(",")}`,
-      `--encryption-provider-config=${join(this.props.credentials, "encryption-config.yaml")}`,
+      `--encryption-provider-config=${join(this.credentials, "encryption-config.yaml")}`,
       `--kubelet-certificate-authority=${this.pem("ca.pem")}`,
       `--kubelet-client-certificate=${this.pem("master-kubernetes.pem")}`,
       `--kubelet-client-key=${this.pem("master-kubernetes-key.pem")}`,
       `--secure-port=${port}`,
       // Both are needed since Kubernetes 1.20, and stand in part 2 already.
       `--service-account-issuer=https://${MEMBERS[0]}:${API_SERVER_PORT}`,
-      `--service-account-key-file=${pem("service-account.pem")}`,
-      `--service-account-signing-key-file=${pem("service-account-key.pem")}`,
+      `--service-account-key-file=${this.pem("service-account.pem")}`,
+      `--service-account-signing-key-file=${this.pem("service-account-key.pem")}`,
       `--service-cluster-ip-range=${SERVICE_NETWORK}`,
-      `--tls-cert-file=${pem("master-kubernetes.pem")}`,
-      `--tls-private-key-file=${pem("master-kubernetes-key.pem")}`,
+      `--tls-cert-file=${this.pem("master-kubernetes.pem")}`,
+      `--tls-private-key-file=${this.pem("master-kubernetes-key.pem")}`,
     ]);
     const admin = () => this.kubectl("admin", `--server=https://${address}:${port}`, "get", "--raw", "/readyz");
     await this.eventually(`${name} is ready`, async () => (await admin()).output === "ok", name);
@@ -179,7 +186,7 @@ leaderElection:
     return this.run([join(BINARIES, "kubectl"), `--kubeconfig=${file}`, "--request-timeout=10s", ...args]);
   }
 
-  /** Runs etcdctl to its end, with a certificate, or with none. */
+  /** Runs etcdctl to its end, with a pair, by its stem or the path of that, or with none. */
   etcdctl(certificate: string | undefined, ...args: readonly string[]): Promise<Ended> {
     const own =
       certificate === undefined
