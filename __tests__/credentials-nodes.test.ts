@@ -1,11 +1,12 @@
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Finding } from "../credentials/check";
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { story } from "../e2e/story";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
+import { shellBlocks } from "../testing/documented";
 import { issueDefaultCluster, MACHINES, reissue } from "../testing/issued-cluster";
 import { start } from "../testing/program";
 import { describeSuite } from "../testing/requirements";
@@ -21,27 +22,8 @@ const NAMES = [MASTER, WORKER];
 const OWN = `${TUTORIAL_NAME}-${WORKER}`;
 const json = synthesizeCluster({ controlPlane: { count: 1 }, workers: { count: 1 } });
 
-/** What part 2 types on the machines. */
-const PART_2: Readonly<Record<string, string>> = {
-  [MASTER]: `
-    sudo mkdir -p /etc/etcd /var/lib/kubernetes/
-    sudo cp ca.pem master-kubernetes-key.pem master-kubernetes.pem /etc/etcd/
-    sudo mv ca.pem ca-key.pem master-kubernetes-key.pem master-kubernetes.pem service-account-key.pem \\
-      service-account.pem encryption-config.yaml /var/lib/kubernetes/
-    sudo mv kube-controller-manager.kubeconfig /var/lib/kubernetes/
-    sudo mv kube-scheduler.kubeconfig /var/lib/kubernetes/`,
-  [WORKER]: `
-    sudo mkdir -p /var/lib/kubelet /var/lib/kube-proxy /var/lib/kubernetes
-    sudo mv ${OWN}-key.pem ${OWN}.pem /var/lib/kubelet/
-    sudo mv ${OWN}.kubeconfig /var/lib/kubelet/kubeconfig
-    sudo mv kube-proxy.kubeconfig /var/lib/kube-proxy/kubeconfig
-    sudo mv ca.pem /var/lib/kubernetes/`,
-};
-
-const KUBECONFIGS: Readonly<Record<string, readonly string[]>> = {
-  [MASTER]: ["admin", "kube-controller-manager", "kube-scheduler"],
-  [WORKER]: [OWN, "kube-proxy"],
-};
+/** What is typed on the machines, to put files into their places. */
+const [ON_MASTER, ON_WORKER] = shellBlocks("part-2.md", "Files, into their places") as [string, string];
 
 const STALE = "is not the folder's, which lies in /home/ubuntu: put that in its place, and restart what reads it";
 const OTHER = "is not the folder's: apply again, or run `npm run credentials` anew";
@@ -77,18 +59,23 @@ describeSuite("files on machines", () => {
     writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
   }
 
-  /** Copies what a machine gets of the folder, as a deploy and part 2's scp do. */
-  function copy(name: string): void {
+  /** Copies what a machine gets of the folder, as a deploy does. */
+  function deploy(name: string): void {
     const { home } = hosts.get(name) as SshHost;
-    const put = (path: string, mode: string) => {
-      const target = join(home, basename(path));
-      writeFileSync(target, readFileSync(join(folder, path)));
+    for (const [file, mode] of Object.entries(tutorialFiles(name))) {
+      const target = join(home, file);
+      writeFileSync(target, readFileSync(join(folder, "ca-authority", file)));
       chmodSync(target, Number.parseInt(mode, 8));
       chownSync(target, USERS.ubuntu, USERS.ubuntu);
-    };
-    for (const [file, mode] of Object.entries(tutorialFiles(name))) put(`ca-authority/${file}`, mode);
-    for (const user of KUBECONFIGS[name] ?? []) put(`kubeconfigs/${user}.kubeconfig`, "0600");
-    if (name === MASTER) put("encryption-config.yaml", "0600");
+    }
+  }
+
+  /** Copies all that the machines get: what a deploy does, and then what one types. */
+  async function copy(): Promise<void> {
+    NAMES.forEach(deploy);
+    const [block] = shellBlocks("part-2.md", "Kubeconfigs and encryption config, onto the machines");
+    const { status, output } = await start([...network.inside, "bash", "-ec", block as string], { cwd: folder }).ended;
+    expect({ status, output }).toEqual({ status: 0, output: "" });
   }
 
   /** Types something on a machine. */
@@ -99,6 +86,12 @@ describeSuite("files on machines", () => {
     const ssh = ["ssh", "-i", key, ...options, `ubuntu@${MACHINES[name]?.publicIp}`, `set -e\n${commands}`];
     const { status, output } = await start([...network.inside, ...ssh]).ended;
     expect({ status, output }).toEqual({ status: 0, output });
+  }
+
+  /** Puts what was copied where part 2 has it. */
+  async function putIntoPlace(): Promise<void> {
+    await type(MASTER, ON_MASTER);
+    await type(WORKER, ON_WORKER);
   }
 
   /** What `npm run credentials -- check --nodes` says of the machines. */
@@ -120,7 +113,7 @@ describeSuite("files on machines", () => {
   story({
     "after a deploy: at home, each certificate with its days": async () => {
       writeCredentials();
-      NAMES.forEach(copy);
+      await copy();
       const { status, found, faults } = await check();
       expect({ status, faults }).toEqual({ status: 0, faults: [] });
       expect(found.map(({ path, daysLeft }) => `${path} ${daysLeft ?? "-"}`).sort()).toEqual(
@@ -154,7 +147,7 @@ describeSuite("files on machines", () => {
           "master-0:/home/ubuntu/service-account.pem: is missing, there and where part 2 puts it (/var/lib/kubernetes/service-account.pem)",
         ],
       });
-      NAMES.forEach(copy);
+      await copy();
     },
 
     "modes, owners, and keys and names that do not fit are said of what lies there": async () => {
@@ -198,12 +191,12 @@ describeSuite("files on machines", () => {
           `worker-0:/home/ubuntu/${OWN}-key.pem: ${OTHER}`,
         ],
       });
-      NAMES.forEach(copy);
-      await type(MASTER, "rm aside");
+      await type(MASTER, "sudo rm aside admin.kubeconfig");
+      await copy();
     },
 
     "after part 2: where it has put them, root's among them": async () => {
-      for (const name of NAMES) await type(name, PART_2[name] as string);
+      await putIntoPlace();
       const { status, found, faults } = await check();
       expect({ status, faults }).toEqual({ status: 0, faults: [] });
       expect(found.map(({ path }) => path).sort()).toEqual(
@@ -241,7 +234,7 @@ describeSuite("files on machines", () => {
     "after a renewal: what runs has the files from before, until they are put in place": async () => {
       computed = await reissue(json, computed, /^tls_locally_signed_cert\.(master-kubernetes|worker-0)-/);
       writeCredentials();
-      NAMES.forEach(copy);
+      await copy();
       expect(await check()).toMatchObject({
         status: 1,
         faults: [
@@ -251,7 +244,7 @@ describeSuite("files on machines", () => {
           "worker-0:/var/lib/kubelet/kubeconfig: client-certificate-data is not what lies in ca-authority",
         ],
       });
-      for (const name of NAMES) await type(name, PART_2[name] as string);
+      await putIntoPlace();
       expect(await check()).toMatchObject({ status: 0, faults: [] });
     },
 
@@ -259,13 +252,13 @@ describeSuite("files on machines", () => {
       const before = computed;
       computed = await reissue(json, computed, /^tls_locally_signed_cert\.service-account-/);
       writeCredentials();
-      copy(MASTER);
-      await type(MASTER, PART_2[MASTER] as string);
+      await copy();
+      await putIntoPlace();
       computed = before;
       writeCredentials();
       expect((await check()).faults).toEqual([`master-0:/var/lib/kubernetes/service-account.pem: ${OTHER}`]);
-      copy(MASTER);
-      await type(MASTER, PART_2[MASTER] as string);
+      await copy();
+      await putIntoPlace();
     },
 
     "the folder's own files must all belong to its owner": async () => {
@@ -336,7 +329,7 @@ describeSuite("files on machines", () => {
       );
       const remove = ["ssh-keygen", "-R", "198.51.100.20", "-f", join(folder, "ssh/known_hosts")];
       expect((await start(remove).ended).status).toBe(0);
-      copy(WORKER);
+      deploy(WORKER);
       expect((await check()).faults.filter((fault) => fault.startsWith("worker"))).toEqual([]);
     },
   });

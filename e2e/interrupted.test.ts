@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { shellBlocks } from "../testing/documented";
 import type { Ended, Running } from "../testing/program";
 import { signalInside, until } from "../testing/ssh-hosts";
 import { expectTutorialFiles, TUTORIAL_NAME } from "../testing/tutorial";
@@ -47,9 +48,7 @@ async function killed(happened: (apply: Running) => Promise<void>, ...args: stri
  * @returns what was written
  */
 async function recover(heading: string, block: number, values: Readonly<Record<string, string>> = {}): Promise<string> {
-  const page = readFileSync(join(__dirname, "../docs/recovery.md"), "utf8");
-  const section = page.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
-  const [, text] = [...(section as string).matchAll(/```sh\n(.*?)```/gs)][block] as unknown as [string, string];
+  const text = shellBlocks("recovery.md", heading)[block] as string;
   const commands = Object.entries(values).reduce((known, [example, value]) => {
     expect(known).toContain(example);
     return known.replaceAll(example, value);

@@ -14,6 +14,7 @@ const REQUIREMENTS = {
     get: "install openssh-server, openssh-client, iproute2 and util-linux",
   },
   sudo: { isThere: () => isCommand("sudo"), get: "install sudo" },
+  jq: { isThere: () => isCommand("jq"), get: "install jq" },
   "root with network namespaces": {
     isThere: () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
     get: 'run it as root on Linux: sudo env "PATH=$PATH" npm run ...',
@@ -40,7 +41,7 @@ const SUITES = {
   "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
-  "files on machines": ["sshd", "sudo", "root with network namespaces"],
+  "files on machines": ["sshd", "sudo", "jq", "root with network namespaces"],
   "a full disk": ["root with network namespaces"],
   actionlint: ["Go that can fetch actionlint"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],

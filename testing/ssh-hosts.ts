@@ -298,6 +298,8 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
     "AllowUsers ubuntu",
     "PasswordAuthentication no",
     "UsePAM no",
+    // scp of today goes through it, as on Ubuntu's images.
+    "Subsystem sftp internal-sftp",
     "PidFile none",
     "LogLevel VERBOSE",
     "",
