@@ -269,5 +269,12 @@ describeSuite("real ssh", () => {
     await terraform.run(...APPLY);
     expect(visitedSince(then)).toEqual(["master-0", "master-1", "master-2"]);
     expectCopied();
+
+    await renew([], { "aws_lb.load-balancer": { dns_name: "another.elb.eu-central-1.amazonaws.com" } });
+    configure();
+    const last = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(last)).toEqual(Object.keys(MACHINES).sort());
+    expectCopied();
   });
 });

@@ -239,7 +239,8 @@ function kubeconfigFiles(
       name: `${stem}.kubeconfig`,
       content,
       secret: true,
-      version: Fn.join("\n", [host, authority, certificatePem]),
+      // Another authority signs another certificate.
+      version: Fn.join("\n", [host, certificatePem]),
     };
   });
 }
