@@ -138,7 +138,7 @@ export class ControlPlane {
       `--kubelet-client-certificate=${this.pem("master-kubernetes.pem")}`,
       `--kubelet-client-key=${this.pem("master-kubernetes-key.pem")}`,
       `--secure-port=${port}`,
-      // Both are needed since Kubernetes 1.20, and stand in part 2 already.
+      // Both are needed since Kubernetes 1.20.
       `--service-account-issuer=https://${MEMBERS[0]}:${API_SERVER_PORT}`,
       `--service-account-key-file=${this.pem("service-account.pem")}`,
       `--service-account-signing-key-file=${this.pem("service-account-key.pem")}`,
