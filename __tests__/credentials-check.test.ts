@@ -1,7 +1,20 @@
-import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import "reflect-metadata";
+import { execFileSync } from "node:child_process";
+import { generateKeyPairSync, webcrypto } from "node:crypto";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as x509 from "@peculiar/x509";
+import { readFacts } from "../credentials/certificate";
 import { checkFolder } from "../credentials/check";
 import { credentialFiles } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
@@ -56,6 +69,17 @@ const request = (name: string, change: (block: Block) => void) =>
   reissued((resource) => change(resource.tls_cert_request?.[`${name}-request`] as Block), name);
 const certificate = (name: string, change: (block: Block) => void) =>
   reissued((resource) => change(resource.tls_locally_signed_cert?.[`${name}-certificate`] as Block), name);
+
+/** What is said of all certificates where the authority is not theirs. */
+const UNSIGNED = [
+  "master-kubernetes",
+  ...[0, 1, 2].map((index) => `${TUTORIAL_NAME}-worker-${index}`),
+  "kube-scheduler",
+  "kube-proxy",
+  "kube-controller-manager",
+  "admin",
+  "service-account",
+].map((stem) => `ca-authority/${stem}.pem: is not signed by the authority in ca.pem`);
 
 test("the unbroken set: nothing is wrong, and each certificate has its days", () => {
   write(computed);
@@ -115,6 +139,34 @@ test.each<[string, () => Promise<Computed>, string[]]>([
       }),
     [`ca-authority/${name}.pem: common name must be system:${name}, got: ${name}`],
   ]),
+  ...["kube-proxy", "kube-scheduler", "kube-controller-manager"].map(
+    (name): [string, () => Promise<Computed>, string[]] => [
+      `another organization for ${name}`,
+      () =>
+        request(name, (block) => {
+          block.subject[0].organization = "other";
+        }),
+      [
+        `ca-authority/${name}.pem: organization must be ${name === "kube-proxy" ? "system:node-proxier" : `system:${name}`}, got: other`,
+      ],
+    ],
+  ),
+  [
+    "another organization for the administrator",
+    () =>
+      request("admin", (block) => {
+        block.subject[0].organization = "admins";
+      }),
+    ["ca-authority/admin.pem: organization must be system:masters, got: admins"],
+  ],
+  [
+    "service accounts' certificate without uses: nobody shows it",
+    () =>
+      certificate("service-account", (block) => {
+        block.allowed_uses = ["digital_signature"];
+      }),
+    [],
+  ],
   [
     "the API server not as a client",
     () =>
@@ -178,6 +230,23 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     () => reissued((resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.is_ca_certificate, "ca"),
     ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)"],
   ],
+  [
+    "an authority that may sign revocations alone",
+    () =>
+      reissued((resource) => {
+        Object.assign(resource.tls_self_signed_cert?.["ca-certificate"] as Block, { allowed_uses: ["crl_signing"] });
+      }, "ca"),
+    ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)", ...UNSIGNED],
+  ],
+  [
+    "an authority of another name",
+    () =>
+      reissued((resource) => {
+        const authority = resource.tls_self_signed_cert?.["ca-certificate"] as Block;
+        authority.subject[0].organization = "other";
+      }, "ca"),
+    UNSIGNED,
+  ],
 ])("%s", async (_what, having, expected) => {
   write(await having());
   expect(faults()).toEqual(expected);
@@ -231,6 +300,11 @@ test("days: what has ended, what soon will, and what has not begun", () => {
   expect(soon).toHaveLength(9);
   expect(soon[0]).toMatch(/^ca-authority\/master-kubernetes\.pem: ends in 9 days, on 20/);
   expect(faults({ now: after(355), days: 5 })).toEqual([]);
+  expect(faults({ now: after(355), days: 9 })).toEqual([]);
+  expect(faults({ now: after(355), days: 10 })).toHaveLength(9);
+  const { notAfter } = readFacts(readFileSync(pem("admin.pem"), "utf8"));
+  const then = faults({ now: notAfter, days: 0 });
+  expect(then).toContain(`ca-authority/admin.pem: ended on ${notAfter.toISOString()}`);
   expect(faults({ now: after(366) })).toHaveLength(9);
   expect(faults({ now: after(366) })[0]).toMatch(/^ca-authority\/master-kubernetes\.pem: ended on 20/);
   expect(faults({ now: after(-1) })).toHaveLength(10);
@@ -246,6 +320,7 @@ test("files that are missing, are something else, or are open to others", () => 
   writeFileSync(at("kubeconfigs/kube-proxy.kubeconfig"), "a: [");
   chmodSync(pem("ca-key.pem"), 0o640);
   chmodSync(at("ssh"), 0o755);
+  chmodSync(folder, 0o750);
   expect(faults()).toEqual([
     "ca-authority/ca-key.pem: must have mode 0600, got: 0640",
     "ca-authority/kube-scheduler.pem: is no certificate in PEM",
@@ -255,6 +330,7 @@ test("files that are missing, are something else, or are open to others", () => 
     "kubeconfigs/kube-proxy.kubeconfig: is no YAML",
     "kubeconfigs/kube-scheduler.kubeconfig: client-certificate-data is not what lies in ca-authority",
     "encryption-config.yaml: is missing",
+    ".: must have mode 0700, got: 0750",
     "ssh: must have mode 0700, got: 0755",
   ]);
 });
@@ -313,12 +389,92 @@ test("a kubeconfig whose current context leads elsewhere, or that trusts another
   ]);
 });
 
-test("an encryption config that encrypts nothing", () => {
+const KEYS = "resources.0.providers.0.aescbc.keys.0";
+
+test.each([
+  ["encrypts something else", "- secrets", "- configmaps", "resources.0.resources: must hold secrets"],
+  ["is of another version", "config.k8s.io/v1", "config.k8s.io/v2", "apiVersion: Invalid input"],
+  ["is of another kind", "kind: Encryption", "kind: Decryption", "kind: Invalid input"],
+  ["cannot read what is not encrypted", "  - identity: {}\n", "", "resources.0.providers: Too small"],
+  ["has a key without a name", "name:", "nmae:", `${KEYS}.name: Invalid input`],
+  ["has a key that is cut", /=$/m, "", `${KEYS}.secret: must be 32 bytes in base64`],
+  [
+    "has something that API servers do not know",
+    "  - aescbc:",
+    "  - timeout: 3s\n    aescbc:",
+    "resources.0.providers.0: Unrec",
+  ],
+  ["is no YAML", "apiVersion", "[", "is no YAML"],
+  ["is a list", /^.*$/s, "[]", "Invalid input"],
+])("an encryption config that %s", (_what, from, to, fault) => {
   write(computed);
-  const secret = /secret: (.*)/.exec(readFileSync(at("encryption-config.yaml"), "utf8"))?.[0] as string;
-  writeFileSync(at("encryption-config.yaml"), secret);
-  expect(faults().every((fault) => fault.startsWith("encryption-config.yaml: "))).toBe(true);
-  expect(faults().length).toBeGreaterThan(0);
+  const text = readFileSync(at("encryption-config.yaml"), "utf8");
+  writeFileSync(at("encryption-config.yaml"), text.replace(from, to));
+  expect(faults()[0]).toContain(`encryption-config.yaml: ${fault}`);
+});
+
+test.each([
+  ["of another kind", "kind: Config", "kind: Foo", "kind: Invalid input"],
+  ["of another version", "apiVersion: v1", "apiVersion: v9", "apiVersion: Invalid input"],
+  [
+    "that verifies nothing",
+    "    server:",
+    "    insecure-skip-tls-verify: true\n    server:",
+    "does not have the API server",
+  ],
+  ["without users", /users:\n.*$/s, "", "users: Invalid input"],
+  ["whose contexts are none", /contexts:\n.*?(?=current)/s, "contexts: 5\n", "contexts: Invalid input"],
+  ["whose key is cut", /(client-key-data: .*)../, "$1", "client-key-data is not what lies in ca-authority"],
+])("a kubeconfig %s", (_what, from, to, fault) => {
+  write(computed);
+  const path = "kubeconfigs/admin.kubeconfig";
+  const text = readFileSync(at(path), "utf8");
+  writeFileSync(at(path), text.replace(from, to));
+  expect(faults()[0]).toContain(`${path}: ${fault}`);
+});
+
+test("a kubeconfig without a certificate, where there is none to hold it against", () => {
+  write(computed);
+  rmSync(pem("admin.pem"));
+  const path = at("kubeconfigs/admin.kubeconfig");
+  writeFileSync(path, readFileSync(path, "utf8").replace(/client-certificate-data: .*/, 'client-certificate-data: ""'));
+  expect(faults()).toEqual([
+    "ca-authority/admin.pem: is missing",
+    "kubeconfigs/admin.kubeconfig: client-certificate-data is missing",
+  ]);
+});
+
+test("two certificates in the authority's file, which the controller manager refuses", () => {
+  const ca = computed["tls_self_signed_cert.ca-certificate"] as Record<string, string>;
+  write({ ...computed, "tls_self_signed_cert.ca-certificate": { ...ca, cert_pem: `${ca.cert_pem}${ca.cert_pem}` } });
+  expect(faults()).toEqual(["ca-authority/ca.pem: must hold one certificate, got: 2"]);
+});
+
+test("an authority that another has signed", async () => {
+  write(computed);
+  const algorithm = {
+    name: "RSASSA-PKCS1-v1_5",
+    hash: "SHA-256",
+    publicExponent: new Uint8Array([1, 0, 1]),
+    modulusLength: 2048,
+  };
+  const { privateKey: signingKey } = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const ours = new x509.X509Certificate(readFileSync(pem("ca.pem"), "utf8"));
+  const { subject, issuer, publicKey, extensions, notBefore, notAfter } = ours;
+  const signed = await x509.X509CertificateGenerator.create({
+    subject,
+    issuer,
+    publicKey,
+    extensions,
+    notBefore,
+    notAfter,
+    signingKey,
+    signingAlgorithm: algorithm,
+  });
+  writeFileSync(pem("ca.pem"), signed.toString("pem"));
+  expect(faults().filter((fault) => !fault.startsWith("kubeconfigs/"))).toEqual([
+    "ca-authority/ca.pem: is not signed by itself",
+  ]);
 });
 
 test("a certificate that another key of the same name and identifier has signed", async () => {
@@ -350,6 +506,17 @@ test("links, and what cannot be opened", () => {
   renameSync(pem("admin.pem"), at("aside"));
   symlinkSync(at("aside"), pem("admin.pem"));
   expect(faults()).toEqual(["ca-authority/admin.pem: is a symbolic link"]);
+  rmSync(pem("admin.pem"));
+  mkdirSync(pem("admin.pem"));
+  expect(faults()).toEqual(["ca-authority/admin.pem: cannot be read"]);
+});
+
+test("what would never end: a pipe, and links that lead in a circle", () => {
+  write(computed);
+  rmSync(pem("kube-proxy.pem"));
+  for (const path of [pem("kube-proxy.pem"), at("pipe")]) execFileSync("mkfifo", [path]);
+  for (const path of [at("a"), at("b")]) symlinkSync(".", path);
+  expect(faults()).toEqual(["ca-authority/kube-proxy.pem: cannot be read"]);
 });
 
 test("an ssh key that is none", () => {

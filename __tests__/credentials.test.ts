@@ -2,11 +2,14 @@ import { spawnSync } from "node:child_process";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import {
   chmodSync,
+  chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -23,6 +26,7 @@ import { CredentialsError } from "../credentials/stack";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster } from "../testing/issued-cluster";
 import { describeSuite } from "../testing/requirements";
+import { USERS } from "../testing/ssh-hosts";
 import { synthesizeCluster } from "../testing/synthesize";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
 import { TUTORIAL_NAME } from "../testing/tutorial";
@@ -132,8 +136,18 @@ describe("the files", () => {
   });
 });
 
+test("a cluster that lacks a certificate is none to go on with", () => {
+  const outputs = outputsOf(json, computed);
+  const { [`${TUTORIAL_NAME}-worker-1-key.pem`]: _, ...pemFiles } = outputs.pem_files as Record<string, string>;
+  expect(() => credentialFiles(deployedCluster(TUTORIAL_NAME, { ...outputs, pem_files: pemFiles }))).toThrow(
+    new CredentialsError(
+      `the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` completes it`,
+    ),
+  );
+});
+
 describe("writing them", () => {
-  const NOTHING = { written: [], kept: [], removed: [], others: [] };
+  const NOTHING = { written: [], removed: [], others: [] };
 
   test("folders are 0700 and files 0600, whatever the umask; nothing else is left", () => {
     const umask = process.umask(0);
@@ -178,27 +192,65 @@ describe("writing them", () => {
     expect(mode(join(out(), "ca-authority"))).toBe("700");
   });
 
-  test("an encryption config with a key that the state has not stays; one that only looks different does not", () => {
+  const CONFIG = "encryption-config.yaml";
+  const OLD_KEY = Buffer.alloc(32, 1).toString("base64");
+
+  test.each([
+    [
+      "a second key",
+      (text: string) => text.replace("  - identity", `      - name: old\n        secret: "${OLD_KEY}"\n  - identity`),
+    ],
+    ["another key", (text: string) => text.replace(/secret: .*/, `secret: ${OLD_KEY}`)],
+    ["a key in quotes", (text: string) => text.replace(/secret: .*/, `'secret': '${OLD_KEY}'`)],
+    ["a key on a line of its own", (text: string) => text.replace(/secret: .*/, `secret: >-\n          ${OLD_KEY}`)],
+    ["a key in a comment", (text: string) => `${text}# ${OLD_KEY}\n`],
+    [
+      "a key of 16 bytes",
+      (text: string) => text.replace(/secret: .*/, `secret: ${Buffer.alloc(16).toString("base64")}`),
+    ],
+    ["a key in what is no YAML", () => `[ ${OLD_KEY}`],
+  ])("an encryption config with %s stays, or is renamed", (_what, change) => {
     writeFolder(out(), files, false);
-    const file = join(out(), "encryption-config.yaml");
-    const own = files["encryption-config.yaml"] as string;
-    const second = own.replace(
-      "  - identity",
-      `      - name: old\n        secret: "${Buffer.alloc(32).toString("base64")}"\n  - identity`,
-    );
-    const secret = /secret: (.*)/.exec(own)?.[1] as string;
-    for (const text of [second, own.replace(secret, Buffer.alloc(32, 1).toString("base64"))]) {
+    const file = join(out(), CONFIG);
+    const text = change(files[CONFIG] as string);
+    for (const name of ["encryption-config.before.yaml", "encryption-config.before-2.yaml"]) {
       writeFileSync(file, text);
-      expect(writeFolder(out(), { ...files, "ca-authority/admin.pem": text }, false)).toMatchObject({
+      expect(writeFolder(out(), { ...files, "ca-authority/admin.pem": name }, false)).toMatchObject({
         written: ["ca-authority/admin.pem"],
-        kept: ["encryption-config.yaml"],
+        kept: CONFIG,
       });
       expect(readFileSync(file, "utf8")).toBe(text);
+      expect(writeFolder(out(), files, true)).toMatchObject({ kept: name });
+      expect(readFileSync(file, "utf8")).toBe(files[CONFIG]);
+      expect(readFileSync(join(out(), name), "utf8")).toBe(text);
     }
-    expect(writeFolder(out(), files, true)).toMatchObject({ kept: [] });
-    expect(readFileSync(file, "utf8")).toBe(own);
-    writeFileSync(file, own.replace("apiVersion", "# mine\napiVersion"));
-    expect(writeFolder(out(), files, false)).toMatchObject({ written: ["encryption-config.yaml"], kept: [] });
+  });
+
+  test("an encryption config that has no other key is brought up to date", () => {
+    writeFolder(out(), files, false);
+    for (const text of ["", (files[CONFIG] as string).replace("apiVersion", "# mine\napiVersion")]) {
+      writeFileSync(join(out(), CONFIG), text);
+      expect(writeFolder(out(), files, false)).toEqual({
+        ...NOTHING,
+        written: [CONFIG],
+        unchanged: Object.keys(files).length - 1,
+      });
+    }
+  });
+
+  /** The files of another cluster, with other names. */
+  async function anotherCluster(): Promise<Record<string, string>> {
+    const other = deployedCluster("theirs", outputsOf(json, await issueDefaultCluster(json)));
+    const renamed = <T>(byName: Readonly<Record<string, T>>) =>
+      Object.fromEntries(Object.entries(byName).map(([name, value]) => [name.replace(TUTORIAL_NAME, "theirs"), value]));
+    return credentialFiles({ ...other, nodes: renamed(other.nodes), pemFiles: renamed(other.pemFiles) });
+  }
+
+  test("git takes nothing of it in", () => {
+    const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
+    git("init", "-q");
+    writeFolder(out(), files, false);
+    expect(git("status", "--porcelain", "--untracked-files=all")).toMatchObject({ status: 0, stdout: "" });
   });
 
   test("what a cluster no longer has goes, and what is the reader's own stays", () => {
@@ -214,24 +266,16 @@ describe("writing them", () => {
     expect(writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, smaller)), false)).toEqual({
       written: ["cluster.json"],
       unchanged: 27,
-      kept: [],
       removed: [`ca-authority/${gone}-key.pem`, `ca-authority/${gone}.pem`, `kubeconfigs/${gone}.kubeconfig`],
       others: ["ca-authority/old-worker.pem", "kubeconfigs/mine.kubeconfig"],
     });
   });
 
   test("where another cluster is replaced, its ssh key and its workers' files go", async () => {
-    const other = deployedCluster("theirs", outputsOf(json, await issueDefaultCluster(json)));
-    const nodes = Object.fromEntries(
-      Object.entries(other.nodes).map(([name, node]) => [name.replace(TUTORIAL_NAME, "theirs"), node]),
-    );
-    const pemFiles = Object.fromEntries(
-      Object.entries(other.pemFiles).map(([name, pem]) => [name.replace(TUTORIAL_NAME, "theirs"), pem]),
-    );
-    writeFolder(out(), credentialFiles({ ...other, nodes, pemFiles }), false);
+    writeFolder(out(), await anotherCluster(), false);
     expect(paths(out())).toContain("ssh/theirs.id_rsa");
     expect(writeFolder(out(), files, true).removed).toHaveLength(1 + 3 * 3);
-    expect(paths(out())).toEqual(Object.keys(files).sort());
+    expect(paths(out())).toEqual([...Object.keys(files), "encryption-config.before.yaml"].sort());
   });
 
   test("another authority's folder is refused, and replaced where that is asked for", async () => {
@@ -284,6 +328,87 @@ describe("writing them", () => {
     expect(readdirSync(out())).not.toContain(".writing");
   });
 
+  /** Writes the files in a process of its own that is killed when it calls something of node:fs for a certain time. */
+  function writeKilled(call: "openSync" | "renameSync" | "rmSync", time: number, replace: boolean): void {
+    const program = `
+      const fs = require("node:fs");
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      const files = JSON.parse(fs.readFileSync(0, "utf8"));
+      const original = fs.${call};
+      let time = 0;
+      fs.${call} = (...args) => {
+        time += 1;
+        if (time === ${time}) process.kill(process.pid, "SIGKILL");
+        return original(...args);
+      };
+      writeFolder(${JSON.stringify(out())}, files, ${replace});
+    `;
+    const options = { cwd: PROJECT, encoding: "utf8", input: JSON.stringify(files) } as const;
+    const { signal, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", program], options);
+    expect({ signal, stderr }).toEqual({ signal: "SIGKILL", stderr: "" });
+  }
+
+  /** The next run: in a minute. */
+  function writeLater(replace: boolean) {
+    const staging = join(out(), ".writing");
+    expect(() => writeFolder(out(), files, replace)).toThrow(
+      /is being written by another run, or was less than a minute ago/,
+    );
+    const before = new Date(Date.now() - 120_000);
+    utimesSync(staging, before, before);
+    return writeFolder(out(), files, replace);
+  }
+
+  test.each([
+    ["as it writes the first secret", "openSync", 1],
+    ["as it writes the last", "openSync", 29],
+    ["as the first is put in place", "renameSync", 1],
+    ["as the last is", "renameSync", 29],
+  ] as const)(
+    "a first run that is killed %s: git takes nothing in, and the next run completes it",
+    (_what, call, time) => {
+      const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
+      git("init", "-q");
+      writeKilled(call, time, false);
+      expect(git("status", "--porcelain", "--untracked-files=all")).toMatchObject({ status: 0, stdout: "" });
+      writeLater(false);
+      expect(paths(out())).toEqual(Object.keys(files).sort());
+    },
+  );
+
+  test("a run that is killed as it removes another cluster's files: the next one removes them", async () => {
+    const theirs = await anotherCluster();
+    for (const [call, time] of [
+      ["renameSync", 20],
+      ["rmSync", 5],
+      ["renameSync", 29],
+    ] as const) {
+      rmSync(out(), { recursive: true, force: true });
+      writeFolder(out(), theirs, false);
+      writeKilled(call, time, true);
+      writeLater(true);
+      expect(paths(out())).toEqual([...Object.keys(files), "encryption-config.before.yaml"].sort());
+    }
+  });
+
+  test("links that lead in a circle, and pipes, are no obstacle", () => {
+    writeFolder(out(), files, false);
+    symlinkSync(".", join(out(), "a"));
+    symlinkSync(".", join(out(), "b"));
+    spawnSync("mkfifo", [join(out(), "pipe")]);
+    writeFileSync(join(out(), "ssh/known_hosts"), "");
+    expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, unchanged: Object.keys(files).length });
+  });
+
+  test("a link in the place of a file is replaced by the file", () => {
+    writeFolder(out(), files, false);
+    const file = join(out(), "ca-authority/admin.pem");
+    renameSync(file, join(scratch, "aside"));
+    symlinkSync(join(scratch, "aside"), file);
+    expect(writeFolder(out(), files, false).written).toEqual(["ca-authority/admin.pem"]);
+    expect(lstatSync(file).isFile()).toBe(true);
+  });
+
   test("a folder below that is a link is refused, and nothing is written through it", () => {
     writeFolder(out(), files, false);
     rmSync(join(out(), "ssh"), { recursive: true });
@@ -320,7 +445,7 @@ describe("writing them", () => {
   });
 });
 
-describeSuite("a full disk", () => {
+describeSuite("a full disk, and folders of others", () => {
   test("a full disk is one line, and what was there stays as it was", () => {
     const disk = join(scratch, "disk");
     mkdirSync(disk);
@@ -330,7 +455,7 @@ describeSuite("a full disk", () => {
       try { writeFolder(${JSON.stringify(join(disk, "out"))}, files, false); } catch (error) { console.error(error.message); process.exit(1); }
     `;
     // A mount of its own that goes with the shell; what lies in it is listed at the end.
-    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority && echo "{}" > ${disk}/out/cluster.json &&
+    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority && echo "{}" > ${disk}/out/cluster.json && echo "*" > ${disk}/out/.gitignore &&
       printf old > ${disk}/out/ca-authority/admin.pem; node --import tsx -e '${program.replaceAll("'", "'\\''")}'; echo "status $?"; cat ${disk}/out/ca-authority/admin.pem; find ${disk}/out -type f | wc -l`;
     const run = (size: number) =>
       spawnSync("unshare", ["--mount", "sh", "-c", script], {
@@ -341,8 +466,33 @@ describeSuite("a full disk", () => {
       });
     const full = run(40);
     expect(full.stderr).toMatch(/^cannot write \S+: ENOSPC: no space left on device, write\n$/);
-    expect(full.stdout).toBe("status 1\nold2\n");
+    expect(full.stdout).toBe("status 1\nold3\n");
     expect(run(4000).stdout).toContain("status 0\n-----BEGIN CERTIFICATE-----");
+  });
+
+  test("a new folder on a full disk is not left behind", () => {
+    const disk = join(scratch, "disk");
+    mkdirSync(disk);
+    const program = `
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      try { writeFolder(${JSON.stringify(join(disk, "out"))}, JSON.parse(require("node:fs").readFileSync(0, "utf8")), false); } catch {}
+    `;
+    const script = `mount -t tmpfs -o size=40k none ${disk}; node --import tsx -e '${program}'; ls -A ${disk}`;
+    const { stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", script], {
+      cwd: PROJECT,
+      encoding: "utf8",
+      input: JSON.stringify(files),
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: "", stderr: "" });
+  });
+
+  test("somebody else's folder is refused, by root too", () => {
+    mkdirSync(out(), { mode: 0o700 });
+    chownSync(out(), USERS.stranger, USERS.stranger);
+    expect(() => writeFolder(out(), files, true)).toThrow(
+      new CredentialsError(`'--out' must be a folder of your own, got: ${out()} of user ${USERS.stranger}`),
+    );
+    expect(readdirSync(out())).toEqual([]);
   });
 });
 
@@ -474,17 +624,75 @@ describeSuite("real Terraform", () => {
     expect(here("/nowhere", "check")).toMatchObject({ status: 0, stdout: expect.stringContaining("all is well") });
 
     const config = join(scratch, TUTORIAL_NAME, "encryption-config.yaml");
-    writeFileSync(config, "secret: b3RoZXI=");
+    writeFileSync(config, `secret: ${Buffer.alloc(32).toString("base64")}`);
     expect(here(process.env.PATH as string)).toMatchObject({
       status: 0,
       stderr:
-        "credentials: warning: encryption-config.yaml has a key that the state has not: it stays as it is (docs/certificates.md)\n",
+        "credentials: warning: encryption-config.yaml may have a key that the state has not: it stays as it is (docs/certificates.md)\n",
     });
     expect(here("/nowhere", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("--days N") });
-    expect(here("/nowhere", "check", "--days", "soon")).toMatchObject({
+    for (const [args, line] of [
+      [["check", "--days", "soon"], "'--days' must be a number of days from 0 to 99999, got: soon"],
+      [["--nodes"], "'--nodes' goes with check; allowed: --out, --from, --stack, --replace"],
+      [
+        ["check", "--replace"],
+        "'--replace' goes with no check; allowed: --out, --from, --stack, --nodes, --days, --json",
+      ],
+      [["check", "--out="], "'--out' must be a folder, got nothing"],
+      [["chekc"], "the command must be check, or none, got: chekc"],
+      [
+        ["--bogus"],
+        "Unknown option '--bogus'; allowed: --out, --from, --stack, --replace, --nodes, --days, --json, --help",
+      ],
+      [[], "terraform is missing: install Terraform 1.11 or later"],
+      [["--stack", "b"], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, got: b`],
+    ] as const) {
+      expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
+    }
+
+    const manifest = join(scratch, "cdktf.out/manifest.json");
+    const { stacks } = JSON.parse(readFileSync(manifest, "utf8"));
+    const gone = { name: "gone", workingDirectory: "stacks/gone" };
+    writeFileSync(manifest, JSON.stringify({ stacks: { ...stacks, gone } }));
+    for (const [args, line] of [
+      [[], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, gone, got: none`],
+      [
+        ["--stack", "gone"],
+        "the stack's folder must be as `npm run synth` has written it: ENOENT: no such file or directory, open 'cdktf.out/stacks/gone/cdk.tf.json'",
+      ],
+    ] as const) {
+      expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
+    }
+    expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({ status: 0 });
+
+    // As an apply that was killed may leave it: what it would do then is told by docs/recovery.md alone.
+    writeFileSync(join(scratch, "a.tfstate"), "");
+    expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({
       status: 2,
-      stderr: "credentials: '--days' must be a number of days, got: soon\n",
+      stderr: expect.stringMatching(
+        /^credentials: \S+a\.tfstate is empty, as an apply that was killed may leave it: docs\/recovery\.md brings it back\n$/,
+      ),
     });
+  });
+
+  test.each([
+    ["nodes", { a: { private_ip: "1" } }, "nodes.a.public_ip: "],
+    ["pem_files", { "../ca.pem": "pem" }, "pem_files.../ca.pem: "],
+    ["encryption_key", "", "encryption_key: must be 32 bytes in base64"],
+    ["kubernetes_public_address", "", "kubernetes_public_address: "],
+  ])("an output %s that is not as it should be is one line, and nothing is written", (name, value, fault) => {
+    synthesize({ ...outputsOf(json, computed), [name]: value });
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    const { status, stderr } = run(scratch, ...options());
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringContaining(
+        `the deployed ${TUTORIAL_NAME} has an output that is not as this project writes it: ${fault}`,
+      ),
+    });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(existsSync(out())).toBe(false);
   });
 
   test("a backend that does not answer is one line", () => {

@@ -1,23 +1,25 @@
 import { createPrivateKey } from "node:crypto";
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { z } from "zod";
 import { CLIENTS, kubeletUser } from "../constructs";
 import { ec2Hostname } from "../constructs/addressing";
 import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
 import { apiServer } from "../constructs/kubeconfig";
 import { type CertificateFacts, readFacts } from "./certificate";
+import { encryptionFaults } from "./encryption";
 import {
   type DescribedCluster,
   describedCluster,
   ENCRYPTION_CONFIG,
   FOLDERS,
+  filesIn,
   machinesOf,
   PAIRS,
   usersOf,
 } from "./files";
 import { octal } from "./stack";
+import { readYaml } from "./yaml";
 
 /** What was found of a file. */
 export interface Finding {
@@ -98,8 +100,10 @@ export type ContentCheck = (text: string) => Pick<Finding, "daysLeft" | "faults"
 /** Reads files of a folder. */
 export function readerOf(folder: string): Read {
   return (path) => {
+    const file = join(folder, path);
     try {
-      return readFileSync(join(folder, path), "utf8");
+      // What is no file may never end.
+      return statSync(file).isFile() ? readFileSync(file, "utf8") : undefined;
     } catch {
       return undefined;
     }
@@ -129,7 +133,12 @@ export function contentChecks(
       if (facts === undefined) return { faults: ["is no certificate in PEM"] };
       return {
         daysLeft: daysLeft(facts, options.now),
-        faults: [...validityFaults(facts, options), ...keyFaults(facts, read(keyPath), keyPath), ...faults(facts)],
+        faults: [
+          ...countFaults(text),
+          ...validityFaults(facts, options),
+          ...keyFaults(facts, read(keyPath), keyPath),
+          ...faults(facts),
+        ],
       };
     };
     return [
@@ -169,7 +178,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
   const cluster = describedCluster(folder);
   const read = readerOf(folder);
   const checks = contentChecks(cluster, read, options);
-  const owner = lstatSync(folder).uid;
+  const owner = statSync(folder).uid;
   const access = (path: string) => accessFaults(join(folder, path), owner);
   const content = [...checks].map(([path, check]): Finding => {
     const text = read(path);
@@ -178,7 +187,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
     return { path, ...rest, faults: [...access(path), ...faults] };
   });
   // Of what else there is, only what is wrong with secrets: it is the reader's own.
-  const others = readdirSync(folder, { recursive: true, encoding: "utf8" })
+  const others = filesIn(folder)
     .filter((path) => !checks.has(path) && SECRET.test(read(path) ?? ""))
     .map((path) => ({ path, faults: access(path) }))
     .filter(({ faults }) => faults.length > 0);
@@ -209,14 +218,24 @@ function keyCheck(text: string): ReturnType<ContentCheck> {
   return { faults: isKey(text) ? [] : ["is no private key in PEM"] };
 }
 
+/** What a path is, or why that cannot be said. */
+function statusOf(file: string): Stats | "is missing" | "cannot be read" {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) ?? "is missing";
+  } catch {
+    return "cannot be read";
+  }
+}
+
 function absence(file: string): string {
-  return lstatSync(file, { throwIfNoEntry: false }) === undefined ? "is missing" : "cannot be read";
+  const status = statusOf(file);
+  return typeof status === "string" ? status : "cannot be read";
 }
 
 /** Who else may read or change a file or folder that only its owner should. */
 function accessFaults(file: string, owner: number): string[] {
-  const status = lstatSync(file, { throwIfNoEntry: false });
-  if (status === undefined) return ["is missing"];
+  const status = statusOf(file);
+  if (typeof status === "string") return [status];
   if (status.isSymbolicLink()) return ["is a symbolic link"];
   return [
     ...modeFaults(status.mode & 0o777, status.isDirectory() ? 0o700 : 0o600),
@@ -244,6 +263,12 @@ function keyFaults({ x509 }: CertificateFacts, keyPem: string | undefined, keyPa
   // What is wrong with the key itself is said of the key.
   if (keyPem === undefined || !isKey(keyPem)) return [];
   return x509.checkPrivateKey(createPrivateKey(keyPem)) ? [] : [`does not belong to ${keyPath}`];
+}
+
+/** kube-controller-manager refuses a second certificate beside the authority's. */
+function countFaults(text: string): string[] {
+  const count = text.split("-----BEGIN CERTIFICATE-----").length - 1;
+  return count === 1 ? [] : [`must hold one certificate, got: ${count}`];
 }
 
 function authorityFaults({ mayCertify, x509 }: CertificateFacts): string[] {
@@ -293,70 +318,34 @@ function contentFaults(
   ];
 }
 
-/** What a kubeconfig must say: its data in PEM, as the files beside it have it. */
-function kubeconfigFaults(text: string, expected: Readonly<Record<string, string | undefined>>): string[] {
-  let config: KubeconfigDocument;
-  try {
-    config = parse(text);
-  } catch {
-    return ["is no YAML"];
-  }
-  // As kubectl does: the context that is current says which cluster and which user.
-  const { cluster, user } = config?.contexts?.find(({ name }) => name === config["current-context"])?.context ?? {};
-  const actual: Record<string, unknown> = {
-    ...config?.clusters?.find(({ name }) => name === cluster)?.cluster,
-    ...config?.users?.find(({ name }) => name === user)?.user,
-    cluster,
-    user,
-  };
-  return Object.entries(expected).flatMap(([field, wanted]) => {
-    if (wanted === undefined) return [];
-    const value = actual[field];
-    if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
-    const decoded = Buffer.from(String(value ?? ""), "base64").toString();
-    return decoded === wanted ? [] : [`${field} is not what lies in ${PAIRS}`];
-  });
-}
-
-interface KubeconfigDocument {
-  readonly "current-context"?: string;
-  readonly contexts?: readonly { readonly name?: string; readonly context?: { cluster?: unknown; user?: unknown } }[];
-  readonly clusters?: readonly { readonly name?: string; readonly cluster?: Record<string, unknown> }[];
-  readonly users?: readonly { readonly name?: string; readonly user?: Record<string, unknown> }[];
-}
-
-/** What an encryption config must say: that secrets are encrypted, with keys of 32 bytes, and others are still read. */
-const ENCRYPTION = z.object({
-  apiVersion: z.literal("apiserver.config.k8s.io/v1"),
-  kind: z.literal("EncryptionConfiguration"),
-  resources: z.tuple([
-    z.object({
-      resources: z.array(z.string()).refine((names) => names.includes("secrets"), "must hold secrets"),
-      providers: z.tuple([
-        z.object({
-          aescbc: z.object({
-            keys: z
-              .array(
-                z.object({ secret: z.string().refine((key) => bytesOf(key) === 32, "must be 32 bytes in base64") }),
-              )
-              .min(1),
-          }),
-        }),
-        z.object({ identity: z.object({}) }),
-      ]),
-    }),
-  ]),
+/** The parts of a kubeconfig that a control plane and kubectl look at. */
+const KUBECONFIG = z.object({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("Config"),
+  "current-context": z.string(),
+  contexts: z.array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) })),
+  clusters: z.array(z.object({ name: z.string(), cluster: z.record(z.string(), z.unknown()) })),
+  users: z.array(z.object({ name: z.string(), user: z.record(z.string(), z.unknown()) })),
 });
 
-function bytesOf(base64: string): number {
-  return Buffer.from(base64, "base64").length;
-}
-
-function encryptionFaults(text: string): string[] {
-  try {
-    const { error } = ENCRYPTION.safeParse(parse(text));
-    return (error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`);
-  } catch {
-    return ["is no YAML"];
-  }
+/** What a kubeconfig must say: its data in PEM, as the files beside it have it. */
+function kubeconfigFaults(text: string, expected: Readonly<Record<string, string | undefined>>): string[] {
+  const { config, faults } = readYaml(KUBECONFIG, text);
+  if (config === undefined) return faults;
+  // As kubectl does: the context that is current says which cluster and which user.
+  const context = config.contexts.find(({ name }) => name === config["current-context"])?.context;
+  const actual: Record<string, unknown> = {
+    ...config.clusters.find(({ name }) => name === context?.cluster)?.cluster,
+    ...config.users.find(({ name }) => name === context?.user)?.user,
+    ...context,
+  };
+  return [
+    ...(actual["insecure-skip-tls-verify"] ? ["does not have the API server prove who it is"] : []),
+    ...Object.entries(expected).flatMap(([field, wanted]) => {
+      const value = actual[field];
+      if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
+      if (wanted === undefined) return value ? [] : [`${field} is missing`];
+      return value === Buffer.from(wanted).toString("base64") ? [] : [`${field} is not what lies in ${PAIRS}`];
+    }),
+  ];
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { ec2Hostname } from "../constructs/addressing";
+import { CLIENTS } from "../constructs/cluster-pki";
 import { encryptionConfig } from "../constructs/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../constructs/kubeconfig";
-import { CredentialsError, type DeployedCluster } from "./stack";
+import { CredentialsError, type DeployedCluster, NAME, NODES } from "./stack";
 
 /** Who has a kubeconfig in a cluster. */
 export function usersOf(cluster: DescribedCluster): KubeconfigUser[] {
@@ -27,17 +28,7 @@ export type DescribedCluster = Pick<DeployedCluster, "name" | "publicAddress" | 
 /** The file that says which cluster a folder is of. */
 export const DESCRIPTION = "cluster.json";
 
-/** A name as clusters and machines have them; it comes into paths, and onto machines into scripts. */
-const NAME = z.string().regex(/^[\w][\w.-]*$/);
-
-const ADDRESS = z.string().regex(/^[\d.]*$/);
-
-const DESCRIBED = z.object({
-  name: NAME,
-  publicAddress: z.string(),
-  serviceAddress: z.string(),
-  nodes: z.record(NAME, z.object({ private_ip: ADDRESS, public_ip: ADDRESS })),
-});
+const DESCRIBED = z.object({ name: NAME, publicAddress: z.string(), serviceAddress: z.string(), nodes: NODES });
 
 /** The cluster that a folder is of. @throws CredentialsError where it does not say */
 export function describedCluster(folder: string): DescribedCluster {
@@ -59,6 +50,26 @@ export const FOLDERS = [PAIRS, "kubeconfigs", "ssh"];
 /** The file with the key that encrypts secrets in etcd. */
 export const ENCRYPTION_CONFIG = "encryption-config.yaml";
 
+/** What keeps git from taking the folder in. */
+export const GIT_IGNORE = ".gitignore";
+
+/** Whether there is a folder, and not a link to one. */
+export function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** The paths of the files in a folder and in its {@link FOLDERS}; neither links nor what they lead to. */
+export function filesIn(folder: string): string[] {
+  return ["", ...FOLDERS]
+    .filter((below) => isFolder(join(folder, below)))
+    .flatMap((below) =>
+      readdirSync(join(folder, below), { withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ name }) => join(below, name)),
+    )
+    .sort();
+}
+
 /** The files that are named after a cluster or its workers, so that another cluster's do not take their places. */
 export function namedFiles(cluster: DescribedCluster): string[] {
   return [
@@ -76,14 +87,24 @@ function encryptionKeyName(base64: string): string {
   return `key-${createHash("sha256").update(base64).digest("hex").slice(0, 8)}`;
 }
 
-/** All that a folder holds, by path. */
+/** The stems of the pairs that a cluster has. */
+function pairsOf(cluster: DescribedCluster): string[] {
+  return ["ca", "master-kubernetes", ...machinesOf(cluster, "worker"), ...Object.keys(CLIENTS)];
+}
+
+/** All that a folder holds, by path. @throws CredentialsError where the cluster lacks a certificate or key */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
-  const base64 = (file: string) => Buffer.from(pemFiles[file] ?? "").toString("base64");
+  for (const file of pairsOf(cluster).flatMap((stem) => [`${stem}.pem`, `${stem}-key.pem`])) {
+    if (pemFiles[file] === undefined) {
+      throw new CredentialsError(`the deployed ${name} lacks ${file}: \`npm run deploy\` completes it`);
+    }
+  }
+  const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");
   const description: DescribedCluster = { name, publicAddress, serviceAddress, nodes };
   return {
     // Nothing in here is for a repository, wherever the folder lies.
-    ".gitignore": "*\n",
+    [GIT_IGNORE]: "*\n",
     [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n`,
     [`ssh/${name}.id_rsa`]: sshPrivateKey,
     ...Object.fromEntries(Object.entries(pemFiles).map(([file, content]) => [`${PAIRS}/${file}`, content])),

@@ -14,8 +14,19 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { DESCRIPTION, describedCluster, ENCRYPTION_CONFIG, FOLDERS, namedFiles, PAIRS } from "./files";
+import { join, resolve } from "node:path";
+import { hasOtherKeys } from "./encryption";
+import {
+  DESCRIPTION,
+  describedCluster,
+  ENCRYPTION_CONFIG,
+  FOLDERS,
+  filesIn,
+  GIT_IGNORE,
+  isFolder,
+  namedFiles,
+  PAIRS,
+} from "./files";
 import { CredentialsError, octal } from "./stack";
 
 /** What writing a folder has done. */
@@ -23,15 +34,18 @@ export interface Written {
   /** The paths of what was new, or was not as it is now. */
   readonly written: readonly string[];
   readonly unchanged: number;
-  /** The paths of what was left as it is, since something in it would be lost. */
-  readonly kept: readonly string[];
+  /** The encryption config that was there, where it may have a key that is nowhere else; and what it is called now. */
+  readonly kept?: string;
   /** The paths of what the cluster no longer has: machines that are gone, or all that another cluster had. */
   readonly removed: readonly string[];
   /** The paths of what lies there beside it, and was left alone. */
   readonly others: readonly string[];
 }
 
-/** Where files are written before they are put in place; that it is there keeps a second run out. */
+/**
+ * Where files are written before they are put in place. That it is there keeps a second run out; that it is there for long
+ * tells of a run that was killed, whose work the next one completes.
+ */
 const STAGING = ".writing";
 
 /** How old the staging of a run must be to be taken for that of one that was killed, in milliseconds. */
@@ -41,12 +55,12 @@ const AUTHORITY = [`${PAIRS}/ca-key.pem`, `${PAIRS}/ca.pem`];
 
 /**
  * Writes files into a folder of mode 0700, each with mode 0600 from its first byte on. All are written aside and then put
- * in place, so that a failure before that changes nothing. What is as it should be is not touched, nor an encryption config
- * with a key that the new one has not: what was encrypted with it would be lost. Files of machines that are gone go.
+ * in place, so that a failure before that changes nothing. What is as it should be is not touched. Files of machines that
+ * are gone go. An encryption config that may have a key of its own is never lost: it stays, or with `replace` is renamed.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
- * @throws CredentialsError where the folder is open to others, is something else's, holds another cluster's authority, is
- *   being written, or cannot be written
+ * @throws CredentialsError where the folder is open to others, is somebody else's or something else's, holds another
+ *   cluster's authority, is being written, or cannot be written
  */
 export function writeFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
   const path = resolve(folder);
@@ -54,31 +68,15 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
   try {
     if (!isNew) mustBeOurs(path, files, replace);
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(path, name), content));
-    const kept = replace ? [] : different.filter(([name, content]) => wouldLoseKey(join(path, name), content));
-    const changed = different.filter((file) => !kept.includes(file));
-    const former = namedFilesOf(path);
-    putInPlace(path, changed);
-    const removed = othersIn(path, files).filter(
-      (name) => former.includes(name) && isFolder(dirname(join(path, name))),
-    );
-    for (const name of removed) rmSync(join(path, name));
-    return {
-      written: changed.map(([name]) => name),
-      unchanged: Object.keys(files).length - different.length,
-      kept: kept.map(([name]) => name),
-      removed,
-      others: othersIn(path, files),
-    };
+    return whileNobodyElseWrites(path, () => bringUpToDate(path, files, replace));
   } catch (error) {
-    // Only where nothing has come to lie in it, from another run either.
-    if (isNew && existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
+    if (isNew) removeIfEmpty(path);
     if (error instanceof CredentialsError) throw error;
     throw new CredentialsError(`cannot write ${folder}: ${(error as Error).message}`);
   }
 }
 
-function putInPlace(folder: string, changed: readonly (readonly [name: string, content: string])[]): void {
+function whileNobodyElseWrites<T>(folder: string, write: () => T): T {
   const staging = join(folder, STAGING);
   const left = lstatSync(staging, { throwIfNoEntry: false });
   if (left !== undefined && Date.now() - left.mtimeMs > ABANDONED) rmSync(staging, { recursive: true, force: true });
@@ -86,44 +84,102 @@ function putInPlace(folder: string, changed: readonly (readonly [name: string, c
     mkdirSync(staging, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    throw new CredentialsError(`${folder} is being written by another run (${STAGING} is in it)`);
+    throw new CredentialsError(
+      `${folder} is being written by another run, or was less than a minute ago when that was killed (${STAGING} is in it)`,
+    );
   }
   try {
-    changed.forEach(([, content], index) => {
-      const file = openSync(join(staging, String(index)), "wx", 0o600);
-      try {
-        writeFileSync(file, content);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-    });
-    for (const parent of FOLDERS.map((name) => join(folder, name))) {
-      mkdirSync(parent, { recursive: true, mode: 0o700 });
-      if (!isFolder(parent)) throw new Error(`${parent} is no folder, but a link or something else`);
-      chmodSync(parent, 0o700);
-    }
-    changed.forEach(([name], index) => {
-      renameSync(join(staging, String(index)), join(folder, name));
-    });
+    return write();
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
+}
+
+function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
+  const former = namedFilesOf(folder);
+  const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(folder, name), content));
+  const wouldLoseKey = different.some(
+    ([name, content]) => name === ENCRYPTION_CONFIG && hasOtherKeys(textOf(join(folder, name)), content),
+  );
+  const changed = different.filter(([name]) => replace || !wouldLoseKey || name !== ENCRYPTION_CONFIG);
+  for (const parent of FOLDERS.map((name) => join(folder, name))) {
+    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    if (!isFolder(parent)) throw new Error(`${parent} is no folder, but a link or something else`);
+    chmodSync(parent, 0o700);
+  }
+  // Before anything secret is: a run that is killed leaves it where it is.
+  if (!existsSync(join(folder, GIT_IGNORE)))
+    writeFileSync(join(folder, GIT_IGNORE), files[GIT_IGNORE] ?? "", { mode: 0o600 });
+  changed.forEach(([, content], index) => {
+    writeDurably(join(folder, STAGING, String(index)), content);
+  });
+
+  const kept = wouldLoseKey ? (replace ? freeName(folder) : ENCRYPTION_CONFIG) : undefined;
+  if (kept !== undefined && replace) renameSync(join(folder, ENCRYPTION_CONFIG), join(folder, kept));
+  const putInPlace = (isMeant: (name: string) => boolean) =>
+    changed.forEach(([name], index) => {
+      if (isMeant(name)) renameSync(join(folder, STAGING, String(index)), join(folder, name));
+    });
+  putInPlace((name) => name !== DESCRIPTION);
+  const removed = othersIn(folder, files).filter((name) => former.includes(name));
+  for (const name of removed) rmSync(join(folder, name));
+  // Last: until then the folder says what it was, and the next run what to remove.
+  putInPlace((name) => name === DESCRIPTION);
+  return {
+    written: changed.map(([name]) => name),
+    unchanged: Object.keys(files).length - different.length,
+    ...(kept !== undefined && { kept }),
+    removed,
+    others: othersIn(folder, files),
+  };
+}
+
+/** Writes a new file for its owner alone, and waits until it is on the disk. */
+function writeDurably(path: string, content: string): void {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    writeFileSync(file, content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A name for an encryption config that makes way. */
+function freeName(folder: string): string {
+  const names = readdirSync(folder);
+  const name = (count: number): string => {
+    const candidate = ENCRYPTION_CONFIG.replace(".yaml", `.before${count === 1 ? "" : `-${count}`}.yaml`);
+    return names.includes(candidate) ? name(count + 1) : candidate;
+  };
+  return name(1);
+}
+
+/** Removes a new folder in which nothing has come to lie, from another run either. */
+function removeIfEmpty(folder: string): void {
+  if (!isFolder(folder) || existsSync(join(folder, STAGING)) || filesIn(folder).some((name) => name !== GIT_IGNORE))
+    return;
+  rmSync(join(folder, GIT_IGNORE), { force: true });
+  for (const name of FOLDERS.filter((each) => isFolder(join(folder, each)))) rmdirSync(join(folder, name));
+  rmdirSync(folder);
 }
 
 /** Whether a folder that is there may be written. */
 function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
   if (!status.isDirectory()) throw new CredentialsError(`'--out' must be a folder, got: ${folder}`);
+  if (status.uid !== process.getuid?.()) {
+    throw new CredentialsError(`'--out' must be a folder of your own, got: ${folder} of user ${status.uid}`);
+  }
   const mode = status.mode & 0o777;
   if ((mode & 0o077) !== 0) {
     throw new CredentialsError(
       `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${octal(mode)}`,
     );
   }
-  const isEmpty = readdirSync(folder).every((name) => name === STAGING);
-  if (isEmpty) return;
-  if (!existsSync(join(folder, DESCRIPTION))) {
+  const names = readdirSync(folder);
+  // The staging is left by a run that was killed, which had been allowed in.
+  if (names.length > 0 && !names.includes(DESCRIPTION) && !names.includes(STAGING)) {
     throw new CredentialsError(
       `'--out' must be a folder that is empty, or that \`npm run credentials\` has written, got: ${folder}, which has no ${DESCRIPTION}`,
     );
@@ -147,10 +203,6 @@ function publicHalf(pem: string): string {
   }
 }
 
-function isFolder(path: string): boolean {
-  return lstatSync(path).isDirectory();
-}
-
 /** What a folder holds of the cluster that it is of, and no other cluster's files take the places of. */
 function namedFilesOf(folder: string): string[] {
   try {
@@ -162,24 +214,15 @@ function namedFilesOf(folder: string): string[] {
 
 /** The paths of what lies in a folder beside the files that it must hold. */
 function othersIn(folder: string, files: Readonly<Record<string, string>>): string[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => files[name] === undefined && name !== "ssh/known_hosts")
-    .filter((name) => lstatSync(join(folder, name)).isFile())
-    .sort();
+  return filesIn(folder).filter((name) => files[name] === undefined && name !== "ssh/known_hosts");
 }
 
-/** Whether a file is an encryption config with a key that another text of it has not. */
-function wouldLoseKey(file: string, content: string): boolean {
-  if (basename(file) !== ENCRYPTION_CONFIG || !existsSync(file)) return false;
-  const keys = (text: string) => [...text.matchAll(/secret"?:\s*"?([\w+/=-]+)/g)].map(([, key]) => key);
-  return keys(readFileSync(file, "utf8")).some((key) => !keys(content).includes(key));
+/** What a file says; nothing where there is none. */
+function textOf(file: string): string {
+  return lstatSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, "utf8") : "";
 }
 
 function isAsItShouldBe(file: string, content: string): boolean {
-  try {
-    const status = lstatSync(file);
-    return status.isFile() && (status.mode & 0o777) === 0o600 && readFileSync(file, "utf8") === content;
-  } catch {
-    return false;
-  }
+  const status = lstatSync(file, { throwIfNoEntry: false });
+  return status?.isFile() === true && (status.mode & 0o777) === 0o600 && readFileSync(file, "utf8") === content;
 }

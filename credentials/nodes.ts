@@ -208,5 +208,7 @@ function sshOptions(folder: string, cluster: string): string[] {
     ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
     ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
     ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
+    // A machine that hangs is given up.
+    ...["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"],
   ];
 }

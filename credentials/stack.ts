@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { z } from "zod";
 
 /** Why credentials cannot be had, or written; in one line. */
 export class CredentialsError extends Error {}
@@ -13,6 +14,27 @@ export function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
+/** A name as clusters, machines and files have them; it comes into paths, and onto machines into scripts. */
+export const NAME = z.string().regex(/^[\w][\w.-]*$/, "must be a plain name");
+
+const ADDRESS = z.string().regex(/^[\d.]*$/, "must be an address");
+
+/** Machines' addresses by Name tag. */
+export const NODES = z.record(NAME, z.object({ private_ip: ADDRESS, public_ip: ADDRESS }));
+
+/** A key for secrets in etcd. */
+export const ENCRYPTION_KEY = z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64");
+
+/** What the stack's outputs say, as far as it is needed. */
+const OUTPUTS = z.object({
+  kubernetes_public_address: z.string().min(1),
+  kubernetes_service_address: ADDRESS.min(1),
+  nodes: NODES,
+  ssh_private_key: z.string().min(1),
+  pem_files: z.record(NAME, z.string().min(1)),
+  encryption_key: ENCRYPTION_KEY,
+});
+
 /** A deployed cluster, as its stack's outputs say. */
 export interface DeployedCluster {
   readonly name: string;
@@ -21,7 +43,7 @@ export interface DeployedCluster {
   /** The address at which pods reach the API servers. */
   readonly serviceAddress: string;
   /** By Name tag. */
-  readonly nodes: Readonly<Record<string, { readonly private_ip: string; readonly public_ip: string }>>;
+  readonly nodes: Readonly<z.infer<typeof NODES>>;
   readonly sshPrivateKey: string;
   /** Every certificate and key in PEM, by the name of its file. */
   readonly pemFiles: Readonly<Record<string, string>>;
@@ -45,6 +67,11 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
   const stack = findStack(synthesized, stackName);
   const folder = join(synthesized, stack.workingDirectory);
   const [stateFile] = stateFiles(folder);
+  if (stateFile !== undefined && statSync(stateFile, { throwIfNoEntry: false })?.size === 0) {
+    throw new CredentialsError(
+      `${stateFile} is empty, as an apply that was killed may leave it: docs/recovery.md brings it back`,
+    );
+  }
   // A state that would be here and is not needs no Terraform to be missed.
   const outputs = stateFile !== undefined && !existsSync(stateFile) ? {} : readOutputs(folder);
   if (Object.keys(outputs).length === 0) {
@@ -52,21 +79,16 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
       `${stack.name} is not deployed: its state has no outputs; \`npm run deploy\` makes them`,
     );
   }
-  const output = <T>(name: string): T => {
-    if (outputs[name] === undefined) {
-      throw new CredentialsError(`the deployed ${stack.name} has no output ${name}: \`npm run deploy\` adds it`);
-    }
-    return outputs[name].value as T;
-  };
+  const known = knownOutputs(stack.name, outputs);
   return {
     cluster: {
       name: stack.name,
-      publicAddress: output("kubernetes_public_address"),
-      serviceAddress: output("kubernetes_service_address"),
-      nodes: output("nodes"),
-      sshPrivateKey: output("ssh_private_key"),
-      pemFiles: output("pem_files"),
-      encryptionKey: output("encryption_key"),
+      publicAddress: known.kubernetes_public_address,
+      serviceAddress: known.kubernetes_service_address,
+      nodes: known.nodes,
+      sshPrivateKey: known.ssh_private_key,
+      pemFiles: known.pem_files,
+      encryptionKey: known.encryption_key,
     },
     warnings: stateFiles(folder)
       .filter(existsSync)
@@ -107,6 +129,24 @@ function stacksOf(synthesized: string): Stack[] {
 
 type Outputs = Readonly<Record<string, { readonly value: unknown }>>;
 
+/** The outputs that are needed. @throws CredentialsError where one is missing, or is not as this project writes it */
+function knownOutputs(name: string, outputs: Outputs): z.infer<typeof OUTPUTS> {
+  const values = Object.fromEntries(Object.entries(outputs).map(([output, { value }]) => [output, value]));
+  const { data, error } = OUTPUTS.safeParse(values);
+  if (data !== undefined) return data;
+  const [
+    {
+      path: [output, ...path],
+      message,
+    },
+  ] = error.issues as [z.core.$ZodIssue];
+  throw new CredentialsError(
+    values[output as string] === undefined
+      ? `the deployed ${name} has no output ${String(output)}: \`npm run deploy\` adds it`
+      : `the deployed ${name} has an output that is not as this project writes it: ${[output, ...path].join(".")}: ${message}`,
+  );
+}
+
 function readOutputs(folder: string): Outputs {
   const first = terraform(folder, "output", "-json");
   // Terraform's words for a folder in which init has not run, or for another backend.
@@ -140,13 +180,23 @@ function succeeded({ status, stdout, stderr, error }: Ended): string {
   const lines = stderr.split("\n").map((line) => line.replace(/^[│╷╵\s]+/, "").trim());
   // The first of its errors.
   const [, gist = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
-  throw new CredentialsError(`terraform: ${gist.slice(0, GIST_LENGTH) || `status ${status}`}`);
+  const said = gist.length > GIST_LENGTH ? `${gist.slice(0, GIST_LENGTH)} …` : gist;
+  throw new CredentialsError(`terraform: ${said || `status ${status}`}`);
 }
 
-/** The files in which a local backend keeps the state, and the state before; none of another backend. */
+/**
+ * The files in which a local backend keeps the state, and the state before; none of another backend.
+ * @throws CredentialsError where the stack's folder is gone
+ */
 function stateFiles(folder: string): string[] {
-  const { terraform } = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8"));
-  const path = terraform?.backend?.local?.path;
+  let path: string | undefined;
+  try {
+    path = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8")).terraform?.backend?.local?.path;
+  } catch (error) {
+    throw new CredentialsError(
+      `the stack's folder must be as \`npm run synth\` has written it: ${(error as Error).message}`,
+    );
+  }
   if (path === undefined) return [];
   const file = resolve(folder, path);
   return [file, `${file}.backup`];

@@ -42,7 +42,7 @@ const SUITES = {
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
   "files on machines": ["sshd", "sudo", "jq", "root with network namespaces"],
-  "a full disk": ["root with network namespaces"],
+  "a full disk, and folders of others": ["root with network namespaces"],
   actionlint: ["Go that can fetch actionlint"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { checkFolder, type Finding } from "../credentials/check";
-import { credentialFiles, describedCluster } from "../credentials/files";
+import { credentialFiles, describedCluster, ENCRYPTION_CONFIG } from "../credentials/files";
 import { writeFolder } from "../credentials/folder";
 import { checkNodes } from "../credentials/nodes";
 import { CredentialsError, findStack, readStack } from "../credentials/stack";
@@ -18,11 +18,31 @@ npm run credentials -- check [options]      verifies it
   --out DIR       the folder, else the cluster's name
   --from DIR      what synthesis wrote, else cdktf.out
   --stack NAME    which stack of it, else the only one
-  --replace       another authority's files may go, and an encryption key that the state has not
+  --replace       another authority's files may go
 of check:
   --nodes         what lies on the machines, too
   --days N        a certificate must be good for so many days more, else ${DAYS}
   --json          for programs`;
+
+const TEXT = { type: "string" } as const;
+const FLAG = { type: "boolean" } as const;
+
+const OPTIONS = {
+  out: TEXT,
+  from: TEXT,
+  stack: TEXT,
+  replace: FLAG,
+  nodes: FLAG,
+  days: TEXT,
+  json: FLAG,
+  help: FLAG,
+} as const;
+
+/** Which options each command takes. */
+const COMMANDS = new Map([
+  ["write", ["out", "from", "stack", "replace"]],
+  ["check", ["out", "from", "stack", "nodes", "days", "json"]],
+]);
 
 async function main(): Promise<number> {
   const { positionals, values } = options();
@@ -31,21 +51,33 @@ async function main(): Promise<number> {
     return 0;
   }
   const [command = "write", ...rest] = positionals;
-  if (rest.length > 0 || !["write", "check"].includes(command)) {
+  const takes = COMMANDS.get(command);
+  if (takes === undefined || rest.length > 0) {
     throw new CredentialsError(`the command must be check, or none, got: ${positionals.join(" ")}`);
   }
+  const foreign = Object.keys(values).find((option) => !takes.includes(option));
+  if (foreign !== undefined) {
+    throw new CredentialsError(
+      `'--${foreign}' goes with ${command === "check" ? "no check" : "check"}; allowed: ${named(takes)}`,
+    );
+  }
+  if (values.out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
   return command === "check" ? check(values) : write(values);
 }
 
 type Options = ReturnType<typeof options>["values"];
 
 function write({ out, from = "cdktf.out", stack, replace = false }: Options): number {
-  if (out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
   const { cluster, warnings } = readStack(from, stack);
+  for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
   const folder = out ?? cluster.name;
   const { written, unchanged, kept, removed, others } = writeFolder(folder, credentialFiles(cluster), replace);
-  const lost = kept.map((name) => `${name} has a key that the state has not: it stays as it is (docs/certificates.md)`);
-  for (const warning of [...warnings, ...lost]) console.error(`credentials: warning: ${warning}`);
+  if (kept !== undefined) {
+    const where = kept === ENCRYPTION_CONFIG ? "it stays as it is" : `it is ${kept} now`;
+    console.error(
+      `credentials: warning: ${ENCRYPTION_CONFIG} may have a key that the state has not: ${where} (docs/certificates.md)`,
+    );
+  }
   if (others.length > 0) console.error(`credentials: left alone, not of this cluster: ${others.join(", ")}`);
   const gone = removed.length === 0 ? "" : `, ${removed.length} removed, which the cluster no longer has`;
   console.log(`${folder}: ${written.length} files written, ${unchanged} unchanged${gone}`);
@@ -60,7 +92,9 @@ async function check({
   json = false,
   days = String(DAYS),
 }: Options): Promise<number> {
-  if (!/^\d{1,5}$/.test(days)) throw new CredentialsError(`'--days' must be a number of days, got: ${days}`);
+  if (!/^\d{1,5}$/.test(days)) {
+    throw new CredentialsError(`'--days' must be a number of days from 0 to 99999, got: ${days}`);
+  }
   const folder = out ?? findStack(from, stack).name;
   const cluster = describedCluster(folder);
   const options = { now: new Date(), days: Number(days) };
@@ -83,17 +117,22 @@ function table(findings: readonly Finding[]): string {
 
 function options() {
   try {
-    const text = { type: "string" } as const;
-    const flag = { type: "boolean" } as const;
-    return parseArgs({
-      allowPositionals: true,
-      options: { out: text, from: text, stack: text, replace: flag, nodes: flag, json: flag, days: text, help: flag },
-    });
+    return parseArgs({ allowPositionals: true, options: OPTIONS });
   } catch (error) {
     // Node's first sentence says what is wrong.
-    throw new CredentialsError((error as Error).message.split(/\.?[ \n](?=[A-Z])/)[0]);
+    const [said] = (error as Error).message.split(/\.?[ \n](?=[A-Z])/);
+    throw new CredentialsError(`${said}; allowed: ${named(Object.keys(OPTIONS))}`);
   }
 }
+
+function named(options: readonly string[]): string {
+  return options.map((option) => `--${option}`).join(", ");
+}
+
+// Who reads the first lines alone has read enough.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
 
 main().then(
   (status) => {

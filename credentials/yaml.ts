@@ -1,0 +1,17 @@
+import { parse } from "yaml";
+import type { z } from "zod";
+
+/** Reads a document of a known shape. @returns it, or what is wrong with it */
+export function readYaml<T>(shape: z.ZodType<T>, text: string): { readonly config?: T; readonly faults: string[] } {
+  let document: unknown;
+  try {
+    document = parse(text);
+  } catch {
+    return { faults: ["is no YAML"] };
+  }
+  const { data, error } = shape.safeParse(document);
+  const faults = (error?.issues ?? []).map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
+  return data === undefined ? { faults } : { config: data, faults };
+}
