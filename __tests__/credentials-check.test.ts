@@ -397,6 +397,7 @@ test.each([
   ["is of another kind", "kind: Encryption", "kind: Decryption", "kind: Invalid input"],
   ["cannot read what is not encrypted", "  - identity: {}\n", "", "resources.0.providers: Too small"],
   ["has a key without a name", "name:", "nmae:", `${KEYS}.name: Invalid input`],
+  ["has a key with something unknown", "secret:", "length: 32\n        secret:", `${KEYS}: Unrecognized key`],
   ["has a key that is cut", /=$/m, "", `${KEYS}.secret: must be 32 bytes in base64`],
   [
     "has something that API servers do not know",
@@ -509,6 +510,20 @@ test("links, and what cannot be opened", () => {
   rmSync(pem("admin.pem"));
   mkdirSync(pem("admin.pem"));
   expect(faults()).toEqual(["ca-authority/admin.pem: cannot be read"]);
+});
+
+test("a folder below that is a link: what it leads to is not looked through", () => {
+  write(computed);
+  const elsewhere = mkdtempSync(join(tmpdir(), "elsewhere-"));
+  try {
+    renameSync(at(`ssh/${TUTORIAL_NAME}.id_rsa`), join(elsewhere, `${TUTORIAL_NAME}.id_rsa`));
+    writeFileSync(join(elsewhere, "theirs"), "-----BEGIN PRIVATE KEY-----", { mode: 0o644 });
+    rmSync(at("ssh"), { recursive: true });
+    symlinkSync(elsewhere, at("ssh"));
+    expect(faults()).toEqual(["ssh: is a symbolic link"]);
+  } finally {
+    rmSync(elsewhere, { recursive: true });
+  }
 });
 
 test("what would never end: a pipe, and links that lead in a circle", () => {
