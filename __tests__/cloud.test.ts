@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { CloudProgram } from "../testing/cloud-program";
 import { describeSuite } from "../testing/requirements";
@@ -23,8 +23,18 @@ describeSuite("the emulated cloud", () => {
 
   test("what needs it says that it is not up", async () => {
     const commands = ["status", "deploy", "diff", "ssh", "exec", "destroy", "down"];
-    const ends = await Promise.all(commands.map((name) => cloud.run(name, "ls")));
+    const alone = ["status", "down"];
+    const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(alone.includes(name) ? [] : ["ls"]))));
     expect(ends).toEqual(commands.map(() => NOT_UP));
+  });
+
+  test("what would not be heard is refused, above all before an end", async () => {
+    for (const name of ["up", "status", "down"]) {
+      expect(await cloud.run(name, "--bogus")).toEqual({
+        status: 1,
+        output: `cloud: ${name} takes no arguments, got: --bogus\n`,
+      });
+    }
   });
 
   test("it comes up once, says what to do next, and leaves nothing when it goes down", async () => {
@@ -36,13 +46,18 @@ describeSuite("the emulated cloud", () => {
       output: "cloud: it is up already: npm run cloud -- status\n",
     });
     expect((await cloud.run("status")).output).toContain("No machines: npm run cloud -- deploy\n");
-    expect(await cloud.run("ssh", "worker-0")).toEqual({
-      status: 1,
-      output: "cloud: nothing is deployed: npm run cloud -- deploy\n",
-    });
+    for (const args of [["ssh", "worker-0"], ["credentials"]]) {
+      expect(await cloud.run(...args)).toEqual({
+        status: 1,
+        output: "cloud: nothing is deployed: npm run cloud -- deploy\n",
+      });
+    }
 
+    // What was built or installed takes minutes to come again.
+    mkdirSync(join(cloud.folder, "kubernetes"));
     expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
-    expect(cloud.files).toEqual([]);
+    expect(cloud.files).toEqual(["kubernetes"]);
+    rmdirSync(join(cloud.folder, "kubernetes"));
     expect(await cloud.run("status")).toEqual(NOT_UP);
   });
 

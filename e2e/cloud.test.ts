@@ -50,6 +50,12 @@ story({
     });
   },
 
+  "its credentials are written, and found well on the machines": async () => {
+    const folder = join(cloud.folder, "credentials");
+    expect(await succeed("credentials")).toBe(`${folder}: 25 files written, 0 unchanged\n`);
+    expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: all is well\n`);
+  },
+
   "terraform and aws run in it": async () => {
     expect(await succeed("exec", "terraform", "plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
     expect(await succeed("diff")).toContain("No changes.");

@@ -19,7 +19,7 @@ const LOG = join(FOLDER, "cloud.log");
 /** What a cloud that is up says about itself. */
 const UP = join(FOLDER, "up.json");
 /** What a cloud leaves for the next one: programs that were installed. */
-const KEPT = ["python", "providers"];
+const KEPT = ["python", "providers", "kubernetes"];
 
 /** How long a cloud may take to come up or go down, in milliseconds. */
 const PATIENCE = 30_000;
@@ -40,14 +40,25 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
   diff: { usage: "diff             cdktf diff, in it", run: (args) => script("diff", args) },
   ssh: { usage: "ssh NAME ...     logs in to a machine, worker-0 or so, or runs a command there", run: ssh },
   exec: { usage: "exec PROGRAM ... runs terraform, aws or anything else in it, in the stack's folder", run: exec },
+  credentials: {
+    usage: "credentials ...  npm run credentials, in it, into .cloud/credentials; check --nodes looks at them",
+    run: credentials,
+  },
   destroy: { usage: "destroy          cdktf destroy, in it", run: (args) => script("destroy", args) },
   down: { usage: "down             ends the cloud, and all that was deployed in it", run: down },
 };
 
+/** The commands that stand alone. */
+const ALONE = ["up", "status", "down"];
+
 async function main([name = "", ...args]: string[]): Promise<number> {
   if (name === "serve") return serve();
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command !== undefined) return command.run(args);
+  if (command !== undefined) {
+    if (ALONE.includes(name) && args.length > 0)
+      throw new Refusal(`${name} takes no arguments, got: ${args.join(" ")}`);
+    return command.run(args);
+  }
   const usages = Object.values(COMMANDS).map(({ usage }) => `  npm run cloud -- ${usage}`);
   if (["help", "--help", "-h"].includes(name)) {
     say(usages.join("\n"));
@@ -168,6 +179,13 @@ async function exec(command: string[]): Promise<number> {
   if (command.length === 0) throw new Refusal("a program is needed: npm run cloud -- exec terraform plan");
   const cwd = isSynthesized() ? theCluster().stackFolder : PROJECT;
   return inside(await theCloud(), privately(...command), cwd);
+}
+
+/** Their names are those of the real cluster's, so they go into a folder of their own. */
+async function credentials(args: string[]): Promise<number> {
+  theCluster();
+  const options = ["--from", join(FOLDER, "cdktf.out"), "--out", join(FOLDER, "credentials")];
+  return inside(await theCloud(), ["npm", "run", "--silent", "credentials", "--", ...options, ...args]);
 }
 
 /** The instances of the cluster's region. */
