@@ -549,10 +549,14 @@ test.each([
   write(computed);
   const description = JSON.parse(readFileSync(at("cluster.json"), "utf8"));
   writeFileSync(at("cluster.json"), JSON.stringify({ ...description, ...change }));
-  expect(() => faults()).toThrow(/^'--out' must be .* \(cluster\.json is not as it was written\)$/);
+  expect(() => faults()).toThrow(/^'--out' must be .*, which has a cluster\.json that is not as it was written$/);
 });
 
 test("a folder that is none is refused in one line", () => {
-  expect(() => faults()).toThrow(CredentialsError);
-  expect(() => faults()).toThrow(/^'--out' must be a folder that `npm run credentials` has written, got: \S+ \(ENOENT/);
+  const written = "'--out' must be a folder that `npm run credentials` has written";
+  expect(() => faults()).toThrow(new CredentialsError(`${written}, got: ${folder}, which has no cluster.json`));
+  const options = { now: new Date(), days: 0 };
+  expect(() => checkFolder(at("none"), options)).toThrow(
+    new CredentialsError(`${written}, got: ${at("none")}, which is not there`),
+  );
 });

@@ -18,9 +18,13 @@ import { TUTORIAL_NAME, tutorialFiles } from "../testing/tutorial";
 const PROJECT = join(__dirname, "..");
 const MASTER = "master-0";
 const WORKER = "worker-0";
-const NAMES = [MASTER, WORKER];
+const WORKERS = [WORKER, "worker-1"];
+const NAMES = [MASTER, ...WORKERS];
 const OWN = `${TUTORIAL_NAME}-${WORKER}`;
-const json = synthesizeCluster({ controlPlane: { count: 1 }, workers: { count: 1 } });
+const json = synthesizeCluster({ controlPlane: { count: 1 }, workers: { count: 2 } });
+
+/** What is typed in the folder, to bring files to the machines. */
+const [COPY] = shellBlocks("part-2.md", "Kubeconfigs and encryption config, onto the machines") as [string];
 
 /** What is typed on the machines, to put files into their places. */
 const [ON_MASTER, ON_WORKER] = shellBlocks("part-2.md", "Files, into their places") as [string, string];
@@ -73,10 +77,17 @@ describeSuite("files on machines", () => {
   /** Copies all that the machines get: what a deploy does, and then what one types. */
   async function copy(): Promise<void> {
     NAMES.forEach(deploy);
-    const [block] = shellBlocks("part-2.md", "Kubeconfigs and encryption config, onto the machines");
-    const { status, output } = await start([...network.inside, "bash", "-ec", block as string], { cwd: folder }).ended;
+    await typeHere(COPY);
+  }
+
+  /** Types something in the folder. */
+  async function typeHere(commands: string): Promise<void> {
+    const { status, output } = await start([...network.inside, "bash", "-ec", commands], { cwd: folder }).ended;
     expect({ status, output }).toEqual({ status: 0, output: "" });
   }
+
+  const encryptionConfigOf = (having: Computed) =>
+    credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having)))["encryption-config.yaml"] as string;
 
   /** Types something on a machine. */
   async function type(name: string, commands: string): Promise<void> {
@@ -91,7 +102,7 @@ describeSuite("files on machines", () => {
   /** Puts what was copied where part 2 has it. */
   async function putIntoPlace(): Promise<void> {
     await type(MASTER, ON_MASTER);
-    await type(WORKER, ON_WORKER);
+    for (const name of WORKERS) await type(name, ON_WORKER.replace(WORKER, name));
   }
 
   /** What `npm run credentials -- check --nodes` says of the machines. */
@@ -128,11 +139,13 @@ describeSuite("files on machines", () => {
           "master-0:/home/ubuntu/master-kubernetes.pem 364",
           "master-0:/home/ubuntu/service-account-key.pem -",
           "master-0:/home/ubuntu/service-account.pem 364",
-          "worker-0:/home/ubuntu/ca.pem 1824",
-          `worker-0:/home/ubuntu/${OWN}-key.pem -`,
-          `worker-0:/home/ubuntu/${OWN}.kubeconfig -`,
-          `worker-0:/home/ubuntu/${OWN}.pem 364`,
-          "worker-0:/home/ubuntu/kube-proxy.kubeconfig -",
+          ...WORKERS.flatMap((name) => [
+            `${name}:/home/ubuntu/ca.pem 1824`,
+            `${name}:/home/ubuntu/${TUTORIAL_NAME}-${name}-key.pem -`,
+            `${name}:/home/ubuntu/${TUTORIAL_NAME}-${name}.kubeconfig -`,
+            `${name}:/home/ubuntu/${TUTORIAL_NAME}-${name}.pem 364`,
+            `${name}:/home/ubuntu/kube-proxy.kubeconfig -`,
+          ]),
         ].sort(),
       );
       expect(statSync(join(folder, "ssh/known_hosts")).isFile()).toBe(true);
@@ -140,7 +153,7 @@ describeSuite("files on machines", () => {
 
     "kubeconfigs and the encryption config need not be there; all else must": async () => {
       await type(MASTER, "rm *.kubeconfig encryption-config.yaml service-account.pem");
-      await type(WORKER, "rm *.kubeconfig");
+      for (const name of WORKERS) await type(name, "rm *.kubeconfig");
       expect(await check()).toMatchObject({
         status: 1,
         faults: [
@@ -216,16 +229,18 @@ describeSuite("files on machines", () => {
             "service-account-key.pem",
             "service-account.pem",
           ].map((file) => `master-0:/var/lib/kubernetes/${file}`),
-          "worker-0:/var/lib/kube-proxy/kubeconfig",
-          `worker-0:/var/lib/kubelet/${OWN}-key.pem`,
-          `worker-0:/var/lib/kubelet/${OWN}.pem`,
-          "worker-0:/var/lib/kubelet/kubeconfig",
-          "worker-0:/var/lib/kubernetes/ca.pem",
+          ...WORKERS.flatMap((name) => [
+            `${name}:/var/lib/kube-proxy/kubeconfig`,
+            `${name}:/var/lib/kubelet/${TUTORIAL_NAME}-${name}-key.pem`,
+            `${name}:/var/lib/kubelet/${TUTORIAL_NAME}-${name}.pem`,
+            `${name}:/var/lib/kubelet/kubeconfig`,
+            `${name}:/var/lib/kubernetes/ca.pem`,
+          ]),
         ].sort(),
       );
       // As long as is asked for, there too.
       const ending = await check("--days", "400");
-      expect(ending.faults).toHaveLength(4);
+      expect(ending.faults).toHaveLength(5);
       expect(ending.faults[0]).toMatch(
         /^master-0:\/var\/lib\/kubernetes\/service-account\.pem: ends in 364 days, on 20/,
       );
@@ -242,10 +257,51 @@ describeSuite("files on machines", () => {
           `master-0:/etc/etcd/master-kubernetes.pem: ${STALE}`,
           `worker-0:/var/lib/kubelet/${OWN}.pem: ${STALE}`,
           "worker-0:/var/lib/kubelet/kubeconfig: client-certificate-data is not what lies in ca-authority",
+          `worker-0:/var/lib/kubelet/kubeconfig: ${STALE}`,
         ],
       });
       await putIntoPlace();
       expect(await check()).toMatchObject({ status: 0, faults: [] });
+    },
+
+    "kubeconfigs that other machines of the role have are missed": async () => {
+      await type("worker-1", "sudo rm /var/lib/kubelet/kubeconfig /var/lib/kube-proxy/kubeconfig");
+      expect((await check()).faults).toEqual([
+        `worker-1:/home/ubuntu/${TUTORIAL_NAME}-worker-1.kubeconfig: is missing, there and where part 2 puts it (/var/lib/kubelet/kubeconfig); other machines have theirs: docs/part-2.md`,
+        "worker-1:/home/ubuntu/kube-proxy.kubeconfig: is missing, there and where part 2 puts it (/var/lib/kube-proxy/kubeconfig); other machines have theirs: docs/part-2.md",
+      ]);
+      await copy();
+      await putIntoPlace();
+    },
+
+    "nothing is said to replace an encryption config that has another key": async () => {
+      const before = computed;
+      computed = await reissue(json, computed, /encryption-key$/);
+      rmSync(join(folder, "encryption-config.yaml"));
+      writeCredentials();
+      await copy();
+      expect((await check()).faults.filter((fault) => fault.includes("encryption-config"))).toEqual([
+        "master-0:/var/lib/kubernetes/encryption-config.yaml: is not the folder's: keep it, and see docs/certificates.md, Another key for secrets",
+      ]);
+
+      // As docs/certificates.md has it: both keys, onto the control plane.
+      const [, onto, place] = shellBlocks("certificates.md", "Another key for secrets") as [string, string, string];
+      const file = join(folder, "encryption-config.yaml");
+      const entry = / {6}- name: .*\n {8}secret: .*\n/;
+      const [old] = entry.exec(encryptionConfigOf(before)) as RegExpExecArray;
+      writeFileSync(
+        file,
+        readFileSync(file, "utf8").replace(entry, (own) => `${old}${own}`),
+      );
+      await typeHere(`${COPY.slice(0, COPY.indexOf("for machine"))}${onto}`);
+      await type(MASTER, place.replace(/sudo systemctl.*/, ""));
+      expect((await check()).faults).toEqual([]);
+
+      computed = before;
+      rmSync(file);
+      writeCredentials();
+      await copy();
+      await putIntoPlace();
     },
 
     "a folder that is older than the machines is told apart from machines that are older": async () => {
@@ -319,18 +375,21 @@ describeSuite("files on machines", () => {
 
     "a machine that cannot be reached, and another under a known address": async () => {
       await hosts.get(WORKER)?.stop();
-      expect((await check()).faults.at(-1)).toMatch(
+      const ofWorker = async () => (await check()).faults.filter((fault) => fault.startsWith(`${WORKER}:`)).at(-1);
+      expect(await ofWorker()).toMatch(
         /^worker-0: cannot be looked at: 198\.51\.100\.20: ssh: connect to host .* Connection refused$/,
       );
       network.wipe(WORKER);
       await startHost(WORKER);
-      expect((await check()).faults.at(-1)).toBe(
+      expect(await ofWorker()).toBe(
         `worker-0: cannot be looked at: 198.51.100.20: Host key verification failed. (of a machine that was replaced: ssh-keygen -R 198.51.100.20 -f '${folder}/ssh/known_hosts')`,
       );
       const remove = ["ssh-keygen", "-R", "198.51.100.20", "-f", join(folder, "ssh/known_hosts")];
       expect((await start(remove).ended).status).toBe(0);
       deploy(WORKER);
-      expect((await check()).faults.filter((fault) => fault.startsWith("worker"))).toEqual([]);
+      const faults = (await check()).faults.filter((fault) => fault.startsWith("worker"));
+      expect(faults).toHaveLength(2);
+      for (const fault of faults) expect(fault).toMatch(/\.kubeconfig: is missing, /);
     },
   });
 });

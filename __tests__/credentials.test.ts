@@ -396,7 +396,7 @@ describe("writing them", () => {
     symlinkSync(".", join(out(), "a"));
     symlinkSync(".", join(out(), "b"));
     spawnSync("mkfifo", [join(out(), "pipe")]);
-    writeFileSync(join(out(), "ssh/known_hosts"), "");
+    for (const name of ["known_hosts", "known_hosts.old"]) writeFileSync(join(out(), "ssh", name), "");
     expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, unchanged: Object.keys(files).length });
   });
 
@@ -431,7 +431,15 @@ describe("writing them", () => {
       /must be a folder that is closed to others \(chmod 700\), got: \S+ with mode 0755$/,
     ],
     ["a file", () => writeFileSync(out(), "mine"), /'--out' must be a folder, got: \S+$/],
-    ["a link", () => symlinkSync(tmpdir(), out()), /'--out' must be a folder, got: \S+$/],
+    ["a link", () => symlinkSync(tmpdir(), out()), /'--out' must be a folder, got: \S+, a symbolic link$/],
+    [
+      "a folder of something else, before its mode is spoken of",
+      () => {
+        mkdirSync(out(), { mode: 0o755 });
+        writeFileSync(join(out(), "mine"), "");
+      },
+      /must be a folder that is empty, .* which has no cluster\.json$/,
+    ],
     [
       "a folder in the place of a file",
       () => mkdirSync(join(out(), "cluster.json/mine"), { recursive: true, mode: 0o700 }),

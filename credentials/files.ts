@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { ec2Hostname } from "../constructs/addressing";
@@ -35,8 +35,15 @@ export function describedCluster(folder: string): DescribedCluster {
   try {
     return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
   } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const fault =
+      code === "ENOENT"
+        ? `has no ${DESCRIPTION}`
+        : code === undefined
+          ? `has a ${DESCRIPTION} that is not as it was written`
+          : `cannot be read: ${(error as Error).message}`;
     throw new CredentialsError(
-      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder} (${error instanceof z.ZodError ? `${DESCRIPTION} is not as it was written` : (error as Error).message})`,
+      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder}, which ${existsSync(folder) ? fault : "is not there"}`,
     );
   }
 }

@@ -51,6 +51,9 @@ const STAGING = ".writing";
 /** How old the staging of a run must be to be taken for that of one that was killed, in milliseconds. */
 const ABANDONED = 60_000;
 
+/** The hosts that `check --nodes` has met; and what ssh-keygen leaves when it removes one. */
+const KNOWN_HOSTS = /^ssh\/known_hosts(\.old)?$/;
+
 const AUTHORITY = [`${PAIRS}/ca-key.pem`, `${PAIRS}/ca.pem`];
 
 /**
@@ -167,7 +170,17 @@ function removeIfEmpty(folder: string): void {
 /** Whether a folder that is there may be written. */
 function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
-  if (!status.isDirectory()) throw new CredentialsError(`'--out' must be a folder, got: ${folder}`);
+  if (!status.isDirectory()) {
+    const what = status.isSymbolicLink() ? ", a symbolic link" : "";
+    throw new CredentialsError(`'--out' must be a folder, got: ${folder}${what}`);
+  }
+  const names = readdirSync(folder);
+  // The staging is left by a run that was killed, which had been allowed in.
+  if (names.length > 0 && !names.includes(DESCRIPTION) && !names.includes(STAGING)) {
+    throw new CredentialsError(
+      `'--out' must be a folder that is empty, or that \`npm run credentials\` has written, got: ${folder}, which has no ${DESCRIPTION}`,
+    );
+  }
   if (status.uid !== process.getuid?.()) {
     throw new CredentialsError(`'--out' must be a folder of your own, got: ${folder} of user ${status.uid}`);
   }
@@ -175,13 +188,6 @@ function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, rep
   if ((mode & 0o077) !== 0) {
     throw new CredentialsError(
       `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${octal(mode)}`,
-    );
-  }
-  const names = readdirSync(folder);
-  // The staging is left by a run that was killed, which had been allowed in.
-  if (names.length > 0 && !names.includes(DESCRIPTION) && !names.includes(STAGING)) {
-    throw new CredentialsError(
-      `'--out' must be a folder that is empty, or that \`npm run credentials\` has written, got: ${folder}, which has no ${DESCRIPTION}`,
     );
   }
   if (replace) return;
@@ -214,7 +220,7 @@ function namedFilesOf(folder: string): string[] {
 
 /** The paths of what lies in a folder beside the files that it must hold. */
 function othersIn(folder: string, files: Readonly<Record<string, string>>): string[] {
-  return filesIn(folder).filter((name) => files[name] === undefined && name !== "ssh/known_hosts");
+  return filesIn(folder).filter((name) => files[name] === undefined && !KNOWN_HOSTS.test(name));
 }
 
 /** What a file says; nothing where there is none. */

@@ -73,10 +73,26 @@ interface Found {
  * machine's host key is taken on first sight and remembered in `ssh/known_hosts`.
  */
 export async function checkNodes(folder: string, cluster: DescribedCluster, options: CheckOptions): Promise<Finding[]> {
-  const findings = await Promise.all(
-    Object.keys(cluster.nodes).map((name) => checkNode({ folder, cluster, name }, options)),
-  );
-  return findings.flat();
+  const machines = await Promise.all(Object.keys(cluster.nodes).map((name) => visit({ folder, cluster, name })));
+  return machines.flatMap((machine) => {
+    const { name, files, found } = machine;
+    if (typeof found === "string") return [{ path: name, faults: [`cannot be looked at: ${found}`] }];
+    const surroundings = { found, ours: readerOf(folder), cluster };
+    const peers = machines.filter(({ role }) => role === machine.role);
+    return [
+      ...files.flatMap((file, index) =>
+        absence(
+          machine,
+          file,
+          peers.some((peer) => has(peer, index)),
+        ),
+      ),
+      ...found.map((file): Finding => {
+        const { faults, daysLeft } = checkFile(file, surroundings, options);
+        return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), faults };
+      }),
+    ];
+  });
 }
 
 /** A machine, and the folder that it is held against. */
@@ -87,30 +103,37 @@ interface Target {
   readonly name: string;
 }
 
-async function checkNode(target: Target, options: CheckOptions): Promise<Finding[]> {
-  const { folder, cluster, name } = target;
+/** A machine that was looked at. */
+interface Visited {
+  readonly name: string;
+  readonly role: string;
+  /** The files that it may have; those of a role are in the same order on all its machines. */
+  readonly files: readonly NodeFile[];
+  /** Those that it has, or why it cannot be looked at. */
+  readonly found: readonly Found[] | string;
+}
+
+async function visit(target: Target): Promise<Visited> {
+  const { cluster, name } = target;
   const role = name.slice(cluster.name.length + 1).replace(/-\d+$/, "");
   const files = FILES[role]?.(name) ?? [];
-  let found: Found[];
-  try {
-    found = await look(target, files);
-  } catch (error) {
-    return [{ path: name, faults: [`cannot be looked at: ${(error as Error).message}`] }];
-  }
-  const ours = readerOf(folder);
-  const missing = files
-    .filter(({ path, optional }) => !optional && found.every((file) => file.path !== path))
-    .map(({ path, places }) => ({
-      path: `${name}:${HOME}/${basename(path)}`,
-      faults: [`is missing, there and where part 2 puts it (${places.join(", ")})`],
-    }));
-  return [
-    ...missing,
-    ...found.map((file): Finding => {
-      const { faults, daysLeft } = checkFile(file, { found, ours, cluster }, options);
-      return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), faults };
-    }),
-  ];
+  const found = await look(target, files).catch((error: Error) => error.message);
+  return { name, role, files, found };
+}
+
+/** Whether a machine has the file of an index. */
+function has({ files, found }: Visited, index: number): boolean {
+  return typeof found !== "string" && found.some(({ path }) => path === files[index]?.path);
+}
+
+/** What is to be said of a file where it is nowhere on a machine: which must have it if another of its role does. */
+function absence({ name, found }: Visited, { path, places, optional }: NodeFile, peersHaveIt: boolean): Finding[] {
+  const isThere = typeof found !== "string" && found.some((file) => file.path === path);
+  // What has no place is for a person, who may want it on one machine alone.
+  if (isThere || (optional && (places.length === 0 || !peersHaveIt))) return [];
+  const fault = `is missing, there and where part 2 puts it (${places.join(", ")})`;
+  const peers = optional ? "; other machines have theirs: docs/part-2.md" : "";
+  return [{ path: `${name}:${HOME}/${basename(path)}`, faults: [`${fault}${peers}`] }];
 }
 
 /** What a file of a machine is held against. */
@@ -142,21 +165,26 @@ function checkFile(
       found.find((file) => file.path === other && folderOf(file.place) === folderOf(place)) ??
       found.find((file) => file.path === other)
     )?.text ?? ours(other);
-  const isCopy = path.startsWith("kubeconfigs/");
-  const { faults = [], ...rest } = contentChecks(cluster, isCopy ? ours : nearby, options).get(path)?.(text) ?? {};
+  const isKubeconfig = path.startsWith("kubeconfigs/");
+  const { faults = [], ...rest } =
+    contentChecks(cluster, isKubeconfig ? ours : nearby, options).get(path)?.(text) ?? {};
   const wanted = ours(path);
-  if (isCopy || wanted === undefined || text === wanted) return { ...rest, faults: [...access, ...faults] };
+  // A kubeconfig may say the same in other words.
+  if (wanted === undefined || text === wanted || (isKubeconfig && faults.length === 0)) {
+    return { ...rest, faults: [...access, ...faults] };
+  }
   const isNewAtHome = found.some((file) => file.path === path && file.place.startsWith(HOME) && file.text === wanted);
-  return {
-    ...rest,
-    faults: [
-      ...access,
-      ...faults,
-      isNewAtHome
-        ? `is not the folder's, which lies in ${HOME}: put that in its place, and restart what reads it`
-        : `is not the folder's: apply again, or run \`npm run credentials\` anew`,
-    ],
-  };
+  return { ...rest, faults: [...access, ...faults, differenceOf(path, isNewAtHome)] };
+}
+
+/** What is said of a file that is another than the folder's. */
+function differenceOf(path: string, isNewAtHome: boolean): string {
+  // What was encrypted with a key is lost without it.
+  if (path === ENCRYPTION_CONFIG)
+    return "is not the folder's: keep it, and see docs/certificates.md, Another key for secrets";
+  return isNewAtHome
+    ? `is not the folder's, which lies in ${HOME}: put that in its place, and restart what reads it`
+    : "is not the folder's: apply again, or run `npm run credentials` anew";
 }
 
 function folderOf(place: string): string {

@@ -80,7 +80,7 @@ function write({ out, from = "cdktf.out", stack, replace = false }: Options): nu
   }
   if (others.length > 0) console.error(`credentials: left alone, not of this cluster: ${others.join(", ")}`);
   const gone = removed.length === 0 ? "" : `, ${removed.length} removed, which the cluster no longer has`;
-  console.log(`${folder}: ${written.length} files written, ${unchanged} unchanged${gone}`);
+  console.log(`${folder}: ${counted(written.length, "file")} written, ${unchanged} unchanged${gone}`);
   return 0;
 }
 
@@ -101,7 +101,7 @@ async function check({
   const findings = [...checkFolder(folder, options), ...(nodes ? await checkNodes(folder, cluster, options) : [])];
   const faults = findings.reduce((count, finding) => count + finding.faults.length, 0);
   console.log(json ? JSON.stringify({ folder, cluster: cluster.name, faults, findings }, null, 2) : table(findings));
-  if (!json) console.log(faults === 0 ? `\n${folder}: all is well` : `\n${folder}: ${faults} faults`);
+  if (!json) console.log(faults === 0 ? `\n${folder}: all is well` : `\n${folder}: ${counted(faults, "fault")}`);
   return faults === 0 ? 0 : 1;
 }
 
@@ -123,6 +123,10 @@ function options() {
     const [said] = (error as Error).message.split(/\.?[ \n](?=[A-Z])/);
     throw new CredentialsError(`${said}; allowed: ${named(Object.keys(OPTIONS))}`);
   }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function named(options: readonly string[]): string {
