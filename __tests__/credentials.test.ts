@@ -215,11 +215,12 @@ describe("writing them", () => {
     const text = change(files[CONFIG] as string);
     for (const name of ["encryption-config.before.yaml", "encryption-config.before-2.yaml"]) {
       writeFileSync(file, text);
+      chmodSync(file, 0o644);
       expect(writeFolder(out(), { ...files, "ca-authority/admin.pem": name }, false)).toMatchObject({
         written: ["ca-authority/admin.pem"],
         kept: CONFIG,
       });
-      expect(readFileSync(file, "utf8")).toBe(text);
+      expect([readFileSync(file, "utf8"), mode(file)]).toEqual([text, "600"]);
       expect(writeFolder(out(), files, true)).toMatchObject({ kept: name });
       expect(readFileSync(file, "utf8")).toBe(files[CONFIG]);
       expect(readFileSync(join(out(), name), "utf8")).toBe(text);

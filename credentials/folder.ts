@@ -118,7 +118,10 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
   });
 
   const kept = wouldLoseKey ? (replace ? freeName(folder) : ENCRYPTION_CONFIG) : undefined;
-  if (kept !== undefined && replace) renameSync(join(folder, ENCRYPTION_CONFIG), join(folder, kept));
+  if (kept !== undefined) {
+    chmodSync(join(folder, ENCRYPTION_CONFIG), 0o600);
+    renameSync(join(folder, ENCRYPTION_CONFIG), join(folder, kept));
+  }
   const putInPlace = (isMeant: (name: string) => boolean) =>
     changed.forEach(([name], index) => {
       if (isMeant(name)) renameSync(join(folder, STAGING, String(index)), join(folder, name));

@@ -79,14 +79,16 @@ export async function checkNodes(folder: string, cluster: DescribedCluster, opti
     if (typeof found === "string") return [{ path: name, faults: [`cannot be looked at: ${found}`] }];
     const surroundings = { found, ours: readerOf(folder), cluster };
     const peers = machines.filter(({ role }) => role === machine.role);
+    const isMissing = ({ optional, places }: NodeFile, index: number) =>
+      !has(machine, index) &&
+      // What has no place is for a person, who may want it on one machine alone.
+      (!optional || (places.length > 0 && peers.some((peer) => has(peer, index))));
     return [
-      ...files.flatMap((file, index) =>
-        absence(
-          machine,
-          file,
-          peers.some((peer) => has(peer, index)),
-        ),
-      ),
+      ...files.filter(isMissing).map(({ path, places, optional }) => {
+        const fault = `is missing, there and where part 2 puts it (${places.join(", ")})`;
+        const peersHaveIt = optional ? "; other machines have theirs: docs/part-2.md" : "";
+        return { path: `${name}:${HOME}/${basename(path)}`, faults: [`${fault}${peersHaveIt}`] };
+      }),
       ...found.map((file): Finding => {
         const { faults, daysLeft } = checkFile(file, surroundings, options);
         return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), faults };
@@ -124,16 +126,6 @@ async function visit(target: Target): Promise<Visited> {
 /** Whether a machine has the file of an index. */
 function has({ files, found }: Visited, index: number): boolean {
   return typeof found !== "string" && found.some(({ path }) => path === files[index]?.path);
-}
-
-/** What is to be said of a file where it is nowhere on a machine: which must have it if another of its role does. */
-function absence({ name, found }: Visited, { path, places, optional }: NodeFile, peersHaveIt: boolean): Finding[] {
-  const isThere = typeof found !== "string" && found.some((file) => file.path === path);
-  // What has no place is for a person, who may want it on one machine alone.
-  if (isThere || (optional && (places.length === 0 || !peersHaveIt))) return [];
-  const fault = `is missing, there and where part 2 puts it (${places.join(", ")})`;
-  const peers = optional ? "; other machines have theirs: docs/part-2.md" : "";
-  return [{ path: `${name}:${HOME}/${basename(path)}`, faults: [`${fault}${peers}`] }];
 }
 
 /** What a file of a machine is held against. */
