@@ -21,6 +21,7 @@ import { writeFolder } from "../credentials/folder";
 import { CredentialsError } from "../credentials/stack";
 import { deployedCluster, outputsOf } from "../testing/deployed-cluster";
 import { issueDefaultCluster, reissue } from "../testing/issued-cluster";
+import { describeSuite } from "../testing/requirements";
 import { synthesizeCluster } from "../testing/synthesize";
 import type { Block, TerraformJson } from "../testing/terraform-json";
 import { type Computed, carryOutTls } from "../testing/tls-resources";
@@ -226,6 +227,18 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/admin.pem: has no authority key identifier"],
   ],
   [
+    "addresses that are said to be names",
+    () =>
+      request("worker-0", (block) => {
+        block.dns_names = [...block.dns_names, ...block.ip_addresses];
+        block.ip_addresses = [];
+      }),
+    [
+      `ca-authority/${WORKER}.pem: lacks the name 172.31.0.20`,
+      `ca-authority/${WORKER}.pem: lacks the name 198.51.100.20`,
+    ],
+  ],
+  [
     "an authority that may not certify",
     () => reissued((resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.is_ca_certificate, "ca"),
     ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)"],
@@ -340,7 +353,7 @@ test("of what else lies there, secrets that are open to others", () => {
   for (const [path, text] of [
     ["ca-authority/old-key.pem", "-----BEGIN EC PRIVATE KEY-----"],
     ["mine.kubeconfig", "client-key-data: YQ=="],
-    ["before.yaml", "kind: EncryptionConfiguration"],
+    ["before.yaml", 'kind: "EncryptionConfiguration"'],
     ["ssh/closed.id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----"],
     ["notes.txt", "nothing secret"],
   ] as const) {
@@ -380,11 +393,11 @@ test("a kubeconfig whose current context leads elsewhere, or that trusts another
   );
   expect(faults()).toEqual([
     `kubeconfigs/admin.kubeconfig: cluster must be ${TUTORIAL_NAME}, got: undefined`,
-    "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: undefined",
     "kubeconfigs/admin.kubeconfig: user must be admin, got: undefined",
-    "kubeconfigs/admin.kubeconfig: certificate-authority-data is not what lies in ca-authority",
-    "kubeconfigs/admin.kubeconfig: client-certificate-data is not what lies in ca-authority",
-    "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+    "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: undefined",
+    "kubeconfigs/admin.kubeconfig: certificate-authority-data is missing",
+    "kubeconfigs/admin.kubeconfig: client-certificate-data is missing",
+    "kubeconfigs/admin.kubeconfig: client-key-data is missing",
     "kubeconfigs/kube-proxy.kubeconfig: certificate-authority-data is not what lies in ca-authority",
   ]);
 });
@@ -396,6 +409,20 @@ test.each([
   ["is of another version", "config.k8s.io/v1", "config.k8s.io/v2", "apiVersion: Invalid input"],
   ["is of another kind", "kind: Encryption", "kind: Decryption", "kind: Invalid input"],
   ["cannot read what is not encrypted", "  - identity: {}\n", "", "resources.0.providers: Too small"],
+  [
+    "names a resource twice",
+    "- secrets",
+    "- secrets\n  - secrets",
+    "resources.0.resources: must name each resource once",
+  ],
+  [
+    "names resources with stars",
+    "- secrets",
+    "- secrets\n  - '*.'",
+    "resources.0.resources.1: must be a resource's name",
+  ],
+  ["names a resource in capitals", "- secrets", "- secrets\n  - ConfigMaps", "resources.0.resources.1: must be"],
+  ["has a name that Kubernetes takes for no text", /name: .*/, "name: yes", `${KEYS}.name: Invalid input`],
   ["has a key without a name", "name:", "nmae:", `${KEYS}.name: Invalid input`],
   ["has a key with something unknown", "secret:", "length: 32\n        secret:", `${KEYS}: Unrecognized key`],
   ["has a key that is cut", /=$/m, "", `${KEYS}.secret: must be 32 bytes in base64`],
@@ -406,6 +433,7 @@ test.each([
     "resources.0.providers.0: Unrec",
   ],
   ["is no YAML", "apiVersion", "[", "is no YAML"],
+  ["is empty", /^.*$/s, "", "is empty"],
   ["is a list", /^.*$/s, "[]", "Invalid input"],
 ])("an encryption config that %s", (_what, from, to, fault) => {
   write(computed);
@@ -421,7 +449,17 @@ test.each([
     "that verifies nothing",
     "    server:",
     "    insecure-skip-tls-verify: true\n    server:",
-    "does not have the API server",
+    "cluster must not have insecure-skip-tls-verify",
+  ],
+  ["that goes another way", "    server:", "    proxy-url: http://a\n    server:", "cluster must not have proxy-url"],
+  ["that is somebody else", /$/, "    as: system:anonymous\n", "user must not have as"],
+  ["with a second certificate", /$/, "    client-certificate: /x\n", "user must not have client-certificate"],
+  ["that has a user twice", /(users:\n)(.*)$/s, "$1$2$2", "users: must have each name once"],
+  [
+    "whose server is said of the user",
+    /( {4}server: )(\S+)(.*)$/s,
+    "$1https://evil$3    server: $2\n",
+    "server must be",
   ],
   ["without users", /users:\n.*$/s, "", "users: Invalid input"],
   ["whose contexts are none", /contexts:\n.*?(?=current)/s, "contexts: 5\n", "contexts: Invalid input"],
@@ -449,6 +487,29 @@ test("two certificates in the authority's file, which the controller manager ref
   const ca = computed["tls_self_signed_cert.ca-certificate"] as Record<string, string>;
   write({ ...computed, "tls_self_signed_cert.ca-certificate": { ...ca, cert_pem: `${ca.cert_pem}${ca.cert_pem}` } });
   expect(faults()).toEqual(["ca-authority/ca.pem: must hold one certificate, got: 2"]);
+});
+
+describeSuite("OpenSSL's view of the certificates", () => {
+  test("what openssl may sign with the authority's key: two groups, two names, an old hash", () => {
+    write(computed);
+    const issue = (stem: string, hash: string, subject: string) => {
+      const request = ["req", "-new", "-key", pem(`${stem}-key.pem`), "-subj", subject, "-out", at("request")];
+      execFileSync("openssl", request, { stdio: "pipe" });
+      const extensions = "extendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\nauthorityKeyIdentifier=keyid\n";
+      writeFileSync(at("extensions"), extensions);
+      const signed = ["-CA", pem("ca.pem"), "-CAkey", pem("ca-key.pem"), "-set_serial", "1", "-days", "100"];
+      const files = ["-in", at("request"), "-extfile", at("extensions"), "-out", pem(`${stem}.pem`)];
+      execFileSync("openssl", ["x509", "-req", `-${hash}`, ...signed, ...files], { stdio: "pipe" });
+    };
+    issue("admin", "sha256", "/O=system:masters/O=developers/CN=admin");
+    issue("kube-scheduler", "sha256", "/O=system:kube-scheduler/CN=system:kube-scheduler/CN=admin");
+    issue("kube-proxy", "sha1", "/O=system:node-proxier/CN=system:kube-proxy");
+    expect(faults().filter((fault) => !fault.startsWith("kubeconfigs/"))).toEqual([
+      "ca-authority/kube-scheduler.pem: common name must be system:kube-scheduler, got: system:kube-scheduler, admin",
+      "ca-authority/kube-proxy.pem: must be signed with SHA-256, got: SHA-1",
+      "ca-authority/admin.pem: organization must be system:masters, got: system:masters, developers",
+    ]);
+  });
 });
 
 test("an authority that another has signed", async () => {
@@ -550,6 +611,13 @@ test.each([
   const description = JSON.parse(readFileSync(at("cluster.json"), "utf8"));
   writeFileSync(at("cluster.json"), JSON.stringify({ ...description, ...change }));
   expect(() => faults()).toThrow(/^'--out' must be .*, which has a cluster\.json that is not as it was written$/);
+});
+
+test("a machine that is stopped has no public address for its certificate to hold", () => {
+  write(computed);
+  const text = readFileSync(at("cluster.json"), "utf8");
+  writeFileSync(at("cluster.json"), text.replace("198.51.100.20", ""));
+  expect(faults()).toEqual([]);
 });
 
 test("a folder that is none is refused in one line", () => {

@@ -304,6 +304,16 @@ describeSuite("files on machines", () => {
       await putIntoPlace();
     },
 
+    "a kubeconfig that is empty, or not brought yet": async () => {
+      await type(WORKER, "sudo truncate -s 0 /var/lib/kube-proxy/kubeconfig");
+      expect((await check()).faults).toEqual([
+        "worker-0:/var/lib/kube-proxy/kubeconfig: is empty",
+        "worker-0:/var/lib/kube-proxy/kubeconfig: is not the folder's: bring that to the machine, or run `npm run credentials` anew (docs/part-2.md)",
+      ]);
+      await copy();
+      await putIntoPlace();
+    },
+
     "a folder that is older than the machines is told apart from machines that are older": async () => {
       const before = computed;
       computed = await reissue(json, computed, /^tls_locally_signed_cert\.service-account-/);
@@ -371,6 +381,17 @@ describeSuite("files on machines", () => {
       expect(status).toBe(1);
       expect(faults).toContain("master-0:/etc/etcd/master-kubernetes-key.pem: cannot be read as ubuntu, and sudo asks");
       expect(faults.filter((fault) => !fault.endsWith("cannot be read as ubuntu, and sudo asks"))).toEqual([]);
+    },
+
+    "a machine that is stopped is said to be, and lacks no name": async () => {
+      const description = join(folder, "cluster.json");
+      const text = readFileSync(description, "utf8");
+      writeFileSync(description, text.replace(MACHINES["worker-1"]?.publicIp as string, ""));
+      const { faults } = await check();
+      expect(faults.filter((fault) => fault.startsWith("worker-1"))).toEqual([
+        "worker-1: cannot be looked at: it has no public address, as a machine that is stopped",
+      ]);
+      writeFileSync(description, text);
     },
 
     "a machine that cannot be reached, and another under a known address": async () => {

@@ -209,6 +209,12 @@ describe("writing them", () => {
       (text: string) => text.replace(/secret: .*/, `secret: ${Buffer.alloc(16).toString("base64")}`),
     ],
     ["a key in what is no YAML", () => `[ ${OLD_KEY}`],
+    ["its key under another name", (text: string) => text.replace(/name: .*/, "name: key1")],
+    [
+      "a key in pieces",
+      (text: string) => text.replace(/secret: .*/, `secret: "${OLD_KEY.replace(/.{9}/g, "$&\\\n          ")}"`),
+    ],
+    ["another shape", (text: string) => text.replace("aescbc", "secretbox")],
   ])("an encryption config with %s stays, or is renamed", (_what, change) => {
     writeFolder(out(), files, false);
     const file = join(out(), CONFIG);
@@ -225,6 +231,39 @@ describe("writing them", () => {
       expect(readFileSync(file, "utf8")).toBe(files[CONFIG]);
       expect(readFileSync(join(out(), name), "utf8")).toBe(text);
     }
+  });
+
+  test("an encryption config in UTF-16, or one that is a link, stays", () => {
+    writeFolder(out(), files, false);
+    const file = join(out(), CONFIG);
+    const other = Buffer.from((files[CONFIG] as string).replace(/secret: .*/, `secret: ${OLD_KEY}`), "utf16le");
+    writeFileSync(file, other);
+    expect(writeFolder(out(), files, false)).toMatchObject({ kept: CONFIG });
+    expect(readFileSync(file)).toEqual(other);
+
+    const elsewhere = join(scratch, "elsewhere");
+    renameSync(file, elsewhere);
+    symlinkSync(elsewhere, file);
+    expect(writeFolder(out(), files, false)).toMatchObject({ kept: CONFIG });
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(writeFolder(out(), files, true)).toMatchObject({ kept: "encryption-config.before.yaml" });
+    expect(readFileSync(elsewhere)).toEqual(other);
+  });
+
+  test("another cluster's folder is refused where the authority is not in it", async () => {
+    writeFolder(out(), await anotherCluster(), false);
+    for (const name of ["ca.pem", "ca-key.pem"]) rmSync(join(out(), "ca-authority", name));
+    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+    expect(existsSync(join(out(), "ssh/theirs.id_rsa"))).toBe(true);
+  });
+
+  test("a folder in the place of a file is told before any file is in place", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), "ca-authority/admin.pem"));
+    rmSync(join(out(), CONFIG));
+    mkdirSync(join(out(), CONFIG));
+    expect(() => writeFolder(out(), files, false)).toThrow(/^cannot write \S+: encryption-config\.yaml is a folder$/);
+    expect(existsSync(join(out(), "ca-authority/admin.pem"))).toBe(false);
   });
 
   test("an encryption config that has no other key is brought up to date", () => {
@@ -323,10 +362,14 @@ describe("writing them", () => {
     const staging = join(out(), ".writing");
     mkdirSync(staging);
     expect(() => writeFolder(out(), files, false)).toThrow(/is being written by another run/);
-    const before = new Date(Date.now() - 120_000);
-    utimesSync(staging, before, before);
-    writeFolder(out(), files, false);
-    expect(readdirSync(out())).not.toContain(".writing");
+    // Also where the clock has been set back since.
+    for (const seconds of [-120, 120]) {
+      mkdirSync(staging, { recursive: true });
+      const then = new Date(Date.now() + seconds * 1000);
+      utimesSync(staging, then, then);
+      writeFolder(out(), files, false);
+      expect(readdirSync(out())).not.toContain(".writing");
+    }
   });
 
   /** Writes the files in a process of its own that is killed when it calls something of node:fs for a certain time. */
@@ -444,7 +487,7 @@ describe("writing them", () => {
     [
       "a folder in the place of a file",
       () => mkdirSync(join(out(), "cluster.json/mine"), { recursive: true, mode: 0o700 }),
-      /^cannot write \S+: EISDIR|ENOTEMPTY|EEXIST/,
+      /^cannot write \S+: cluster\.json is a folder$/,
     ],
   ])("%s is refused in one line", (_what, prepare, message) => {
     prepare();

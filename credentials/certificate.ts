@@ -1,12 +1,16 @@
 import "reflect-metadata";
 import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 
 /** What is checked of a certificate. */
 export interface CertificateFacts {
-  readonly commonName?: string;
-  readonly organization?: string;
-  /** DNS names and addresses. */
+  /** All of them, where there are several: programs differ in which they take. */
+  readonly commonName: string;
+  readonly organization: string;
+  /** The hash that was signed: `SHA-256`. */
+  readonly hash: string;
+  /** DNS names, and addresses that are said to be such. */
   readonly names: readonly string[];
   readonly uses: readonly string[];
   /** Whether its basic constraints say that it is an authority. */
@@ -35,9 +39,10 @@ export function readFacts(pem: string): CertificateFacts {
   const usages = certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? 0;
   const names = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
   return {
-    commonName: certificate.subjectName.getField("CN")[0],
-    organization: certificate.subjectName.getField("O")[0],
-    names: names.map(({ value }) => value),
+    commonName: certificate.subjectName.getField("CN").join(", "),
+    organization: certificate.subjectName.getField("O").join(", "),
+    hash: certificate.signatureAlgorithm.hash.name,
+    names: names.filter(({ type, value }) => type === (isIP(value) ? "ip" : "dns")).map(({ value }) => value),
     uses: (certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? []).map(
       (oid) => USES[String(oid)] ?? String(oid),
     ),

@@ -55,7 +55,9 @@ interface Expected {
 /** What Kubernetes needs of each certificate that the authority signs. */
 function expectedCertificates(cluster: DescribedCluster): Expected[] {
   const { nodes, publicAddress, serviceAddress } = cluster;
-  const addresses = (node: string) => [nodes[node]?.private_ip as string, nodes[node]?.public_ip as string];
+  // A machine that is stopped has no public one.
+  const addresses = (node: string) =>
+    [nodes[node]?.private_ip, nodes[node]?.public_ip].filter((each) => each) as string[];
   const controlPlane = machinesOf(cluster, "master").map((node) => addresses(node)[0] as string);
   return [
     {
@@ -159,12 +161,9 @@ export function contentChecks(
     ...usersOf(cluster).map(({ stem, user, host }): [string, ContentCheck] => {
       const [path, keyPath] = pair(stem);
       const expected = {
-        cluster: cluster.name,
-        server: apiServer(host),
-        user,
-        "certificate-authority-data": read(authorityPath),
-        "client-certificate-data": read(path),
-        "client-key-data": read(keyPath),
+        context: { cluster: cluster.name, user },
+        cluster: { server: apiServer(host), "certificate-authority-data": read(authorityPath) },
+        user: { "client-certificate-data": read(path), "client-key-data": read(keyPath) },
       };
       return [`kubeconfigs/${stem}.kubeconfig`, (text) => ({ faults: kubeconfigFaults(text, expected) })];
     }),
@@ -195,7 +194,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
 }
 
 /** What private keys, kubeconfigs and encryption configs have in them. */
-const SECRET = /PRIVATE KEY-----|client-key-data:|kind: EncryptionConfig/;
+const SECRET = /PRIVATE KEY-----|client-key-data["']?:|kind["']?: *["']?EncryptionConfig/;
 
 function tryRead(pem: string | undefined): CertificateFacts | undefined {
   try {
@@ -279,8 +278,9 @@ function authorityFaults({ mayCertify, x509 }: CertificateFacts): string[] {
 }
 
 /** What only an authority may, and what TLS insists on. */
-function leafFaults({ isAuthority, maySign }: CertificateFacts): string[] {
+function leafFaults({ isAuthority, maySign, hash }: CertificateFacts): string[] {
   return [
+    ...(hash === "SHA-256" ? [] : [`must be signed with SHA-256, got: ${hash}`]),
     ...(isAuthority ? ["is an authority's (basic constraints)"] : []),
     ...(maySign ? [] : ["may not sign handshakes (key usage)"]),
   ];
@@ -318,34 +318,61 @@ function contentFaults(
   ];
 }
 
-/** The parts of a kubeconfig that a control plane and kubectl look at. */
+/** A list in which kubectl wants each name once. */
+function named<T extends { readonly name: string }>(entry: z.ZodType<T>): z.ZodType<T[]> {
+  const isUnique = (all: readonly T[]) => new Set(all.map(({ name }) => name)).size === all.length;
+  return z.array(entry).refine(isUnique, "must have each name once");
+}
+
+/** What kubectl needs of a kubeconfig. */
 const KUBECONFIG = z.object({
   apiVersion: z.literal("v1"),
   kind: z.literal("Config"),
   "current-context": z.string(),
-  contexts: z.array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) })),
-  clusters: z.array(z.object({ name: z.string(), cluster: z.record(z.string(), z.unknown()) })),
-  users: z.array(z.object({ name: z.string(), user: z.record(z.string(), z.unknown()) })),
+  contexts: named(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) })),
+  clusters: named(z.object({ name: z.string(), cluster: z.record(z.string(), z.unknown()) })),
+  users: named(z.object({ name: z.string(), user: z.record(z.string(), z.unknown()) })),
 });
 
 /** What a kubeconfig must say: its data in PEM, as the files beside it have it. */
-function kubeconfigFaults(text: string, expected: Readonly<Record<string, string | undefined>>): string[] {
+interface ExpectedKubeconfig {
+  readonly context: Readonly<Record<string, string>>;
+  readonly cluster: Readonly<Record<string, string | undefined>>;
+  readonly user: Readonly<Record<string, string | undefined>>;
+}
+
+function kubeconfigFaults(text: string, expected: ExpectedKubeconfig): string[] {
   const { config, faults } = readYaml(KUBECONFIG, text);
   if (config === undefined) return faults;
   // As kubectl does: the context that is current says which cluster and which user.
   const context = config.contexts.find(({ name }) => name === config["current-context"])?.context;
-  const actual: Record<string, unknown> = {
-    ...config.clusters.find(({ name }) => name === context?.cluster)?.cluster,
-    ...config.users.find(({ name }) => name === context?.user)?.user,
-    ...context,
-  };
+  const cluster = config.clusters.find(({ name }) => name === context?.cluster)?.cluster ?? {};
+  const user = config.users.find(({ name }) => name === context?.user)?.user ?? {};
   return [
-    ...(actual["insecure-skip-tls-verify"] ? ["does not have the API server prove who it is"] : []),
-    ...Object.entries(expected).flatMap(([field, wanted]) => {
-      const value = actual[field];
-      if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
-      if (wanted === undefined) return value ? [] : [`${field} is missing`];
-      return value === Buffer.from(wanted).toString("base64") ? [] : [`${field} is not what lies in ${PAIRS}`];
-    }),
+    ...fieldFaults({ ...context }, expected.context),
+    ...fieldFaults(cluster, expected.cluster),
+    ...fieldFaults(user, expected.user),
+    // Another way to log in, or to whom, may take the place of what is expected.
+    ...foreign("cluster", cluster, expected.cluster),
+    ...foreign("user", user, expected.user),
   ];
+}
+
+function foreign(part: string, actual: object, expected: object): string[] {
+  return Object.keys(actual)
+    .filter((field) => !Object.hasOwn(expected, field))
+    .map((field) => `${part} must not have ${field}`);
+}
+
+function fieldFaults(
+  actual: Readonly<Record<string, unknown>>,
+  expected: Readonly<Record<string, string | undefined>>,
+): string[] {
+  return Object.entries(expected).flatMap(([field, wanted]) => {
+    const value = actual[field];
+    if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
+    if (!value) return [`${field} is missing`];
+    const isSame = wanted === undefined || value === Buffer.from(wanted).toString("base64");
+    return isSame ? [] : [`${field} is not what lies in ${PAIRS}`];
+  });
 }

@@ -8,7 +8,10 @@ const ENCRYPTION_CONFIG = z.strictObject({
   kind: z.literal("EncryptionConfiguration"),
   resources: z.tuple([
     z.strictObject({
-      resources: z.array(z.string()).refine((names) => names.includes("secrets"), "must hold secrets"),
+      resources: z
+        .array(z.string().regex(/^[a-z][a-z0-9.-]*$/, "must be a resource's name"))
+        .refine((names) => names.includes("secrets"), "must hold secrets")
+        .refine((names) => new Set(names).size === names.length, "must name each resource once"),
       providers: z.tuple([
         z.strictObject({
           aescbc: z.strictObject({
@@ -27,9 +30,21 @@ export function encryptionFaults(text: string): string[] {
 }
 
 /**
- * Whether a text may have a key that another has not: what was encrypted with it would be lost. Anything that looks like
- * a key counts, in whatever way YAML lets it be written, in a comment too.
+ * Whether a text may have a key, or a name of one, that another has not: what was encrypted with it could not be read. What is
+ * not of the one known shape may; and anything that looks like a key counts, in a comment too.
  */
 export function hasOtherKeys(text: string, other: string): boolean {
-  return (text.match(/[A-Za-z0-9+/]{20,}=*/g) ?? []).some((key) => !other.includes(key));
+  if (text.trim() === "") return false;
+  const [own, others] = [keysOf(text), keysOf(other)];
+  return (
+    own === undefined ||
+    own.some((key) => !others?.includes(key)) ||
+    (text.match(/[A-Za-z0-9+/]{20,}=*/g) ?? []).some((key) => !other.includes(key))
+  );
+}
+
+/** Names and keys; nothing where the text is of another shape. */
+function keysOf(text: string): string[] | undefined {
+  const { config } = readYaml(ENCRYPTION_CONFIG, text);
+  return config?.resources[0].providers[0].aescbc.keys.map(({ name, secret }) => `${name} ${secret}`);
 }

@@ -18,6 +18,7 @@ import { join, resolve } from "node:path";
 import { hasOtherKeys } from "./encryption";
 import {
   DESCRIPTION,
+  type DescribedCluster,
   describedCluster,
   ENCRYPTION_CONFIG,
   FOLDERS,
@@ -82,13 +83,15 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
 function whileNobodyElseWrites<T>(folder: string, write: () => T): T {
   const staging = join(folder, STAGING);
   const left = lstatSync(staging, { throwIfNoEntry: false });
-  if (left !== undefined && Date.now() - left.mtimeMs > ABANDONED) rmSync(staging, { recursive: true, force: true });
+  // A clock may have been set back.
+  if (left !== undefined && Math.abs(Date.now() - left.mtimeMs) > ABANDONED)
+    rmSync(staging, { recursive: true, force: true });
   try {
     mkdirSync(staging, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     throw new CredentialsError(
-      `${folder} is being written by another run, or was less than a minute ago when that was killed (${STAGING} is in it)`,
+      `${folder} is being written by another run, or was less than a minute ago when that was killed: leave ${STAGING} in it, and run this again in a minute`,
     );
   }
   try {
@@ -99,10 +102,13 @@ function whileNobodyElseWrites<T>(folder: string, write: () => T): T {
 }
 
 function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
-  const former = namedFilesOf(folder);
+  const formerly = clusterIn(folder);
+  const former = formerly === undefined ? [] : namedFiles(formerly);
   const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(folder, name), content));
+  const obstacle = different.find(([name]) => isFolder(join(folder, name)));
+  if (obstacle !== undefined) throw new Error(`${obstacle[0]} is a folder`);
   const wouldLoseKey = different.some(
-    ([name, content]) => name === ENCRYPTION_CONFIG && hasOtherKeys(textOf(join(folder, name)), content),
+    ([name, content]) => name === ENCRYPTION_CONFIG && mayHaveOtherKeys(join(folder, name), content),
   );
   const changed = different.filter(([name]) => replace || !wouldLoseKey || name !== ENCRYPTION_CONFIG);
   for (const parent of FOLDERS.map((name) => join(folder, name))) {
@@ -119,7 +125,7 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
 
   const kept = wouldLoseKey ? (replace ? freeName(folder) : ENCRYPTION_CONFIG) : undefined;
   if (kept !== undefined) {
-    chmodSync(join(folder, ENCRYPTION_CONFIG), 0o600);
+    if (!isLink(join(folder, ENCRYPTION_CONFIG))) chmodSync(join(folder, ENCRYPTION_CONFIG), 0o600);
     renameSync(join(folder, ENCRYPTION_CONFIG), join(folder, kept));
   }
   const putInPlace = (isMeant: (name: string) => boolean) =>
@@ -193,14 +199,21 @@ function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, rep
       `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${octal(mode)}`,
     );
   }
-  if (replace) return;
-  for (const name of AUTHORITY) {
-    const file = join(folder, name);
-    if (!existsSync(file) || publicHalf(readFileSync(file, "utf8")) === publicHalf(files[name] as string)) continue;
+  if (!replace && isAnothers(folder, files)) {
     throw new CredentialsError(
       `${folder} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
     );
   }
+}
+
+/** Whether a folder says that it is of another cluster, or has another authority. */
+function isAnothers(folder: string, files: Readonly<Record<string, string>>): boolean {
+  const name = clusterIn(folder)?.name;
+  if (name !== undefined && name !== JSON.parse(files[DESCRIPTION] as string).name) return true;
+  return AUTHORITY.some((path) => {
+    const file = join(folder, path);
+    return existsSync(file) && publicHalf(readFileSync(file, "utf8")) !== publicHalf(files[path] as string);
+  });
 }
 
 /** A key's public half; of what is no key, the text itself. */
@@ -212,12 +225,12 @@ function publicHalf(pem: string): string {
   }
 }
 
-/** What a folder holds of the cluster that it is of, and no other cluster's files take the places of. */
-function namedFilesOf(folder: string): string[] {
+/** The cluster that a folder is of, if it says so. */
+function clusterIn(folder: string): DescribedCluster | undefined {
   try {
-    return namedFiles(describedCluster(folder));
+    return describedCluster(folder);
   } catch {
-    return [];
+    return undefined;
   }
 }
 
@@ -226,9 +239,13 @@ function othersIn(folder: string, files: Readonly<Record<string, string>>): stri
   return filesIn(folder).filter((name) => files[name] === undefined && !KNOWN_HOSTS.test(name));
 }
 
-/** What a file says; nothing where there is none. */
-function textOf(file: string): string {
-  return lstatSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, "utf8") : "";
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+}
+
+/** Whether an encryption config may have other keys than a text; a link is somebody's own. */
+function mayHaveOtherKeys(file: string, content: string): boolean {
+  return isLink(file) || (existsSync(file) && hasOtherKeys(readFileSync(file, "utf8"), content));
 }
 
 function isAsItShouldBe(file: string, content: string): boolean {

@@ -119,7 +119,10 @@ async function visit(target: Target): Promise<Visited> {
   const { cluster, name } = target;
   const role = name.slice(cluster.name.length + 1).replace(/-\d+$/, "");
   const files = FILES[role]?.(name) ?? [];
-  const found = await look(target, files).catch((error: Error) => error.message);
+  const isStopped = cluster.nodes[name]?.public_ip === "";
+  const found = isStopped
+    ? "it has no public address, as a machine that is stopped"
+    : await look(target, files).catch((error: Error) => error.message);
   return { name, role, files, found };
 }
 
@@ -174,6 +177,9 @@ function differenceOf(path: string, isNewAtHome: boolean): string {
   // What was encrypted with a key is lost without it.
   if (path === ENCRYPTION_CONFIG)
     return "is not the folder's: keep it, and see docs/certificates.md, Another key for secrets";
+  if (!isNewAtHome && path.startsWith("kubeconfigs/")) {
+    return "is not the folder's: bring that to the machine, or run `npm run credentials` anew (docs/part-2.md)";
+  }
   return isNewAtHome
     ? `is not the folder's, which lies in ${HOME}: put that in its place, and restart what reads it`
     : "is not the folder's: apply again, or run `npm run credentials` anew";
@@ -192,7 +198,7 @@ async function look({ folder, cluster, name }: Target, files: readonly NodeFile[
   // Part 2 copies keys as root.
   const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
   const script = `for file in ${wanted.map(({ place }) => place).join(" ")}; do
-  [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file")"
+  [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file" && echo =)"
 done 2>/dev/null; true`;
   const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell]);
   running.child.stdin?.on("error", () => {}).end(script);
@@ -215,7 +221,8 @@ done 2>/dev/null; true`;
       place: place as string,
       mode: Number.parseInt(mode as string, 8),
       owner: owner as string,
-      ...(base64 && { text: Buffer.from(base64, "base64").toString() }),
+      // An equals sign more than base64 has says that it was read to its end.
+      ...(base64 && { text: Buffer.from(base64.slice(0, -1), "base64").toString() }),
     };
   });
 }
