@@ -688,7 +688,7 @@ describeSuite("real Terraform", () => {
       [["--nodes"], "'--nodes' goes with check; allowed: --out, --from, --stack, --replace"],
       [
         ["check", "--replace"],
-        "'--replace' goes with no check; allowed: --out, --from, --stack, --nodes, --days, --json",
+        "'--replace' goes without check; allowed: --out, --from, --stack, --nodes, --days, --json",
       ],
       [["check", "--out="], "'--out' must be a folder, got nothing"],
       [["chekc"], "the command must be check, or none, got: chekc"],

@@ -58,7 +58,7 @@ async function main(): Promise<number> {
   const foreign = Object.keys(values).find((option) => !takes.includes(option));
   if (foreign !== undefined) {
     throw new CredentialsError(
-      `'--${foreign}' goes with ${command === "check" ? "no check" : "check"}; allowed: ${named(takes)}`,
+      `'--${foreign}' goes ${command === "check" ? "without" : "with"} check; allowed: ${named(takes)}`,
     );
   }
   if (values.out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
