@@ -51,6 +51,11 @@ function faults(options: { now?: Date; days?: number } = {}): string[] {
   return findings.flatMap(({ path, faults }) => faults.map((fault) => `${path}: ${fault}`));
 }
 
+/** Changes a file's text. */
+function change(path: string, from: RegExp | string, to: string): void {
+  writeFileSync(at(path), readFileSync(at(path), "utf8").replace(from, to));
+}
+
 /** Writes what the outputs would say, were these the keys and certificates. */
 function write(having: Computed): void {
   writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), true);
@@ -369,8 +374,6 @@ test("of what else lies there, secrets that are open to others", () => {
 
 test("a kubeconfig of another server or user, and an encryption key that is too short", () => {
   write(computed);
-  const change = (path: string, from: RegExp, to: string) =>
-    writeFileSync(at(path), readFileSync(at(path), "utf8").replaceAll(from, to));
   change("kubeconfigs/admin.kubeconfig", /server: .*/g, "server: https://127.0.0.1:6443");
   change("kubeconfigs/kube-proxy.kubeconfig", /system:kube-proxy/g, "admin");
   change("encryption-config.yaml", /secret: .*/g, "secret: c2hvcnQ=");
@@ -383,8 +386,6 @@ test("a kubeconfig of another server or user, and an encryption key that is too 
 
 test("a kubeconfig whose current context leads elsewhere, or that trusts another authority", () => {
   write(computed);
-  const change = (path: string, from: RegExp, to: string) =>
-    writeFileSync(at(path), readFileSync(at(path), "utf8").replaceAll(from, to));
   change("kubeconfigs/admin.kubeconfig", /current-context: .*/g, "current-context: nope");
   change(
     "kubeconfigs/kube-proxy.kubeconfig",
@@ -437,8 +438,7 @@ test.each([
   ["is a list", /^.*$/s, "[]", "Invalid input"],
 ])("an encryption config that %s", (_what, from, to, fault) => {
   write(computed);
-  const text = readFileSync(at("encryption-config.yaml"), "utf8");
-  writeFileSync(at("encryption-config.yaml"), text.replace(from, to));
+  change("encryption-config.yaml", from, to);
   expect(faults()[0]).toContain(`encryption-config.yaml: ${fault}`);
 });
 
@@ -467,16 +467,14 @@ test.each([
 ])("a kubeconfig %s", (_what, from, to, fault) => {
   write(computed);
   const path = "kubeconfigs/admin.kubeconfig";
-  const text = readFileSync(at(path), "utf8");
-  writeFileSync(at(path), text.replace(from, to));
+  change(path, from, to);
   expect(faults()[0]).toContain(`${path}: ${fault}`);
 });
 
 test("a kubeconfig without a certificate, where there is none to hold it against", () => {
   write(computed);
   rmSync(pem("admin.pem"));
-  const path = at("kubeconfigs/admin.kubeconfig");
-  writeFileSync(path, readFileSync(path, "utf8").replace(/client-certificate-data: .*/, 'client-certificate-data: ""'));
+  change("kubeconfigs/admin.kubeconfig", /client-certificate-data: .*/, 'client-certificate-data: ""');
   expect(faults()).toEqual([
     "ca-authority/admin.pem: is missing",
     "kubeconfigs/admin.kubeconfig: client-certificate-data is missing",
@@ -615,8 +613,7 @@ test.each([
 
 test("a machine that is stopped has no public address for its certificate to hold", () => {
   write(computed);
-  const text = readFileSync(at("cluster.json"), "utf8");
-  writeFileSync(at("cluster.json"), text.replace("198.51.100.20", ""));
+  change("cluster.json", "198.51.100.20", "");
   expect(faults()).toEqual([]);
 });
 

@@ -266,6 +266,14 @@ describe("writing them", () => {
     expect(existsSync(join(out(), "ca-authority/admin.pem"))).toBe(false);
   });
 
+  test("a pipe in the place of the encryption config is replaced", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), CONFIG));
+    spawnSync("mkfifo", [join(out(), CONFIG)]);
+    expect(writeFolder(out(), files, false).written).toEqual([CONFIG]);
+    expect(readFileSync(join(out(), CONFIG), "utf8")).toBe(files[CONFIG]);
+  });
+
   test("an encryption config that has no other key is brought up to date", () => {
     writeFolder(out(), files, false);
     for (const text of ["", (files[CONFIG] as string).replace("apiVersion", "# mine\napiVersion")]) {

@@ -14,8 +14,11 @@ import {
   ENCRYPTION_CONFIG,
   FOLDERS,
   filesIn,
+  kubeconfigPath,
   machinesOf,
   PAIRS,
+  pairPaths,
+  sshKeyPath,
   usersOf,
 } from "./files";
 import { octal } from "./stack";
@@ -121,15 +124,14 @@ export function contentChecks(
   read: Read,
   options: CheckOptions,
 ): ReadonlyMap<string, ContentCheck> {
-  const pair = (stem: string) => [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`] as const;
-  const [authorityPath] = pair("ca");
+  const [authorityPath] = pairPaths("ca");
   const authority = tryRead(read(authorityPath));
 
   const pairChecks = (
     stem: string,
     faults: (facts: CertificateFacts) => readonly string[],
   ): [path: string, check: ContentCheck][] => {
-    const [path, keyPath] = pair(stem);
+    const [path, keyPath] = pairPaths(stem);
     const certificate: ContentCheck = (text) => {
       const facts = tryRead(text);
       if (facts === undefined) return { faults: ["is no certificate in PEM"] };
@@ -159,16 +161,17 @@ export function contentChecks(
       ]),
     ),
     ...usersOf(cluster).map(({ stem, user, host }): [string, ContentCheck] => {
-      const [path, keyPath] = pair(stem);
-      const expected = {
+      const [path, keyPath] = pairPaths(stem);
+      // Read when it is needed: of many users' files, a machine has two or three.
+      const expected = () => ({
         context: { cluster: cluster.name, user },
         cluster: { server: apiServer(host), "certificate-authority-data": read(authorityPath) },
         user: { "client-certificate-data": read(path), "client-key-data": read(keyPath) },
-      };
-      return [`kubeconfigs/${stem}.kubeconfig`, (text) => ({ faults: kubeconfigFaults(text, expected) })];
+      });
+      return [kubeconfigPath(stem), (text) => ({ faults: kubeconfigFaults(text, expected()) })];
     }),
     [ENCRYPTION_CONFIG, (text: string) => ({ faults: encryptionFaults(text) })],
-    [`ssh/${cluster.name}.id_rsa`, keyCheck],
+    [sshKeyPath(cluster.name), keyCheck],
   ]);
 }
 

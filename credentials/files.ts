@@ -51,8 +51,27 @@ export function describedCluster(folder: string): DescribedCluster {
 /** The folder of all pairs, from which part 2 copies. */
 export const PAIRS = "ca-authority";
 
+const KUBECONFIGS = "kubeconfigs";
+
+const SSH = "ssh";
+
 /** The folders in it. */
-export const FOLDERS = [PAIRS, "kubeconfigs", "ssh"];
+export const FOLDERS = [PAIRS, KUBECONFIGS, SSH];
+
+/** Where a certificate and its key are. */
+export function pairPaths(stem: string): readonly [certificate: string, key: string] {
+  return [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`];
+}
+
+/** Where a user's kubeconfig is. */
+export function kubeconfigPath(stem: string): string {
+  return `${KUBECONFIGS}/${stem}.kubeconfig`;
+}
+
+/** Where the key that opens a cluster's machines is. */
+export function sshKeyPath(clusterName: string): string {
+  return `${SSH}/${clusterName}.id_rsa`;
+}
 
 /** The file with the key that encrypts secrets in etcd. */
 export const ENCRYPTION_CONFIG = "encryption-config.yaml";
@@ -80,12 +99,8 @@ export function filesIn(folder: string): string[] {
 /** The files that are named after a cluster or its workers, so that another cluster's do not take their places. */
 export function namedFiles(cluster: DescribedCluster): string[] {
   return [
-    `ssh/${cluster.name}.id_rsa`,
-    ...machinesOf(cluster, "worker").flatMap((worker) => [
-      `${PAIRS}/${worker}.pem`,
-      `${PAIRS}/${worker}-key.pem`,
-      `kubeconfigs/${worker}.kubeconfig`,
-    ]),
+    sshKeyPath(cluster.name),
+    ...machinesOf(cluster, "worker").flatMap((worker) => [...pairPaths(worker), kubeconfigPath(worker)]),
   ];
 }
 
@@ -113,11 +128,11 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
     // Nothing in here is for a repository, wherever the folder lies.
     [GIT_IGNORE]: "*\n",
     [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n`,
-    [`ssh/${name}.id_rsa`]: sshPrivateKey,
+    [sshKeyPath(name)]: sshPrivateKey,
     ...Object.fromEntries(Object.entries(pemFiles).map(([file, content]) => [`${PAIRS}/${file}`, content])),
     ...Object.fromEntries(
       usersOf(cluster).map(({ stem, user, host }) => [
-        `kubeconfigs/${stem}.kubeconfig`,
+        kubeconfigPath(stem),
         kubeconfig({
           clusterName: name,
           server: apiServer(host),

@@ -26,7 +26,7 @@ import {
   GIT_IGNORE,
   isFolder,
   namedFiles,
-  PAIRS,
+  pairPaths,
 } from "./files";
 import { CredentialsError, octal } from "./stack";
 
@@ -55,7 +55,7 @@ const ABANDONED = 60_000;
 /** The hosts that `check --nodes` has met; and what ssh-keygen leaves when it removes one. */
 const KNOWN_HOSTS = /^ssh\/known_hosts(\.old)?$/;
 
-const AUTHORITY = [`${PAIRS}/ca-key.pem`, `${PAIRS}/ca.pem`];
+const AUTHORITY = pairPaths("ca");
 
 /**
  * Writes files into a folder of mode 0700, each with mode 0600 from its first byte on. All are written aside and then put
@@ -107,9 +107,8 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
   const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(folder, name), content));
   const obstacle = different.find(([name]) => isFolder(join(folder, name)));
   if (obstacle !== undefined) throw new Error(`${obstacle[0]} is a folder`);
-  const wouldLoseKey = different.some(
-    ([name, content]) => name === ENCRYPTION_CONFIG && mayHaveOtherKeys(join(folder, name), content),
-  );
+  const config = join(folder, ENCRYPTION_CONFIG);
+  const wouldLoseKey = mayHaveOtherKeys(config, files[ENCRYPTION_CONFIG] ?? "");
   const changed = different.filter(([name]) => replace || !wouldLoseKey || name !== ENCRYPTION_CONFIG);
   for (const parent of FOLDERS.map((name) => join(folder, name))) {
     mkdirSync(parent, { recursive: true, mode: 0o700 });
@@ -125,8 +124,8 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
 
   const kept = wouldLoseKey ? (replace ? freeName(folder) : ENCRYPTION_CONFIG) : undefined;
   if (kept !== undefined) {
-    if (!isLink(join(folder, ENCRYPTION_CONFIG))) chmodSync(join(folder, ENCRYPTION_CONFIG), 0o600);
-    renameSync(join(folder, ENCRYPTION_CONFIG), join(folder, kept));
+    if (!isLink(config)) chmodSync(config, 0o600);
+    renameSync(config, join(folder, kept));
   }
   const putInPlace = (isMeant: (name: string) => boolean) =>
     changed.forEach(([name], index) => {
@@ -243,9 +242,10 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
-/** Whether an encryption config may have other keys than a text; a link is somebody's own. */
+/** Whether an encryption config may have other keys than a text; a link is somebody's own, and what is no file has none. */
 function mayHaveOtherKeys(file: string, content: string): boolean {
-  return isLink(file) || (existsSync(file) && hasOtherKeys(readFileSync(file, "utf8"), content));
+  const isFile = lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
+  return isLink(file) || (isFile && hasOtherKeys(readFileSync(file, "utf8"), content));
 }
 
 function isAsItShouldBe(file: string, content: string): boolean {

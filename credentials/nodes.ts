@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { NODE_USER } from "../constructs/pem-distribution";
 import { type CheckOptions, contentChecks, type Finding, modeFaults, type Read, readerOf } from "./check";
-import { type DescribedCluster, ENCRYPTION_CONFIG, PAIRS } from "./files";
+import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, PAIRS, pairPaths, sshKeyPath } from "./files";
 
 /** Where the copies go. */
 const HOME = `/home/${NODE_USER}`;
@@ -23,13 +23,10 @@ const KUBERNETES = "/var/lib/kubernetes";
 const KUBELET = "/var/lib/kubelet";
 
 const pair = (stem: string, ...folders: readonly string[]): NodeFile[] =>
-  [`${stem}.pem`, `${stem}-key.pem`].map((file) => ({
-    path: `${PAIRS}/${file}`,
-    places: folders.map((folder) => `${folder}/${file}`),
-  }));
+  pairPaths(stem).map((path) => ({ path, places: folders.map((folder) => `${folder}/${basename(path)}`) }));
 
 const kubeconfig = (stem: string, ...places: readonly string[]): NodeFile => ({
-  path: `kubeconfigs/${stem}.kubeconfig`,
+  path: kubeconfigPath(stem),
   places,
   optional: true,
 });
@@ -231,7 +228,7 @@ function sshOptions(folder: string, cluster: string): string[] {
   // In what is a list of files, and takes %h and its like, to ssh.
   const quoted = (path: string) => `"${join(folder, path).replaceAll("%", "%%")}"`;
   return [
-    ...["-o", `IdentityFile=${quoted(`ssh/${cluster}.id_rsa`)}`],
+    ...["-o", `IdentityFile=${quoted(sshKeyPath(cluster))}`],
     ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
     ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
     ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
