@@ -1,9 +1,13 @@
-import { App } from "cdktf";
-import { ClusterStack, loadClusterSettings, SettingsError } from "./constructs";
+import { Annotations, App } from "cdktf";
+import { ClusterStack } from "./constructs";
+import { loadSettings, SettingsError } from "./settings/load";
+import { settingsWarnings } from "./settings/warnings";
 
 try {
   const app = new App({ stackTraces: false });
-  new ClusterStack(app, loadClusterSettings(app.node.tryGetContext("cluster")));
+  const settings = loadSettings(app.node.tryGetContext("cluster"));
+  const stack = new ClusterStack(app, settings.name, settings);
+  for (const warning of settingsWarnings(settings)) Annotations.of(stack).addWarning(warning);
   app.synth();
 } catch (error) {
   if (!(error instanceof SettingsError)) throw error;

@@ -11,14 +11,10 @@ import { VpcSecurityGroupEgressRule } from "@cdktf/provider-aws/lib/vpc-security
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import type { ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
-import { addressSlug, contains, internalDomain } from "./addressing";
-import { assertLiteral, assertProp, LIMITS, mustBe } from "./limits";
-
-/** The port of the Kubernetes API server, TCP. */
-export const API_SERVER_PORT = 6443;
-
-/** Every IPv4 address there is. */
-export const ANYWHERE = "0.0.0.0/0";
+import { addressSlug, contains, internalDomain } from "../model/addressing";
+import { LIMITS, mustBe } from "../model/formats";
+import { ANYWHERE, API_SERVER_PORT } from "../model/ports";
+import { assertLiteral, assertProp } from "./assertions";
 
 /** One subnet of a {@link ClusterNetwork}. */
 export interface ClusterSubnetProps {

@@ -3,8 +3,18 @@ import { LocallySignedCert } from "@cdktf/provider-tls/lib/locally-signed-cert";
 import { PrivateKey } from "@cdktf/provider-tls/lib/private-key";
 import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert";
 import { Construct } from "constructs";
-import { assertProp, assertWholeNumber, LIMITS, mustBe, type Problem } from "./limits";
-import type { PemFile } from "./pem-distribution";
+import { LIMITS, mustBe } from "../model/formats";
+import { API_SERVICE_NAMES, CLIENTS } from "../model/identities";
+import {
+  lifetimeProblems,
+  type PkiLifetimes,
+  RENEWAL_HOURS,
+  resolveLifetimes,
+  VALIDITY_HOURS,
+} from "../model/lifetimes";
+import { kubeletUser } from "../model/names";
+import { assertProp, assertWholeNumber } from "./assertions";
+import type { PemFile } from "./file-distribution";
 
 /** What all certificates' subjects have in common, and the organization where Kubernetes gives it no meaning. */
 export interface PkiSubject {
@@ -18,21 +28,6 @@ export interface PkiSubject {
   readonly organization?: string;
   /** OU, at most 64 characters. @default "DAREY.IO DEVOPS" */
   readonly organizationalUnit?: string;
-}
-
-/** How long certificates live, in hours. */
-export interface PkiLifetimes {
-  /** The authority's. @default 43800 (five years) */
-  readonly caValidityHours?: number;
-  /** Every other certificate's, at most the authority's. @default 8760 (a year) */
-  readonly validityHours?: number;
-  /** How long before its end an apply replaces a certificate. @default 0 (it is replaced once it has ended) */
-  readonly earlyRenewalHours?: number;
-  /**
-   * How long before its end an apply replaces the authority's certificate, and with it every other. Its key stays.
-   * @default - with early renewal, the other certificates' lifetime, so that none outlives it; without, 0
-   */
-  readonly caEarlyRenewalHours?: number;
 }
 
 /** A machine whose kubelet gets a certificate. */
@@ -67,9 +62,6 @@ export interface CertificateAndKey {
   readonly privateKeyPem: string;
 }
 
-/** The lifetimes that hold where none are given, in hours: the tutorial's. */
-export const DEFAULT_LIFETIMES = { caValidityHours: 43800, validityHours: 8760, earlyRenewalHours: 0 } as const;
-
 /** The subject's fields where none are given: the tutorial's. */
 export const DEFAULT_SUBJECT: Required<PkiSubject> = {
   country: "UK",
@@ -78,17 +70,6 @@ export const DEFAULT_SUBJECT: Required<PkiSubject> = {
   organization: "Kubernetes",
   organizationalUnit: "DAREY.IO DEVOPS",
 };
-
-/** How long certificates may live, in hours: up to a hundred years. */
-export const VALIDITY_HOURS = { min: 1, max: 876_000 };
-
-/** How early they may be renewed, in hours. */
-export const RENEWAL_HOURS = { min: 0, max: 876_000 };
-
-/** The user as which a node's kubelet is known to the API server; the node authorizer insists on this form. */
-export function kubeletUser(hostname: string): string {
-  return `system:node:${hostname}`;
-}
 
 /** One certificate of the table below. */
 interface CertificateRow {
@@ -127,27 +108,6 @@ function certificateTable({ apiServer, kubelets }: ClusterPkiProps): Certificate
     ...Object.entries(CLIENTS).map(([name, client]) => ({ id: name, name, ...client })),
   ];
 }
-
-/** Clients of the API server, and the pair that signs service account tokens. */
-export const CLIENTS: Record<string, { readonly commonName: string; readonly organization?: string }> = {
-  "kube-scheduler": { commonName: "system:kube-scheduler", organization: "system:kube-scheduler" },
-  "kube-proxy": { commonName: "system:kube-proxy", organization: "system:node-proxier" },
-  "kube-controller-manager": {
-    commonName: "system:kube-controller-manager",
-    organization: "system:kube-controller-manager",
-  },
-  admin: { commonName: "admin", organization: "system:masters" },
-  "service-account": { commonName: "service-accounts" },
-};
-
-/** The names under which pods reach the API server. */
-export const API_SERVICE_NAMES = [
-  "kubernetes",
-  "kubernetes.default",
-  "kubernetes.default.svc",
-  "kubernetes.default.svc.cluster",
-  "kubernetes.default.svc.cluster.local",
-];
 
 /** What cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need both of the latter. */
 const LEAF_USES = ["digital_signature", "key_encipherment", "server_auth", "client_auth"];
@@ -271,47 +231,6 @@ function pemFiles(name: string, { certificatePem, privateKeyPem }: CertificateAn
 
 function rsaKey(scope: Construct): PrivateKey {
   return new PrivateKey(scope, "private-key", { algorithm: "RSA", rsaBits: 2048 });
-}
-
-/** The lifetimes with what is not given filled in. */
-export function resolveLifetimes(given: PkiLifetimes): Required<PkiLifetimes> {
-  const caValidityHours = given.caValidityHours ?? DEFAULT_LIFETIMES.caValidityHours;
-  const validityHours = given.validityHours ?? DEFAULT_LIFETIMES.validityHours;
-  const earlyRenewalHours = given.earlyRenewalHours ?? DEFAULT_LIFETIMES.earlyRenewalHours;
-  const caEarlyRenewalHours = given.caEarlyRenewalHours ?? (earlyRenewalHours > 0 ? validityHours : 0);
-  return { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours };
-}
-
-/** What does not fit in these lifetimes: a certificate never outlives its authority, and renewal never runs in a circle. */
-export function lifetimeProblems(given: PkiLifetimes): Problem[] {
-  const { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours } = resolveLifetimes(given);
-  const rules: readonly (Problem & { readonly broken: boolean })[] = [
-    {
-      broken: validityHours > caValidityHours,
-      name: "validityHours",
-      allowed: `at most 'caValidityHours', ${caValidityHours}`,
-      got: validityHours,
-    },
-    {
-      broken: earlyRenewalHours >= validityHours,
-      name: "earlyRenewalHours",
-      allowed: `less than 'validityHours', ${validityHours}`,
-      got: earlyRenewalHours,
-    },
-    {
-      broken: caEarlyRenewalHours >= caValidityHours,
-      name: "caEarlyRenewalHours",
-      allowed: `less than 'caValidityHours', ${caValidityHours}`,
-      got: caEarlyRenewalHours,
-    },
-    {
-      broken: (earlyRenewalHours > 0 || caEarlyRenewalHours > 0) && caEarlyRenewalHours < validityHours,
-      name: "caEarlyRenewalHours",
-      allowed: `at least 'validityHours', ${validityHours}, or a certificate could outlive its authority`,
-      got: caEarlyRenewalHours,
-    },
-  ];
-  return rules.filter(({ broken }) => broken);
 }
 
 function resolveSubject(given: PkiSubject): Required<PkiSubject> {

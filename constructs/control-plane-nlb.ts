@@ -5,9 +5,11 @@ import { LbTargetGroupAttachment } from "@cdktf/provider-aws/lib/lb-target-group
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import { dependable, Token } from "cdktf";
 import { Construct } from "constructs";
-import { addressSlug } from "./addressing";
-import { API_SERVER_PORT, type ClusterNetwork } from "./cluster-network";
-import { assertProp, assertWholeNumber, LIMITS, mustBe } from "./limits";
+import { addressSlug } from "../model/addressing";
+import { LIMITS, mustBe } from "../model/formats";
+import { API_SERVER_PORT } from "../model/ports";
+import { assertProp, assertWholeNumber } from "./assertions";
+import type { ClusterNetwork } from "./cluster-network";
 
 /** What a {@link ControlPlaneNlb} needs to know. */
 export interface ControlPlaneNlbProps {

@@ -1,13 +1,27 @@
-export * from "./addressing";
-export * from "./cluster-network";
-export * from "./cluster-pki";
-export * from "./cluster-settings";
-export * from "./cluster-stack";
-export * from "./control-plane-nlb";
-export * from "./encryption-key";
-export type { Limit, Problem } from "./limits";
-export * from "./node-fleet";
-export * from "./pem-distribution";
-export * from "./pod-routes";
-export * from "./ssh-key";
-export * from "./ubuntu-image";
+export { encryptionConfig } from "../kubernetes/encryption-config";
+export { type KubeconfigProps, kubeconfig } from "../kubernetes/kubeconfig";
+export type { UbuntuRelease } from "../model/images";
+export type { PkiLifetimes } from "../model/lifetimes";
+export type { NodeRole } from "../model/names";
+export { Cluster, type ClusterProps, type MachinesProps } from "./cluster";
+export {
+  ClusterNetwork,
+  type ClusterNetworkProps,
+  type ClusterSubnetProps,
+  type IngressProps,
+} from "./cluster-network";
+export {
+  type CertificateAndKey,
+  ClusterPki,
+  type ClusterPkiProps,
+  type KubeletIdentity,
+  type PkiSubject,
+} from "./cluster-pki";
+export { type BackendProps, ClusterStack, type ClusterStackProps } from "./cluster-stack";
+export { ControlPlaneNlb, type ControlPlaneNlbProps } from "./control-plane-nlb";
+export { EncryptionKey } from "./encryption-key";
+export { PemDistribution, type PemDistributionProps, type PemFile } from "./file-distribution";
+export { type ClusterNode, NodeFleet, type NodeFleetProps, type RootVolumeProps } from "./node-fleet";
+export { PodRoutes, type PodRoutesProps } from "./pod-routes";
+export { SshKey, type SshKeyProps } from "./ssh-key";
+export { UbuntuImage, type UbuntuImageProps } from "./ubuntu-image";

@@ -1,12 +1,11 @@
 import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { Construct } from "constructs";
-import { ec2Hostname, nodePlace, usableHostNumbers } from "./addressing";
+import { ec2Hostname, nodePlace, usableHostNumbers } from "../model/addressing";
+import { LIMITS, mustBe, wholeNumberFrom } from "../model/formats";
+import { type NodeRole, nodeName } from "../model/names";
+import { assertLiteralNumber, assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
-import { assertLiteralNumber, assertProp, LIMITS, mustBe, wholeNumberFrom } from "./limits";
 import type { SshKey } from "./ssh-key";
-
-/** What a machine is for; the tutorial's word for a control plane node is master. */
-export type NodeRole = "master" | "worker";
 
 /** A machine's first disk. */
 export interface RootVolumeProps {
@@ -56,12 +55,6 @@ export interface ClusterNode {
   readonly publicIp: string;
   /** Its host name without domain, `ip-172-31-0-20`, which is also its name in Kubernetes. */
   readonly hostname: string;
-}
-
-/** A node's name in Terraform and its Name tag in EC2, which go together. */
-export function nodeName(clusterName: string, role: NodeRole, index: number): { id: string; name: string } {
-  const id = `${role}-${index}`;
-  return { id, name: `${clusterName}-${id}` };
 }
 
 /**

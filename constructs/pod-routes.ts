@@ -1,7 +1,8 @@
 import { Route } from "@cdktf/provider-aws/lib/route";
 import { Construct } from "constructs";
+import { LIMITS } from "../model/formats";
+import { assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
-import { assertProp, LIMITS } from "./limits";
 import type { ClusterNode } from "./node-fleet";
 
 /** What {@link PodRoutes} need to know. */

@@ -2,7 +2,8 @@ import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
 import { PrivateKey } from "@cdktf/provider-tls/lib/private-key";
 import { Fn } from "cdktf";
 import { Construct } from "constructs";
-import { assertProp, LIMITS } from "./limits";
+import { LIMITS } from "../model/formats";
+import { assertProp } from "./assertions";
 
 /** What an {@link SshKey} needs to know. */
 export interface SshKeyProps {

@@ -2,10 +2,10 @@ import { createPrivateKey } from "node:crypto";
 import { lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { CLIENTS, kubeletUser } from "../constructs";
-import { ec2Hostname } from "../constructs/addressing";
-import { API_SERVICE_NAMES } from "../constructs/cluster-pki";
-import { apiServer } from "../constructs/kubeconfig";
+import { apiServer } from "../kubernetes/kubeconfig";
+import { ec2Hostname } from "../model/addressing";
+import { API_SERVICE_NAMES, CLIENTS } from "../model/identities";
+import { kubeletUser } from "../model/names";
 import { type CertificateFacts, readFacts } from "./certificate";
 import { encryptionFaults } from "./encryption";
 import {

@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ec2Hostname } from "../constructs/addressing";
-import { CLIENTS } from "../constructs/cluster-pki";
-import { encryptionConfig } from "../constructs/encryption-config";
-import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../constructs/kubeconfig";
+import { encryptionConfig } from "../kubernetes/encryption-config";
+import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
+import { ec2Hostname } from "../model/addressing";
+import { CLIENTS } from "../model/identities";
 import { CredentialsError, type DeployedCluster, NAME, NODES } from "./stack";
 
 /** Who has a kubeconfig in a cluster. */

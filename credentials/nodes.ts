@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { NODE_USER } from "../constructs/pem-distribution";
+import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeFaults, type Read, readerOf } from "./check";
 import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, PAIRS, pairPaths, sshKeyPath } from "./files";
 

@@ -1,4 +1,4 @@
-import { contains, isCidr } from "../constructs/addressing";
+import { contains, isCidr } from "../model/addressing";
 import type { Document } from "./compare";
 
 // biome-ignore lint/suspicious/noExplicitAny: a block's arguments are whatever its provider defines

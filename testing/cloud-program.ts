@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Ended, type Running, start } from "./program";
+import { type Ended, type Running, start } from "../cloud/program";
 
 const PROJECT = join(__dirname, "..");
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import type { TerraformJson } from "../cloud/terraform-json";
 import type { DeployedCluster } from "../credentials/stack";
-import type { TerraformJson } from "./terraform-json";
 import { type Computed, resolveReferences } from "./tls-resources";
 
 /** What the outputs of a stack would say, with the attributes that its resources would have. */

@@ -1,4 +1,4 @@
-import type { TerraformJson } from "./terraform-json";
+import type { TerraformJson } from "../cloud/terraform-json";
 import { type Computed, carryOutTls } from "./tls-resources";
 
 /** The machines of the default cluster by their names in Terraform, each with a public address for documentation. */

@@ -1,4 +1,4 @@
-import { leftOut } from "./requirements";
+import { leftOut } from "../cloud/requirements";
 
 /** Before all tests: says in one line what is left out; where nothing may be, that ends the run. */
 export default function sayWhatIsLeftOut(): void {

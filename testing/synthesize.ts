@@ -5,8 +5,10 @@ import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { TlsProvider } from "@cdktf/provider-tls/lib/provider";
 import { type App, TerraformStack, Testing } from "cdktf";
 import type { Construct } from "constructs";
-import { type ClusterSettingsInput, ClusterStack, parseClusterSettings } from "../constructs";
-import type { TerraformJson } from "./terraform-json";
+import type { TerraformJson } from "../cloud/terraform-json";
+import { ClusterStack } from "../constructs";
+import { parseSettings } from "../settings/load";
+import type { ClusterSettingsInput } from "../settings/schema";
 
 /** The synthesized JSON of a cluster, validations included. */
 export function synthesizeCluster(settings: ClusterSettingsInput = {}): TerraformJson {
@@ -14,8 +16,9 @@ export function synthesizeCluster(settings: ClusterSettingsInput = {}): Terrafor
 }
 
 /** A cluster's stack in an app of its own. */
-export function newClusterStack(settings: ClusterSettingsInput = {}): ClusterStack {
-  return new ClusterStack(newApp(), parseClusterSettings(settings));
+export function newClusterStack(input: ClusterSettingsInput = {}): ClusterStack {
+  const settings = parseSettings(input);
+  return new ClusterStack(newApp(), settings.name, settings);
 }
 
 /** The synthesized JSON of a stack in which somebody uses single constructs, validations included. */

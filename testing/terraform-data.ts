@@ -1,4 +1,4 @@
-import { argumentsOf, type Block, type TerraformJson } from "./terraform-json";
+import { argumentsOf, type Block, type TerraformJson } from "../cloud/terraform-json";
 import type { Computed } from "./tls-resources";
 
 /** Arguments of any resource that Terraform itself understands. */

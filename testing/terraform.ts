@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Running, start } from "./program";
+import { type Running, start } from "../cloud/program";
 
 /** A folder of its own in which real Terraform runs, asking nobody for providers or versions. */
 export class TerraformFolder {

@@ -2,7 +2,7 @@ import "reflect-metadata";
 import { createPrivateKey, createPublicKey, generateKeyPair, randomBytes, webcrypto } from "node:crypto";
 import { promisify } from "node:util";
 import * as x509 from "@peculiar/x509";
-import { argumentsOf, type Block, resourcesOf, type TerraformJson } from "./terraform-json";
+import { argumentsOf, type Block, resourcesOf, type TerraformJson } from "../cloud/terraform-json";
 
 /** The computed attributes of resources, by Terraform address. */
 export type Computed = Record<string, Record<string, string>>;

@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import { type SshHost, USERS } from "../cloud/ssh-hosts";
 import type { CertificateFields } from "./read-certificate";
-import { type SshHost, USERS } from "./ssh-hosts";
 
 /** The tutorial's name for the cluster and for nearly all in it. */
 export const TUTORIAL_NAME = "k8s-cluster-from-ground-up";

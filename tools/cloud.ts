@@ -4,13 +4,13 @@ import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync,
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } from "../e2e/cluster-folder";
-import { EmulatedCloud } from "../e2e/emulated-cloud";
-import { ENDPOINT_URL, installEmulator } from "../e2e/emulator";
-import { takeInventory } from "../e2e/inventory";
-import { installProviders, NoProvidersError } from "../e2e/providers";
-import { start } from "../testing/program";
-import { missing, type Requirement } from "../testing/requirements";
+import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } from "../cloud/cluster-folder";
+import { EmulatedCloud } from "../cloud/emulated-cloud";
+import { ENDPOINT_URL, installEmulator } from "../cloud/emulator";
+import { takeInventory } from "../cloud/inventory";
+import { start } from "../cloud/program";
+import { installProviders, NoProvidersError } from "../cloud/providers";
+import { missing, type Requirement } from "../cloud/requirements";
 
 const PROJECT = join(__dirname, "..");
 /** Where a cloud keeps what is its own; another one than the usual is for tests. */

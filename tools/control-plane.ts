@@ -5,8 +5,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { buildControlPlane } from "../control-plane/build";
-import { missing } from "../testing/requirements";
+import { buildControlPlane } from "../cloud/kubernetes/build";
+import { missing } from "../cloud/requirements";
 
 const CANNOT = 2;
 
@@ -20,7 +20,11 @@ function main(): number {
     console.error(`control-plane: ${(error as Error).message}`);
     return CANNOT;
   }
-  const arguments_ = ["--config", join(__dirname, "../control-plane/jest.config.js"), ...process.argv.slice(2)];
+  const arguments_ = [
+    "--config",
+    join(__dirname, "../__tests__/control-plane/jest.config.js"),
+    ...process.argv.slice(2),
+  ];
   return spawnSync("npx", ["jest", ...arguments_], { stdio: "inherit" }).status ?? 1;
 }
 

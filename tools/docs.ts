@@ -1,8 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { settingsJsonSchema } from "../constructs";
+
 import { renderDiagram } from "../review/diagram";
+import { TUTORIAL } from "../settings/presets";
+import { settingsJsonSchema } from "../settings/schema";
 import { synthesizeCluster } from "../testing/synthesize";
 
 const ROOT = join(__dirname, "..");
@@ -15,6 +17,7 @@ interface Schema {
   readonly allowed?: string;
   readonly properties?: Record<string, Schema>;
   readonly items?: Schema;
+  readonly required?: readonly string[];
 }
 
 /** The picture in the README, after a comment that says who writes it. */
@@ -22,7 +25,7 @@ const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 
 /** The files that are generated, or a part of which is: their content by their path from the project's folder. */
 export function generatedFiles(): Record<string, string> {
-  const schema = settingsJsonSchema() as Schema;
+  const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
     "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => renderDiagram(synthesizeCluster())),
     "docs/settings.md": settingsPage(schema),
@@ -37,12 +40,20 @@ export function staleFiles(): string[] {
     .map(([path]) => path);
 }
 
+/** The schema of what a person writes: nothing is required, and what is missing comes from the preset. */
+function withDefaults({ required: _required, ...schema }: Schema, preset: unknown): Schema {
+  const value = preset as Record<string, unknown> | undefined;
+  if (schema.properties === undefined) return preset === undefined ? schema : { default: preset, ...schema };
+  const properties = Object.entries(schema.properties).map(([key, inner]) => [key, withDefaults(inner, value?.[key])]);
+  return { ...schema, properties: Object.fromEntries(properties) };
+}
+
 function settingsPage(schema: Schema): string {
   const rows = leaves(schema, "").map(
     ([name, { allowed, default: value, description }]) =>
       `| \`${name}\` | ${cell(allowed ?? "")} | ${value === undefined ? "" : `\`${cell(JSON.stringify(value))}\``} | ${cell(description ?? "")} |`,
   );
-  return `<!-- Made from constructs/cluster-settings.ts by \`npm run docs\`; do not edit. -->
+  return `<!-- Made from settings/schema.ts and settings/presets.ts by \`npm run docs\`; do not edit. -->
 
 # Settings
 

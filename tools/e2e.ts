@@ -5,9 +5,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { installEmulator } from "../e2e/emulator";
-import { installProviders, NoProvidersError } from "../e2e/providers";
-import { missing } from "../testing/requirements";
+import { installEmulator } from "../cloud/emulator";
+import { installProviders, NoProvidersError } from "../cloud/providers";
+import { missing } from "../cloud/requirements";
 import { synthesizeCluster } from "../testing/synthesize";
 
 const STATUS = { missing: 2, noProviders: 3 };
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
     console.log("e2e: NOT RUN (no providers)");
     return STATUS.noProviders;
   }
-  const arguments_ = ["--config", join(__dirname, "../e2e/jest.config.js"), ...process.argv.slice(2)];
+  const arguments_ = ["--config", join(__dirname, "../__tests__/e2e/jest.config.js"), ...process.argv.slice(2)];
   return spawnSync("npx", ["jest", ...arguments_], { stdio: "inherit" }).status ?? 1;
 }
 

@@ -1,0 +1,250 @@
+import { spawnSync } from "node:child_process";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describeSuite } from "../../cloud/requirements";
+import { resourcesOf, type TerraformJson } from "../../cloud/terraform-json";
+import { ClusterPki, type ClusterPkiProps } from "../../constructs/index";
+import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES } from "../../testing/issued-cluster";
+import { type CertificateFields, readCertificate } from "../../testing/read-certificate";
+import { synthesizeCluster, synthesizeConstructs } from "../../testing/synthesize";
+import { type Computed, carryOutTls } from "../../testing/tls-resources";
+import { type TutorialCertificate, tutorialCertificates } from "../../testing/tutorial";
+
+/** The tutorial's certificates, by their names in Terraform. */
+const { ca: AUTHORITY, ...TUTORIAL } = tutorialCertificates({
+  loadBalancer: AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name as string,
+  publicIp: (worker) => MACHINES[worker]?.publicIp as string,
+});
+
+describe("the default cluster's certificates", () => {
+  const json = synthesizeCluster();
+  let computed: Computed;
+
+  beforeAll(async () => {
+    computed = await issueDefaultCluster(json);
+  });
+
+  const pem = (address: string) => computed[address]?.cert_pem as string;
+  const authorityPem = () => pem("tls_self_signed_cert.ca-certificate");
+  const leafPem = (name: string) => pem(`tls_locally_signed_cert.${name}-certificate`);
+
+  test("are the authority's and nine others", () => {
+    expect(Object.keys(resourcesOf(json, "tls_self_signed_cert"))).toEqual(["ca-certificate"]);
+    expect(Object.keys(resourcesOf(json, "tls_locally_signed_cert")).sort()).toEqual(
+      Object.keys(TUTORIAL)
+        .map((name) => `${name}-certificate`)
+        .sort(),
+    );
+  });
+
+  test("the authority's, field by field", () => {
+    expect(readCertificate(authorityPem())).toEqual<CertificateFields>({
+      ...(AUTHORITY as TutorialCertificate),
+      authorityKeyId: null,
+      subjectKeyId: expect.any(String),
+    });
+  });
+
+  test.each(Object.entries(TUTORIAL))("%s, field by field", (name, expected) => {
+    expect(readCertificate(leafPem(name))).toEqual<CertificateFields>({
+      ...expected,
+      authorityKeyId: readCertificate(authorityPem()).subjectKeyId,
+      subjectKeyId: expect.any(String),
+    });
+  });
+
+  test.each(Object.keys(TUTORIAL))("%s is signed by the authority and belongs to its key, which is PKCS#1", (name) => {
+    const authority = new X509Certificate(authorityPem());
+    const certificate = new X509Certificate(leafPem(name));
+    const key = computed[`tls_private_key.${name}-private-key`]?.private_key_pem as string;
+
+    expect(certificate.checkIssued(authority)).toBe(true);
+    expect(certificate.verify(authority.publicKey)).toBe(true);
+    expect(certificate.checkPrivateKey(createPrivateKey(key))).toBe(true);
+    expect(key).toMatch(/^-----BEGIN RSA PRIVATE KEY-----\n/);
+  });
+
+  describeSuite("OpenSSL's view of the certificates", () => {
+    const folder = mkdtempSync(join(tmpdir(), "pki-"));
+    afterAll(() => rmSync(folder, { recursive: true }));
+
+    function verify(authority: string, certificate: string): string {
+      const [ca, leaf] = ["ca.pem", "leaf.pem"].map((name) => join(folder, name)) as [string, string];
+      writeFileSync(ca, authority);
+      writeFileSync(leaf, certificate);
+      const { stdout, stderr } = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", ca, leaf], {
+        encoding: "utf8",
+      });
+      return (stdout + stderr).replaceAll(folder, "");
+    }
+
+    test.each(Object.keys(TUTORIAL))("%s chains to the authority", (name) => {
+      expect(verify(authorityPem(), leafPem(name))).toBe("/leaf.pem: OK\n");
+    });
+
+    test("without key identifiers the API server's passes for self-signed: its name and the CA's differ in case alone", async () => {
+      const without: TerraformJson = JSON.parse(JSON.stringify(json).replaceAll('"set_subject_key_id":true,', ""));
+      const keys = Object.entries(computed).filter(([address]) => address.startsWith("tls_private_key."));
+      const bare = await carryOutTls(without, { ...AWS_ATTRIBUTES, ...Object.fromEntries(keys) });
+      const certificate = bare["tls_locally_signed_cert.master-kubernetes-certificate"]?.cert_pem as string;
+      const authority = bare["tls_self_signed_cert.ca-certificate"]?.cert_pem as string;
+
+      expect(new X509Certificate(certificate).checkIssued(new X509Certificate(authority))).toBe(true);
+      expect(verify(authority, certificate)).toContain("error 18 at 0 depth lookup: self-signed certificate");
+    });
+  });
+});
+
+describe("in somebody else's stack", () => {
+  const PROPS: ClusterPkiProps = {
+    apiServer: { dnsNames: ["api.example.com"], ipAddresses: ["10.0.0.10"] },
+    kubelets: [{ name: "node-a", hostname: "a", ipAddresses: ["10.0.0.20"] }],
+  };
+
+  function synthesizePki(props: Partial<ClusterPkiProps> = {}): TerraformJson {
+    return synthesizeConstructs((scope) => {
+      new ClusterPki(scope, "pki", { ...PROPS, ...props });
+    });
+  }
+
+  /** The certificates, by what their files would be called. */
+  async function issue(props: Partial<ClusterPkiProps> = {}): Promise<Record<string, CertificateFields>> {
+    const computed = await carryOutTls(synthesizePki(props), {});
+    return Object.fromEntries(
+      Object.entries(computed).flatMap(([address, { cert_pem }]) => {
+        const name = /\.pki_(.+)_certificate_/.exec(address)?.[1];
+        return name === undefined || cert_pem === undefined ? [] : [[name, readCertificate(cert_pem)]];
+      }),
+    );
+  }
+
+  test("another subject is everyone's but for groups, and another lifetime too", async () => {
+    const certificates = await issue({
+      subject: { country: "DE", organization: "Ours", organizationalUnit: undefined },
+      lifetimes: { caValidityHours: 100, validityHours: 10 },
+    });
+    expect(certificates.ca).toMatchObject({ hours: 100, subject: expect.arrayContaining(["O=Ours printableString"]) });
+    expect(certificates["node-a"]).toMatchObject({
+      hours: 10,
+      subject: expect.arrayContaining([
+        "C=DE printableString",
+        "O=system:nodes printableString",
+        "OU=DAREY.IO DEVOPS printableString",
+        "CN=system:node:a printableString",
+      ]),
+    });
+    expect(certificates["master-kubernetes"]).toMatchObject({
+      dnsNames: expect.arrayContaining(["api.example.com", "kubernetes.default.svc"]),
+      ipAddresses: ["127.0.0.1", "10.0.0.10"],
+    });
+  });
+
+  test("early renewal is off by default; on, the authority's window is the others' lifetime", () => {
+    const windows = (props: Partial<ClusterPkiProps>) =>
+      ["tls_self_signed_cert", "tls_locally_signed_cert"].map((type) => [
+        ...new Set(Object.values(resourcesOf(synthesizePki(props), type)).map((block) => block.early_renewal_hours)),
+      ]);
+    expect(windows({})).toEqual([[undefined], [undefined]]);
+    expect(windows({ lifetimes: { earlyRenewalHours: 720 } })).toEqual([[8760], [720]]);
+    expect(windows({ lifetimes: { earlyRenewalHours: 720, caEarlyRenewalHours: 9000 } })).toEqual([[9000], [720]]);
+  });
+
+  test("the tutorial's two file lists, and all files", () => {
+    synthesizeConstructs((scope) => {
+      const pki = new ClusterPki(scope, "pki", PROPS);
+      const list = (files: typeof pki.files) =>
+        files.map(({ name, secret }) => `${name} ${secret ? "secret" : "public"}`);
+      expect(list(pki.controlPlaneFiles)).toEqual([
+        "ca.pem public",
+        "ca-key.pem secret",
+        "service-account.pem public",
+        "service-account-key.pem secret",
+        "master-kubernetes.pem public",
+        "master-kubernetes-key.pem secret",
+      ]);
+      expect(list(pki.workerFiles("node-a"))).toEqual(["ca.pem public", "node-a.pem public", "node-a-key.pem secret"]);
+      expect(pki.files.map(({ name }) => name).filter((name) => !name.endsWith("-key.pem"))).toEqual([
+        "ca.pem",
+        "master-kubernetes.pem",
+        "node-a.pem",
+        "kube-scheduler.pem",
+        "kube-proxy.pem",
+        "kube-controller-manager.pem",
+        "admin.pem",
+        "service-account.pem",
+      ]);
+      expect(() => pki.workerFiles("admin")).toThrow(new Error(`'name' must be one of node-a, got: "admin"`));
+    });
+  });
+
+  test.each<[string, Partial<ClusterPkiProps>, string]>([
+    [
+      "a country in three letters",
+      { subject: { country: "GBR" } },
+      `'subject.country' must be a country code of two capital letters, such as UK, got: "GBR"`,
+    ],
+    [
+      "a field too long",
+      { subject: { locality: "x".repeat(65) } },
+      `'subject.locality' must be 1 to 64 characters, none of them a control character or a backslash, and without \${ and %{, got: "${"x".repeat(65)}"`,
+    ],
+    [
+      "no lifetime",
+      { lifetimes: { validityHours: 0 } },
+      "'lifetimes.validityHours' must be a whole number from 1 to 876000, got: 0",
+    ],
+    [
+      "a lifetime beyond the authority's",
+      { lifetimes: { validityHours: 43801 } },
+      "'lifetimes.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
+    ],
+    [
+      "a kubelet that would get the administrator's files",
+      { kubelets: [{ id: "w", name: "admin", hostname: "a", ipAddresses: [] }] },
+      `'kubelets' must be named differently from all certificates, got: "admin"`,
+    ],
+    [
+      "renewal in a circle",
+      { lifetimes: { earlyRenewalHours: 8760 } },
+      "'lifetimes.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
+    ],
+  ])("%s is refused", (_what, props, message) => {
+    expect(() => synthesizePki(props)).toThrow(new Error(message));
+  });
+});
+
+describe("the carrying out of tls resources knows what it does not know", () => {
+  const KEY = { tls_private_key: { k: { algorithm: "RSA", rsa_bits: 2048 } } };
+  const request = (args: object) => ({
+    resource: {
+      ...KEY,
+      tls_cert_request: { r: { private_key_pem: "$" + "{tls_private_key.k.private_key_pem}", ...args } },
+    },
+  });
+  const SUBJECT = [{ common_name: "a" }];
+
+  test.each<[string, object, string]>([
+    ["an argument", request({ subject: SUBJECT, uris: ["a:b"] }), "tls_cert_request.r: unknown argument uris"],
+    [
+      "a part of a subject",
+      request({ subject: [{ street_address: "a" }] }),
+      "unknown part of a subject: street_address",
+    ],
+    ["a missing argument", request({}), "tls_cert_request.r: no subject"],
+    ["a type", { resource: { tls_other: { o: {} } } }, "unknown type tls_other"],
+    [
+      "an algorithm",
+      { resource: { tls_private_key: { k: { algorithm: "ECDSA", rsa_bits: 1 } } } },
+      "unknown algorithm ECDSA",
+    ],
+    [
+      "a reference",
+      request({ subject: SUBJECT, dns_names: ["$" + "{aws_lb.a.dns_name}"] }),
+      "$" + "{aws_lb.a.dns_name} refers to nothing known",
+    ],
+  ])("%s", async (_what, json, message) => {
+    await expect(carryOutTls(json as TerraformJson, {})).rejects.toThrow(message);
+  });
+});

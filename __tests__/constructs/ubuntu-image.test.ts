@@ -1,0 +1,65 @@
+import { argumentsOf } from "../../cloud/terraform-json";
+import { UbuntuImage, type UbuntuImageProps } from "../../constructs/index";
+import { synthesizeConstructs } from "../../testing/synthesize";
+
+function lookup(props?: UbuntuImageProps) {
+  const json = synthesizeConstructs((scope) => {
+    new UbuntuImage(scope, "image", props);
+  });
+  const [block, ...others] = Object.values(json.data?.aws_ami ?? {});
+  expect(others).toEqual([]);
+  return argumentsOf(block ?? {});
+}
+
+test("the newest of Canonical's images of noble, x86_64 on EBS", () => {
+  expect(lookup()).toEqual({
+    owners: ["099720109477"],
+    most_recent: true,
+    filter: [
+      { name: "root-device-type", values: ["ebs"] },
+      { name: "architecture", values: ["x86_64"] },
+      { name: "name", values: ["ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"] },
+    ],
+  });
+});
+
+test.each<[UbuntuImageProps, string]>([
+  [{ release: "focal" }, "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*"],
+  [{ release: "jammy" }, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"],
+  [{ release: "noble" }, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"],
+  [
+    { namePattern: "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*" },
+    "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*",
+  ],
+])("%p", (props, name) => {
+  expect(lookup(props).filter[2]).toEqual({ name: "name", values: [name] });
+});
+
+test("deprecated images are found on request alone", () => {
+  expect(lookup({ release: "focal", includeDeprecated: true }).include_deprecated).toBe(true);
+});
+
+test.each<[string, UbuntuImageProps, string]>([
+  [
+    "a release and a pattern",
+    { release: "noble", namePattern: "ubuntu-*" },
+    `'release' must be absent where there is a 'namePattern', got: "noble"`,
+  ],
+  [
+    "an unknown release",
+    { release: "xenial" as "noble" },
+    `'release' must be one of focal, jammy, noble, got: "xenial"`,
+  ],
+  [
+    "a name that every object knows",
+    { release: "constructor" as "noble" },
+    `'release' must be one of focal, jammy, noble, got: "constructor"`,
+  ],
+  [
+    "a pattern with a space",
+    { namePattern: "ubuntu *" },
+    `'namePattern' must be an image name of 3 to 128 characters in which * and ? stand for others, without spaces, got: "ubuntu *"`,
+  ],
+])("%s is refused", (_what, props, message) => {
+  expect(() => lookup(props)).toThrow(new Error(message));
+});

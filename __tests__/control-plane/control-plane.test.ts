@@ -1,0 +1,608 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Block } from "../../cloud/terraform-json";
+import { checkFolder } from "../../credentials/check";
+import { credentialFiles } from "../../credentials/files";
+import { writeFolder } from "../../credentials/folder";
+import { API_SERVER_PORT } from "../../model/ports";
+import { ControlPlane, MEMBERS } from "../../testing/control-plane";
+import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
+import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
+import { story } from "../../testing/story";
+import { synthesizeCluster } from "../../testing/synthesize";
+import type { Computed } from "../../testing/tls-resources";
+import { TUTORIAL_NAME } from "../../testing/tutorial";
+
+const json = synthesizeCluster();
+const worker = (index: number) => `${TUTORIAL_NAME}-worker-${index}`;
+const NODE = "ip-172-31-0-20";
+const OTHER_NODE = "ip-172-31-0-21";
+const NODE_ADDRESS = "172.31.0.20";
+const SERVICE_ADDRESS = "172.32.0.1";
+
+/** Who each kubeconfig must be to the API server. */
+const IDENTITIES: Readonly<Record<string, readonly [user: string, group: string]>> = {
+  admin: ["admin", "system:masters"],
+  "kube-proxy": ["system:kube-proxy", "system:node-proxier"],
+  "kube-controller-manager": ["system:kube-controller-manager", "system:kube-controller-manager"],
+  "kube-scheduler": ["system:kube-scheduler", "system:kube-scheduler"],
+  [worker(0)]: [`system:node:${NODE}`, "system:nodes"],
+  [worker(1)]: [`system:node:${OTHER_NODE}`, "system:nodes"],
+  [worker(2)]: ["system:node:ip-172-31-0-22", "system:nodes"],
+};
+
+/** The API server of the whole set: the first machine's, at all of its addresses. */
+const API_SERVER = { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" };
+
+const SERVICE_ACCOUNT = "system:serviceaccount:default:default";
+
+/** A word as a secret has it. */
+const WORD = Buffer.from("abracadabra").toString("base64");
+
+const MANAGERS = ["kube-controller-manager", "kube-scheduler"];
+
+/** A question to etcd that is not answered; etcdctl would ask again for long. */
+const REFUSED = ["--command-timeout=2s", "get", "greeting"];
+
+/** Stands where a kubelet does: mutual TLS with the worker's certificate; it says who has come. */
+const KUBELET = `
+const { createServer } = require("node:https");
+const { readFileSync } = require("node:fs");
+const [cert, key, ca] = process.argv.slice(1).map((path) => readFileSync(path));
+createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true }, (request, response) => {
+  response.end(request.socket.getPeerCertificate().subject.CN);
+}).listen(10250, "${NODE_ADDRESS}", () => console.log("listening"));
+`;
+
+type Attributes = Computed[string];
+
+let computed: Computed;
+let scratch: string;
+let whole: string;
+let plane: ControlPlane;
+
+beforeAll(async () => {
+  computed = await issueDefaultCluster(json);
+  scratch = mkdtempSync(join(tmpdir(), "credentials-"));
+  whole = write("whole", computed);
+  plane = await ControlPlane.open({
+    credentials: whole,
+    names: [AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name as string],
+    addresses: [
+      ...Object.values(MACHINES)
+        .map(({ privateIp }) => privateIp)
+        .filter((address) => !MEMBERS.includes(address)),
+      SERVICE_ADDRESS,
+    ],
+  });
+});
+
+afterAll(() => {
+  plane?.close();
+  rmSync(scratch, { recursive: true });
+});
+
+/** Writes a folder of credentials. @returns its path */
+function write(name: string, having: Computed): string {
+  const folder = join(scratch, name);
+  writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), false);
+  return folder;
+}
+
+/** Writes a folder of credentials that are broken. `check` must say so. @returns its path */
+function broken(name: string, having: Computed, ...faults: readonly string[]): string {
+  const folder = write(name, having);
+  expect(faultsOf(folder)).toEqual(faults);
+  return folder;
+}
+
+function faultsOf(folder: string): string[] {
+  const findings = checkFolder(folder, { now: new Date(), days: 14 });
+  return findings.flatMap(({ path, faults }) =>
+    faults.map((fault) => `${path.replace("ca-authority/", "")}: ${fault}`),
+  );
+}
+
+const succeed = async (running: ReturnType<ControlPlane["run"]>): Promise<string> => {
+  const { status, output } = await running;
+  expect({ status, output }).toEqual({ status: 0, output });
+  return output;
+};
+const admin = (...args: string[]) => succeed(plane.kubectl("admin", ...args));
+
+/** A file with a manifest in it. */
+function manifest(name: string, content: object): string {
+  const file = join(plane.scratch("manifests"), `${name}.json`);
+  writeFileSync(file, JSON.stringify(content));
+  return file;
+}
+
+const nodeManifest = (name: string) => manifest(name, { apiVersion: "v1", kind: "Node", metadata: { name } });
+
+/** Who a kubeconfig is to the API server. */
+async function whoami(...args: Parameters<ControlPlane["kubectl"]>): Promise<{ username: string; groups: string[] }> {
+  return JSON.parse(await succeed(plane.kubectl(...args, "auth", "whoami", "-o", "json"))).status.userInfo;
+}
+
+/** What it says without a kubeconfig, with other ways to log in. */
+const anonymous = (server: string, ...args: string[]) =>
+  plane.kubectl("/dev/null", `--server=${server}`, `--certificate-authority=${plane.pem("ca.pem")}`, ...args);
+
+/** Starts a second API server with another folder, at port 6444. */
+async function startBrokenApiServer(folder: string, address: string): Promise<void> {
+  plane.credentials = folder;
+  await plane.startApiServer("broken", { address, port: 6444 });
+  plane.credentials = whole;
+}
+
+/** A secret as it lies in etcd. */
+function storedSecret(): Promise<string> {
+  return succeed(plane.etcdctl("master-kubernetes", "get", "/registry/secrets/default/hidden"));
+}
+
+async function startManagers(): Promise<void> {
+  plane.startManagers();
+  await plane.eventually(
+    "there is a service account",
+    async () => (await plane.kubectl("admin", "get", "serviceaccount", "default")).status === 0,
+    "kube-controller-manager",
+  );
+}
+
+/** The node is ready, and a new pod is bound to it: the controller manager and the scheduler work. */
+async function bindsPod(name: string): Promise<void> {
+  const time = new Date().toISOString().replace(/\.\d+/, "");
+  const size = { cpu: "2", memory: "4Gi", pods: "110" };
+  const status = {
+    capacity: size,
+    allocatable: size,
+    addresses: [{ type: "InternalIP", address: NODE_ADDRESS }],
+    daemonEndpoints: { kubeletEndpoint: { Port: 10250 } },
+    conditions: [
+      { type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: time, lastTransitionTime: time },
+    ],
+  };
+  // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
+  const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
+  const data = ["--data", JSON.stringify({ status })];
+  const url = `https://127.0.0.1:${API_SERVER_PORT}/api/v1/nodes/${NODE}/status`;
+  await succeed(curl(worker(0), ...patch, ...data, url));
+  await admin("run", name, "--image=registry.example/pause");
+  const boundTo = async () =>
+    (await plane.kubectl("admin", "get", "pod", name, "-o", "jsonpath={.spec.nodeName}")).output;
+  await plane.eventually(`the pod ${name} is bound`, async () => (await boundTo()) === NODE, "kube-scheduler");
+}
+
+/** curl with a pair, or with none: it verifies as OpenSSL does. */
+function curl(pair: string | undefined, ...args: string[]): ReturnType<ControlPlane["run"]> {
+  const own = pair === undefined ? [] : ["--cert", plane.pem(`${pair}.pem`), "--key", plane.pem(`${pair}-key.pem`)];
+  const options = ["--silent", "--show-error", "--fail-with-body", "--cacert", plane.pem("ca.pem")];
+  return plane.run(["curl", ...options, ...own, ...args]);
+}
+
+/** Whose token it is to the API server, as pods reach it. */
+async function ownerOf(token: string): Promise<string> {
+  const server = `https://${SERVICE_ADDRESS}:${API_SERVER_PORT}`;
+  const answer = await succeed(anonymous(server, `--token=${token}`, "auth", "whoami", "-o", "json"));
+  return JSON.parse(answer).status.userInfo.username;
+}
+
+/** The keys as they are, with certificates of a configuration that was changed, at the given addresses. */
+async function reissued(name: string, change: (request: Block, certificate: Block) => void): Promise<Computed> {
+  const other = JSON.parse(JSON.stringify(json));
+  change(
+    other.resource.tls_cert_request[`${name}-request`],
+    other.resource.tls_locally_signed_cert[`${name}-certificate`],
+  );
+  return reissue(other, computed, new RegExp(`\\.${name}-(request|certificate)$`));
+}
+
+story({
+  "the whole set: npm run credentials -- check finds nothing": async () => {
+    expect(faultsOf(whole)).toEqual([]);
+  },
+
+  "three members of etcd agree, each with the pair of the control plane": async () => {
+    await plane.startEtcd();
+    await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+    await succeed(plane.etcdctl("master-kubernetes", "put", "greeting", "hello"));
+    expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nhello\n");
+    expect(
+      JSON.parse(await succeed(plane.etcdctl("master-kubernetes", "member", "list", "-w", "json"))).members,
+    ).toHaveLength(3);
+  },
+
+  "etcd refuses a client without a certificate, and one of another authority": async () => {
+    expect((await plane.etcdctl(undefined, ...REFUSED)).status).not.toBe(0);
+    const other = write("another-authority", await issueDefaultCluster(json));
+    expect((await plane.etcdctl(join(other, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
+  },
+
+  "the API server starts with the encryption config, and is reached under each of its names": async () => {
+    await plane.startApiServer("kube-apiserver", API_SERVER);
+    const names = ["127.0.0.1", SERVICE_ADDRESS, ...MEMBERS, AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name];
+    for (const name of names) {
+      expect(await admin(`--server=https://${name}:${API_SERVER_PORT}`, "get", "--raw", "/livez")).toBe("ok");
+    }
+  },
+
+  "each kubeconfig is who it must be": async () => {
+    for (const [name, [username, group]] of Object.entries(IDENTITIES)) {
+      expect(await whoami(name)).toMatchObject({ username, groups: [group, "system:authenticated"] });
+    }
+  },
+
+  "and may do what it must, and no more": async () => {
+    const may = async (user: string, ...what: string[]) =>
+      (await plane.kubectl(user, "auth", "can-i", ...what)).output.trim().split(" ")[0];
+    expect(await may("kube-scheduler", "create", "pods", "--subresource=binding")).toBe("yes");
+    expect(await may("kube-proxy", "watch", "endpointslices.discovery.k8s.io")).toBe("yes");
+    for (const user of ["kube-scheduler", "kube-proxy", worker(0)])
+      expect(await may(user, "list", "secrets")).toBe("no");
+    expect(await may("admin", "*", "*")).toBe("yes");
+  },
+
+  "a kubelet makes its own Node, and no other": async () => {
+    await succeed(plane.kubectl(worker(0), "create", "-f", nodeManifest(NODE)));
+    const other = await plane.kubectl(worker(0), "create", "-f", nodeManifest(OTHER_NODE));
+    expect(other.status).toBe(1);
+    expect(other.output).toContain(`node "${NODE}" is not allowed to modify node "${OTHER_NODE}"`);
+  },
+
+  "the controller manager and the scheduler work: a pod is bound to the node, once that is ready": async () => {
+    await startManagers();
+    await bindsPod("probe");
+  },
+
+  "a service account's token is accepted": async () => {
+    const token = (await admin("create", "token", "default")).trim();
+    expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+  },
+
+  "the controller manager signs a request with the authority's key": async () => {
+    const folder = plane.scratch("csr");
+    const [key, request, certificate] = ["key.pem", "request.pem", "certificate.pem"].map((name) =>
+      join(folder, name),
+    ) as [string, string, string];
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        request,
+        "-subj",
+        "/O=developers/CN=jane",
+      ],
+      { stdio: "pipe" },
+    );
+    const spec = {
+      request: readFileSync(request).toString("base64"),
+      signerName: "kubernetes.io/kube-apiserver-client",
+      usages: ["client auth"],
+    };
+    const csr = {
+      apiVersion: "certificates.k8s.io/v1",
+      kind: "CertificateSigningRequest",
+      metadata: { name: "jane" },
+      spec,
+    };
+    await admin("create", "-f", manifest("csr", csr));
+    await admin("certificate", "approve", "jane");
+    const signed = async () =>
+      (await plane.kubectl("admin", "get", "csr", "jane", "-o", "jsonpath={.status.certificate}")).output;
+    await plane.eventually("the request is signed", async () => (await signed()) !== "", "kube-controller-manager");
+    writeFileSync(certificate, Buffer.from(await signed(), "base64"));
+    const verified = execFileSync("openssl", [
+      "verify",
+      "-purpose",
+      "sslclient",
+      "-CAfile",
+      plane.pem("ca.pem"),
+      certificate,
+    ]);
+    expect(verified.toString()).toBe(`${certificate}: OK\n`);
+    const own = [`--client-certificate=${certificate}`, `--client-key=${key}`];
+    const { output } = await anonymous(`https://127.0.0.1:${API_SERVER_PORT}`, ...own, "auth", "whoami", "-o", "json");
+    expect(JSON.parse(output).status.userInfo).toMatchObject({
+      username: "jane",
+      groups: ["developers", "system:authenticated"],
+    });
+  },
+
+  "the API server and a kubelet know each other by their certificates": async () => {
+    const kubelet = async (pair: string) => {
+      const files = [plane.pem(`${pair}.pem`), plane.pem(`${pair}-key.pem`), plane.pem("ca.pem")];
+      plane.background("kubelet", [process.execPath, "-e", KUBELET, ...files]);
+      await plane.hasSaid("kubelet", /listening/);
+    };
+    const whoComes = ["get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`];
+    await kubelet(worker(0));
+    expect(await admin(...whoComes)).toBe("kubernetes");
+    expect((await curl(undefined, `https://${NODE_ADDRESS}:10250/`)).output).toMatch(/certificate required/);
+    await plane.kill("kubelet");
+    await kubelet("kube-proxy");
+    expect((await plane.kubectl("admin", ...whoComes)).output).toContain("cannot validate certificate");
+    await plane.kill("kubelet");
+  },
+
+  "secrets are encrypted in etcd with the key of the state": async () => {
+    await admin("create", "secret", "generic", "hidden", "--from-literal=word=abracadabra");
+    const stored = await storedSecret();
+    expect(stored).toMatch(/k8s:enc:aescbc:v1:key-[0-9a-f]{8}:/);
+    expect(stored).not.toContain("abracadabra");
+    expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
+  },
+
+  "etcd survives the loss of a member, its leader, and so does the API server": async () => {
+    const status = await succeed(plane.etcdctl("master-kubernetes", "endpoint", "status", "-w", "json"));
+    const members: { Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(status);
+    const leader = members.findIndex(({ Status }) => Status.leader === Status.header.member_id);
+    await plane.kill(`etcd-${leader}`);
+    // Until the two others have agreed on another, who writes waits, or is sent away.
+    const put = () => plane.etcdctl("master-kubernetes", "put", "greeting", "still here");
+    await plane.eventually("etcd has another leader", async () => (await put()).status === 0);
+    expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
+    const create = () => plane.kubectl("admin", "create", "configmap", "after-the-loss");
+    await plane.eventually("the API server writes again", async () =>
+      /created|already exists/.test((await create()).output),
+    );
+    plane.startMember(leader);
+    await plane.memberServes(leader);
+    await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+  },
+
+  "broken: an API server without 127.0.0.1 and the service address is not believed, nor another pair's tokens":
+    async () => {
+      const other = await issueDefaultCluster(json);
+      const having = await reissued("master-kubernetes", (request) => {
+        request.ip_addresses = request.ip_addresses.filter(
+          (address: string) => !["127.0.0.1", SERVICE_ADDRESS].includes(address),
+        );
+      });
+      const pairs = {
+        ...having,
+        "tls_private_key.service-account-private-key": other[
+          "tls_private_key.service-account-private-key"
+        ] as Attributes,
+      };
+      const folder = broken(
+        "broken-server",
+        pairs,
+        "master-kubernetes.pem: lacks the name 127.0.0.1",
+        `master-kubernetes.pem: lacks the name ${SERVICE_ADDRESS}`,
+        "service-account.pem: does not belong to ca-authority/service-account-key.pem",
+      );
+      const address = MEMBERS[1] as string;
+      await startBrokenApiServer(folder, address);
+      const server = `--server=https://${address}:6444`;
+      for (const name of ["127.0.0.1", SERVICE_ADDRESS]) {
+        const { status, output } = await plane.kubectl("admin", server, `--tls-server-name=${name}`, "get", "nodes");
+        expect(status).toBe(1);
+        expect(output).toMatch(new RegExp(`certificate is valid for .*, not ${name.replaceAll(".", "\\.")}`));
+      }
+      // Signed with one key, and verified with the certificate of another.
+      const token = (await admin(server, "create", "token", "default")).trim();
+      const { status, output } = await anonymous(`https://${address}:6444`, `--token=${token}`, "auth", "whoami");
+      expect({ status, output }).toEqual({ status: 1, output: expect.stringContaining("Unauthorized") });
+      await plane.kill("broken");
+    },
+
+  "broken: users of other names and groups are not who they must be": async () => {
+    const user = async (name: string, change: (subject: Block) => void, fault: string) => {
+      const folder = broken(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])), fault);
+      return join(folder, "kubeconfigs", `${name.startsWith("worker") ? `${TUTORIAL_NAME}-${name}` : name}.kubeconfig`);
+    };
+    const kubelet = await user(
+      "worker-1",
+      (subject) => {
+        subject.organization = "nodes";
+      },
+      `${worker(1)}.pem: organization must be system:nodes, got: nodes`,
+    );
+    const made = await plane.kubectl(kubelet, "create", "-f", nodeManifest(OTHER_NODE));
+    expect({ status: made.status, output: made.output }).toEqual({
+      status: 1,
+      output: expect.stringContaining("forbidden"),
+    });
+    await succeed(plane.kubectl(worker(1), "create", "-f", nodeManifest(OTHER_NODE)));
+
+    for (const [name, ...what] of [
+      ["kube-scheduler", "create", "pods", "--subresource=binding"],
+      ["kube-proxy", "watch", "endpointslices.discovery.k8s.io"],
+    ] as const) {
+      const file = await user(
+        name,
+        (subject) => {
+          subject.common_name = name;
+        },
+        `${name}.pem: common name must be system:${name}, got: ${name}`,
+      );
+      expect((await plane.kubectl(file, "auth", "can-i", ...what)).output).toMatch(/^no\b/);
+    }
+  },
+
+  "broken: an administrator of another authority, an ended certificate, a swapped key": async () => {
+    const kubeconfig = (folder: string) => join(folder, "kubeconfigs/admin.kubeconfig");
+    const others = Object.entries(await issueDefaultCluster(json)).filter(([address]) => address.includes(".admin-"));
+    const foreign = broken(
+      "foreign",
+      { ...computed, ...Object.fromEntries(others) },
+      "admin.pem: is not signed by the authority in ca.pem",
+      "admin.pem: names another authority key than ca.pem has",
+    );
+    const ended = broken(
+      "ended",
+      await reissued("admin", (_request, certificate) => {
+        certificate.validity_period_hours = 0;
+      }),
+      expect.stringMatching(/^admin\.pem: ended on /),
+    );
+    const [admins, proxys] = ["tls_private_key.admin-private-key", "tls_private_key.kube-proxy-private-key"] as const;
+    const swapped = broken(
+      "swapped",
+      { ...computed, [admins]: computed[proxys] as Attributes, [proxys]: computed[admins] as Attributes },
+      "kube-proxy.pem: does not belong to ca-authority/kube-proxy-key.pem",
+      "admin.pem: does not belong to ca-authority/admin-key.pem",
+    );
+    for (const [file, message] of [
+      [kubeconfig(foreign), "Unauthorized|must be logged in|unknown authority"],
+      [kubeconfig(ended), "Unauthorized|must be logged in|expired"],
+      [kubeconfig(swapped), "private key does not match public key"],
+    ] as const) {
+      const { status, output } = await plane.kubectl(file, "get", "nodes");
+      expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(message) });
+    }
+  },
+
+  "broken: etcd refuses a pair that is no client's, from clients and from its own members": async () => {
+    const folder = broken(
+      "no-client",
+      await reissued("master-kubernetes", (_request, certificate) => {
+        certificate.allowed_uses = certificate.allowed_uses.filter((use: string) => use !== "client_auth");
+      }),
+      "master-kubernetes.pem: lacks the use clientAuth",
+    );
+    expect((await plane.etcdctl(join(folder, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
+    await plane.kill("etcd-2");
+    plane.credentials = folder;
+    plane.startMember(2);
+    plane.credentials = whole;
+    await plane.hasSaid("etcd-2", /could not connect: remote error: tls: bad certificate/);
+    await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
+    await plane.kill("etcd-2");
+    plane.startMember(2);
+    await plane.memberServes(2);
+  },
+
+  "broken: a file that is missing; without authority key identifiers, which OpenSSL refuses and Kubernetes does not":
+    async () => {
+      const folder = write("missing", computed);
+      rmSync(join(folder, "ca-authority/master-kubernetes-key.pem"));
+      expect(faultsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
+      const key = join(folder, "ca-authority/master-kubernetes-key.pem");
+      const ended = await plane.run([
+        "etcd",
+        "--data-dir",
+        plane.scratch("missing"),
+        "--name=none",
+        "--listen-client-urls=https://172.31.0.20:2379",
+        "--advertise-client-urls=https://172.31.0.20:2379",
+        `--cert-file=${plane.pem("master-kubernetes.pem")}`,
+        `--key-file=${key}`,
+      ]);
+      expect(ended.status).not.toBe(0);
+
+      // An authority without an identifier gives none to what it signs; its usual certificate is put in the place again.
+      const certificate = "tls_self_signed_cert.ca-certificate";
+      const other = JSON.parse(JSON.stringify(json));
+      delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
+      const without = await reissue(other, computed, /\.(ca-certificate|(admin|master-kubernetes)-certificate)$/);
+      const dropped = broken(
+        "no-identifier",
+        { ...without, [certificate]: computed[certificate] as Attributes },
+        "master-kubernetes.pem: has no authority key identifier",
+        "admin.pem: has no authority key identifier",
+      );
+      const address = MEMBERS[1] as string;
+      await startBrokenApiServer(dropped, address);
+      const url = `https://${address}:6444`;
+      const kubeconfig = join(dropped, "kubeconfigs/admin.kubeconfig");
+      await succeed(plane.kubectl(kubeconfig, `--server=${url}`, "get", "nodes"));
+      expect((await curl("admin", `${url}/livez`)).output).toContain("self-signed certificate");
+      expect(await succeed(curl("admin", `https://${MEMBERS[0]}:${API_SERVER_PORT}/livez`))).toBe("ok");
+      await plane.kill("broken");
+    },
+
+  "a renewed authority: machines get the new files one after the other, and nobody is refused": async () => {
+    const token = (await admin("create", "token", "default")).trim();
+    computed = await reissue(json, computed, /_cert\./);
+    const renewed = write("renewed", computed);
+    const nobodyIsRefused = async () => {
+      for (const folder of [whole, renewed]) {
+        plane.credentials = folder;
+        await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+        expect(await whoami("admin")).toMatchObject({ username: "admin" });
+        expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+      }
+    };
+    await nobodyIsRefused();
+    for (const index of MEMBERS.keys()) {
+      await plane.kill(`etcd-${index}`);
+      plane.startMember(index);
+      await plane.memberServes(index);
+      await nobodyIsRefused();
+    }
+    await plane.kill("kube-apiserver");
+    await plane.startApiServer("kube-apiserver", API_SERVER);
+    await nobodyIsRefused();
+    for (const name of MANAGERS) await plane.kill(name);
+    await startManagers();
+    await bindsPod("after-the-renewal");
+  },
+
+  "another key for secrets: a second one, then the first, and what is stored is written anew": async () => {
+    const folder = plane.credentials;
+    computed = await reissue(json, computed, /encryption/);
+    const config = "encryption-config.yaml";
+    const only = readFileSync(join(write("rotated", computed), config), "utf8");
+    const entry = / {6}- name: (\S+)\n {8}secret: .*\n/;
+    const [[before], [after, name]] = [readFileSync(join(folder, config), "utf8"), only].map(
+      (text) => entry.exec(text) as RegExpExecArray,
+    ) as [RegExpExecArray, RegExpExecArray];
+    const secret = () => admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}");
+    for (const keys of [`${before}${after}`, `${after}${before}`, after as string]) {
+      writeFileSync(join(folder, config), only.replace(entry, keys));
+      expect(faultsOf(folder)).toEqual([]);
+      await plane.kill("kube-apiserver");
+      await plane.startApiServer("kube-apiserver", API_SERVER);
+      expect(await secret()).toBe(WORD);
+      if (keys.startsWith(after as string)) {
+        const secrets = await admin("get", "secrets", "--all-namespaces", "-o", "json");
+        await admin("replace", "-f", manifest("secrets", JSON.parse(secrets)));
+        expect(await storedSecret()).toContain(`k8s:enc:aescbc:v1:${name}:`);
+      }
+    }
+  },
+
+  "another key of the authority: each refuses the other's; stopped, given the new files and started, it has its data":
+    async () => {
+      const before = plane.credentials;
+      computed = await reissue(json, computed, /ca-private-key$|_cert\./);
+      const after = write("another-key", computed);
+      const token = (await admin("create", "token", "default")).trim();
+      plane.credentials = after;
+      expect((await plane.kubectl("admin", "get", "nodes")).output).toMatch(/certificate signed by unknown authority/);
+      await plane.kill("etcd-2");
+      plane.startMember(2);
+      await plane.hasSaid("etcd-2", /bad certificate|unknown (certificate )?authority/);
+      expect((await plane.etcdctl("master-kubernetes", ...REFUSED)).status).not.toBe(0);
+      plane.credentials = before;
+      await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
+
+      plane.credentials = after;
+      const members = [...MEMBERS.keys()].map((index) => `etcd-${index}`);
+      for (const name of [...MANAGERS, "kube-apiserver", ...members]) await plane.kill(name);
+      await plane.startEtcd();
+      await plane.startApiServer("kube-apiserver", API_SERVER);
+      await startManagers();
+      expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
+      expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
+      await bindsPod("after-the-outage");
+      const authority = readFileSync(plane.pem("ca.pem"), "utf8");
+      await plane.eventually(
+        "pods are told of the new authority",
+        async () =>
+          (await admin("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")) === authority,
+        "kube-controller-manager",
+      );
+      expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+    },
+});

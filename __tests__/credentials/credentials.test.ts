@@ -1,0 +1,767 @@
+import { spawnSync } from "node:child_process";
+import { createHash, generateKeyPairSync } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parse } from "yaml";
+import { describeSuite } from "../../cloud/requirements";
+import { USERS } from "../../cloud/ssh-hosts";
+import { credentialFiles } from "../../credentials/files";
+import { writeFolder } from "../../credentials/folder";
+import { CredentialsError } from "../../credentials/stack";
+import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
+import { AWS_ATTRIBUTES, issueDefaultCluster } from "../../testing/issued-cluster";
+import { synthesizeCluster } from "../../testing/synthesize";
+import { type Computed, carryOutTls } from "../../testing/tls-resources";
+import { TUTORIAL_NAME } from "../../testing/tutorial";
+
+const PROJECT = join(__dirname, "../..");
+const json = synthesizeCluster();
+let computed: Computed;
+let files: Record<string, string>;
+let scratch: string;
+
+beforeAll(async () => {
+  computed = await issueDefaultCluster(json);
+  files = credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));
+});
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), "credentials-"));
+});
+
+afterEach(() => rmSync(scratch, { recursive: true }));
+
+const mode = (path: string) => (statSync(path).mode & 0o777).toString(8);
+const out = () => join(scratch, "out");
+const paths = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => statSync(join(folder, path)).isFile())
+    .sort();
+
+describe("the files", () => {
+  const name = (index: number) => `${TUTORIAL_NAME}-worker-${index}`;
+  const loadBalancer = `https://${AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name}:6443`;
+  const here = "https://127.0.0.1:6443";
+
+  test("are where part 2 looks for them, and no others", () => {
+    const stems = [
+      ...[
+        "ca",
+        "admin",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "master-kubernetes",
+        "service-account",
+      ],
+      ...[0, 1, 2].map(name),
+    ];
+    const users = stems.filter((stem) => !["ca", "master-kubernetes", "service-account"].includes(stem));
+    expect(Object.keys(files).sort()).toEqual(
+      [
+        ".gitignore",
+        "cluster.json",
+        "encryption-config.yaml",
+        `ssh/${TUTORIAL_NAME}.id_rsa`,
+        ...stems.flatMap((stem) => [`ca-authority/${stem}.pem`, `ca-authority/${stem}-key.pem`]),
+        ...users.map((stem) => `kubeconfigs/${stem}.kubeconfig`),
+      ].sort(),
+    );
+  });
+
+  test.each([
+    ["admin", "admin", loadBalancer],
+    ["kube-proxy", "system:kube-proxy", loadBalancer],
+    ["kube-controller-manager", "system:kube-controller-manager", here],
+    ["kube-scheduler", "system:kube-scheduler", here],
+    [name(0), "system:node:ip-172-31-0-20", loadBalancer],
+    [name(2), "system:node:ip-172-31-0-22", loadBalancer],
+  ])("the kubeconfig of %s: user, server, embedded certificates", (stem, user, server) => {
+    const data = (file: string) => Buffer.from(files[`ca-authority/${file}`] as string).toString("base64");
+    expect(parse(files[`kubeconfigs/${stem}.kubeconfig`] as string)).toEqual({
+      apiVersion: "v1",
+      kind: "Config",
+      preferences: {},
+      clusters: [{ name: TUTORIAL_NAME, cluster: { server, "certificate-authority-data": data("ca.pem") } }],
+      contexts: [{ name: "default", context: { cluster: TUTORIAL_NAME, user } }],
+      "current-context": "default",
+      users: [
+        {
+          name: user,
+          user: { "client-certificate-data": data(`${stem}.pem`), "client-key-data": data(`${stem}-key.pem`) },
+        },
+      ],
+    });
+  });
+
+  test.each(["2024", "no", "1e3", "null"])("a cluster's name stays a text in YAML: %s", (name) => {
+    const outputs = outputsOf(json, computed);
+    const config = parse(credentialFiles(deployedCluster(name, outputs))["kubeconfigs/admin.kubeconfig"] as string);
+    expect(config.clusters[0].name).toBe(name);
+    expect(config.contexts[0].context).toEqual({ cluster: name, user: "admin" });
+  });
+
+  test("the encryption config encrypts secrets with the key of the state, and still reads what is not encrypted", () => {
+    const config = parse(files["encryption-config.yaml"] as string);
+    const secret = outputsOf(json, computed).encryption_key as string;
+    const digest = createHash("sha256").update(secret).digest("hex");
+    expect(config).toEqual({
+      apiVersion: "apiserver.config.k8s.io/v1",
+      kind: "EncryptionConfiguration",
+      resources: [
+        {
+          resources: ["secrets"],
+          providers: [{ aescbc: { keys: [{ name: `key-${digest.slice(0, 8)}`, secret }] } }, { identity: {} }],
+        },
+      ],
+    });
+    expect(Buffer.from(secret, "base64")).toHaveLength(32);
+  });
+});
+
+test("a cluster that lacks a certificate is none to go on with", () => {
+  const outputs = outputsOf(json, computed);
+  const { [`${TUTORIAL_NAME}-worker-1-key.pem`]: _, ...pemFiles } = outputs.pem_files as Record<string, string>;
+  expect(() => credentialFiles(deployedCluster(TUTORIAL_NAME, { ...outputs, pem_files: pemFiles }))).toThrow(
+    new CredentialsError(
+      `the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` completes it`,
+    ),
+  );
+});
+
+describe("writing them", () => {
+  const NOTHING = { written: [], removed: [], others: [] };
+
+  test("folders are 0700 and files 0600, whatever the umask; nothing else is left", () => {
+    const umask = process.umask(0);
+    try {
+      expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, written: Object.keys(files), unchanged: 0 });
+    } finally {
+      process.umask(umask);
+    }
+    expect(paths(out())).toEqual(Object.keys(files).sort());
+    for (const path of paths(out())) expect(mode(join(out(), path))).toBe("600");
+    for (const folder of ["", "ssh", "ca-authority", "kubeconfigs"]) expect(mode(join(out(), folder))).toBe("700");
+  });
+
+  test("again, it touches nothing; a certificate that was renewed is updated alone", () => {
+    writeFolder(out(), files, false);
+    const touched = () => Object.fromEntries(paths(out()).map((path) => [path, statSync(join(out(), path)).ino]));
+    const before = touched();
+    expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, unchanged: Object.keys(files).length });
+    expect(touched()).toEqual(before);
+
+    const renewed = { ...files, "ca-authority/admin.pem": "another" };
+    expect(writeFolder(out(), renewed, false).written).toEqual(["ca-authority/admin.pem"]);
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe("another");
+    expect(Object.entries(touched()).filter(([path, inode]) => before[path] !== inode)).toHaveLength(1);
+  });
+
+  test("a mode that was opened is closed, and what is not of the cluster is left alone and named", () => {
+    writeFolder(out(), files, false);
+    chmodSync(join(out(), "ca-authority/ca-key.pem"), 0o644);
+    writeFileSync(join(out(), "kubeconfigs/mine.kubeconfig"), "mine");
+    expect(writeFolder(out(), files, false)).toMatchObject({
+      written: ["ca-authority/ca-key.pem"],
+      others: ["kubeconfigs/mine.kubeconfig"],
+    });
+    expect(mode(join(out(), "ca-authority/ca-key.pem"))).toBe("600");
+  });
+
+  test("a folder below that was opened is closed, even where nothing in it has changed", () => {
+    writeFolder(out(), files, false);
+    chmodSync(join(out(), "ca-authority"), 0o755);
+    expect(writeFolder(out(), files, false).written).toEqual([]);
+    expect(mode(join(out(), "ca-authority"))).toBe("700");
+  });
+
+  const CONFIG = "encryption-config.yaml";
+  const OLD_KEY = Buffer.alloc(32, 1).toString("base64");
+
+  test.each([
+    [
+      "a second key",
+      (text: string) => text.replace("  - identity", `      - name: old\n        secret: "${OLD_KEY}"\n  - identity`),
+    ],
+    ["another key", (text: string) => text.replace(/secret: .*/, `secret: ${OLD_KEY}`)],
+    ["a key in quotes", (text: string) => text.replace(/secret: .*/, `'secret': '${OLD_KEY}'`)],
+    ["a key on a line of its own", (text: string) => text.replace(/secret: .*/, `secret: >-\n          ${OLD_KEY}`)],
+    ["a key in a comment", (text: string) => `${text}# ${OLD_KEY}\n`],
+    [
+      "a key of 16 bytes",
+      (text: string) => text.replace(/secret: .*/, `secret: ${Buffer.alloc(16).toString("base64")}`),
+    ],
+    ["a key in what is no YAML", () => `[ ${OLD_KEY}`],
+    ["its key under another name", (text: string) => text.replace(/name: .*/, "name: key1")],
+    [
+      "a key in pieces",
+      (text: string) => text.replace(/secret: .*/, `secret: "${OLD_KEY.replace(/.{9}/g, "$&\\\n          ")}"`),
+    ],
+    ["another shape", (text: string) => text.replace("aescbc", "secretbox")],
+  ])("an encryption config with %s stays, or is renamed", (_what, change) => {
+    writeFolder(out(), files, false);
+    const file = join(out(), CONFIG);
+    const text = change(files[CONFIG] as string);
+    for (const name of ["encryption-config.before.yaml", "encryption-config.before-2.yaml"]) {
+      writeFileSync(file, text);
+      chmodSync(file, 0o644);
+      expect(writeFolder(out(), { ...files, "ca-authority/admin.pem": name }, false)).toMatchObject({
+        written: ["ca-authority/admin.pem"],
+        kept: CONFIG,
+      });
+      expect([readFileSync(file, "utf8"), mode(file)]).toEqual([text, "600"]);
+      expect(writeFolder(out(), files, true)).toMatchObject({ kept: name });
+      expect(readFileSync(file, "utf8")).toBe(files[CONFIG]);
+      expect(readFileSync(join(out(), name), "utf8")).toBe(text);
+    }
+  });
+
+  test("an encryption config in UTF-16, or one that is a link, stays", () => {
+    writeFolder(out(), files, false);
+    const file = join(out(), CONFIG);
+    const other = Buffer.from((files[CONFIG] as string).replace(/secret: .*/, `secret: ${OLD_KEY}`), "utf16le");
+    writeFileSync(file, other);
+    expect(writeFolder(out(), files, false)).toMatchObject({ kept: CONFIG });
+    expect(readFileSync(file)).toEqual(other);
+
+    const elsewhere = join(scratch, "elsewhere");
+    renameSync(file, elsewhere);
+    symlinkSync(elsewhere, file);
+    expect(writeFolder(out(), files, false)).toMatchObject({ kept: CONFIG });
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(writeFolder(out(), files, true)).toMatchObject({ kept: "encryption-config.before.yaml" });
+    expect(readFileSync(elsewhere)).toEqual(other);
+  });
+
+  test("another cluster's folder is refused where the authority is not in it", async () => {
+    writeFolder(out(), await anotherCluster(), false);
+    for (const name of ["ca.pem", "ca-key.pem"]) rmSync(join(out(), "ca-authority", name));
+    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+    expect(existsSync(join(out(), "ssh/theirs.id_rsa"))).toBe(true);
+  });
+
+  test("a folder in the place of a file is told before any file is in place", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), "ca-authority/admin.pem"));
+    rmSync(join(out(), CONFIG));
+    mkdirSync(join(out(), CONFIG));
+    expect(() => writeFolder(out(), files, false)).toThrow(/^cannot write \S+: encryption-config\.yaml is a folder$/);
+    expect(existsSync(join(out(), "ca-authority/admin.pem"))).toBe(false);
+  });
+
+  test("a pipe in the place of the encryption config is replaced", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), CONFIG));
+    spawnSync("mkfifo", [join(out(), CONFIG)]);
+    expect(writeFolder(out(), files, false).written).toEqual([CONFIG]);
+    expect(readFileSync(join(out(), CONFIG), "utf8")).toBe(files[CONFIG]);
+  });
+
+  test("an encryption config that has no other key is brought up to date", () => {
+    writeFolder(out(), files, false);
+    for (const text of ["", (files[CONFIG] as string).replace("apiVersion", "# mine\napiVersion")]) {
+      writeFileSync(join(out(), CONFIG), text);
+      expect(writeFolder(out(), files, false)).toEqual({
+        ...NOTHING,
+        written: [CONFIG],
+        unchanged: Object.keys(files).length - 1,
+      });
+    }
+  });
+
+  /** The files of another cluster, with other names. */
+  async function anotherCluster(): Promise<Record<string, string>> {
+    const other = deployedCluster("theirs", outputsOf(json, await issueDefaultCluster(json)));
+    const renamed = <T>(byName: Readonly<Record<string, T>>) =>
+      Object.fromEntries(Object.entries(byName).map(([name, value]) => [name.replace(TUTORIAL_NAME, "theirs"), value]));
+    return credentialFiles({ ...other, nodes: renamed(other.nodes), pemFiles: renamed(other.pemFiles) });
+  }
+
+  test("git takes nothing of it in", () => {
+    const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
+    git("init", "-q");
+    writeFolder(out(), files, false);
+    expect(git("status", "--porcelain", "--untracked-files=all")).toMatchObject({ status: 0, stdout: "" });
+  });
+
+  test("what a cluster no longer has goes, and what is the reader's own stays", () => {
+    writeFolder(out(), files, false);
+    for (const path of ["kubeconfigs/mine.kubeconfig", "ca-authority/old-worker.pem"]) {
+      writeFileSync(join(out(), path), "mine");
+    }
+    const outputs = outputsOf(json, computed);
+    const gone = `${TUTORIAL_NAME}-worker-2`;
+    const { [gone]: _node, ...nodes } = outputs.nodes as Record<string, unknown>;
+    const pems = Object.entries(outputs.pem_files as object).filter(([file]) => !file.startsWith(gone));
+    const smaller = { ...outputs, nodes, pem_files: Object.fromEntries(pems) };
+    expect(writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, smaller)), false)).toEqual({
+      written: ["cluster.json"],
+      unchanged: 27,
+      removed: [`ca-authority/${gone}-key.pem`, `ca-authority/${gone}.pem`, `kubeconfigs/${gone}.kubeconfig`],
+      others: ["ca-authority/old-worker.pem", "kubeconfigs/mine.kubeconfig"],
+    });
+  });
+
+  test("where another cluster is replaced, its ssh key and its workers' files go", async () => {
+    writeFolder(out(), await anotherCluster(), false);
+    expect(paths(out())).toContain("ssh/theirs.id_rsa");
+    expect(writeFolder(out(), files, true).removed).toHaveLength(1 + 3 * 3);
+    expect(paths(out())).toEqual([...Object.keys(files), "encryption-config.before.yaml"].sort());
+  });
+
+  test("another authority's folder is refused, and replaced where that is asked for", async () => {
+    const other = await issueDefaultCluster(json);
+    writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
+    const before = readFileSync(join(out(), "ca-authority/admin.pem"), "utf8");
+    expect(() => writeFolder(out(), files, false)).toThrow(
+      new CredentialsError(
+        `${out()} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
+      ),
+    );
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(before);
+    writeFolder(out(), files, true);
+    expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(files["ca-authority/admin.pem"]);
+  });
+
+  test("an authority whose certificate was renewed with its key is the same", async () => {
+    const { "tls_self_signed_cert.ca-certificate": _, ...rest } = computed;
+    const renewed = await carryOutTls(json, rest);
+    writeFolder(out(), files, false);
+    const after = credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, renewed)));
+    expect(writeFolder(out(), after, false).written).toContain("ca-authority/ca.pem");
+  });
+
+  test("an authority is told by its certificate too", async () => {
+    const other = await issueDefaultCluster(json);
+    writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
+    rmSync(join(out(), "ca-authority/ca-key.pem"));
+    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+  });
+
+  test("a folder of something else is refused, --replace or not, and left as it is", () => {
+    mkdirSync(out(), { mode: 0o700 });
+    writeFileSync(join(out(), ".gitignore"), "mine");
+    for (const replace of [false, true]) {
+      expect(() => writeFolder(out(), files, replace)).toThrow(/which has no cluster\.json$/);
+    }
+    expect(readdirSync(out())).toEqual([".gitignore"]);
+    expect(readFileSync(join(out(), ".gitignore"), "utf8")).toBe("mine");
+  });
+
+  test("a second run at the same time is refused, and what a killed one has left is no obstacle", () => {
+    writeFolder(out(), files, false);
+    const staging = join(out(), ".writing");
+    mkdirSync(staging);
+    expect(() => writeFolder(out(), files, false)).toThrow(/is being written by another run/);
+    // Also where the clock has been set back since.
+    for (const seconds of [-120, 120]) {
+      mkdirSync(staging, { recursive: true });
+      const then = new Date(Date.now() + seconds * 1000);
+      utimesSync(staging, then, then);
+      writeFolder(out(), files, false);
+      expect(readdirSync(out())).not.toContain(".writing");
+    }
+  });
+
+  /** Writes the files in a process of its own that is killed when it calls something of node:fs for a certain time. */
+  function writeKilled(call: "openSync" | "renameSync" | "rmSync", time: number, replace: boolean): void {
+    const program = `
+      const fs = require("node:fs");
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      const files = JSON.parse(fs.readFileSync(0, "utf8"));
+      const original = fs.${call};
+      let time = 0;
+      fs.${call} = (...args) => {
+        time += 1;
+        if (time === ${time}) process.kill(process.pid, "SIGKILL");
+        return original(...args);
+      };
+      writeFolder(${JSON.stringify(out())}, files, ${replace});
+    `;
+    const options = { cwd: PROJECT, encoding: "utf8", input: JSON.stringify(files) } as const;
+    const { signal, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", program], options);
+    expect({ signal, stderr }).toEqual({ signal: "SIGKILL", stderr: "" });
+  }
+
+  /** The next run: in a minute. */
+  function writeLater(replace: boolean) {
+    const staging = join(out(), ".writing");
+    expect(() => writeFolder(out(), files, replace)).toThrow(
+      /is being written by another run, or was less than a minute ago/,
+    );
+    const before = new Date(Date.now() - 120_000);
+    utimesSync(staging, before, before);
+    return writeFolder(out(), files, replace);
+  }
+
+  test.each([
+    ["as it writes the first secret", "openSync", 1],
+    ["as it writes the last", "openSync", 29],
+    ["as the first is put in place", "renameSync", 1],
+    ["as the last is", "renameSync", 29],
+  ] as const)(
+    "a first run that is killed %s: git takes nothing in, and the next run completes it",
+    (_what, call, time) => {
+      const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
+      git("init", "-q");
+      writeKilled(call, time, false);
+      expect(git("status", "--porcelain", "--untracked-files=all")).toMatchObject({ status: 0, stdout: "" });
+      writeLater(false);
+      expect(paths(out())).toEqual(Object.keys(files).sort());
+    },
+  );
+
+  test("a run that is killed as it removes another cluster's files: the next one removes them", async () => {
+    const theirs = await anotherCluster();
+    for (const [call, time] of [
+      ["renameSync", 20],
+      ["rmSync", 5],
+      ["renameSync", 29],
+    ] as const) {
+      rmSync(out(), { recursive: true, force: true });
+      writeFolder(out(), theirs, false);
+      writeKilled(call, time, true);
+      writeLater(true);
+      expect(paths(out())).toEqual([...Object.keys(files), "encryption-config.before.yaml"].sort());
+    }
+  });
+
+  test("links that lead in a circle, and pipes, are no obstacle", () => {
+    writeFolder(out(), files, false);
+    symlinkSync(".", join(out(), "a"));
+    symlinkSync(".", join(out(), "b"));
+    spawnSync("mkfifo", [join(out(), "pipe")]);
+    for (const name of ["known_hosts", "known_hosts.old"]) writeFileSync(join(out(), "ssh", name), "");
+    expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, unchanged: Object.keys(files).length });
+  });
+
+  test("a link in the place of a file is replaced by the file", () => {
+    writeFolder(out(), files, false);
+    const file = join(out(), "ca-authority/admin.pem");
+    renameSync(file, join(scratch, "aside"));
+    symlinkSync(join(scratch, "aside"), file);
+    expect(writeFolder(out(), files, false).written).toEqual(["ca-authority/admin.pem"]);
+    expect(lstatSync(file).isFile()).toBe(true);
+  });
+
+  test("a folder below that is a link is refused, and nothing is written through it", () => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), "ssh"), { recursive: true });
+    const elsewhere = mkdtempSync(join(scratch, "elsewhere-"));
+    symlinkSync(elsewhere, join(out(), "ssh"));
+    expect(() => writeFolder(out(), files, false)).toThrow(/ssh is no folder, but a link or something else$/);
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+
+  test("a link to nowhere is refused, and stays", () => {
+    symlinkSync(join(scratch, "nowhere"), out());
+    expect(() => writeFolder(out(), files, false)).toThrow(/'--out' must be a folder/);
+    expect(readdirSync(scratch)).toEqual(["out"]);
+  });
+
+  test.each([
+    [
+      "a folder that others may read",
+      () => mkdirSync(out(), { mode: 0o755 }),
+      /must be a folder that is closed to others \(chmod 700\), got: \S+ with mode 0755$/,
+    ],
+    ["a file", () => writeFileSync(out(), "mine"), /'--out' must be a folder, got: \S+$/],
+    ["a link", () => symlinkSync(tmpdir(), out()), /'--out' must be a folder, got: \S+, a symbolic link$/],
+    [
+      "a folder of something else, before its mode is spoken of",
+      () => {
+        mkdirSync(out(), { mode: 0o755 });
+        writeFileSync(join(out(), "mine"), "");
+      },
+      /must be a folder that is empty, .* which has no cluster\.json$/,
+    ],
+    [
+      "a folder in the place of a file",
+      () => mkdirSync(join(out(), "cluster.json/mine"), { recursive: true, mode: 0o700 }),
+      /^cannot write \S+: cluster\.json is a folder$/,
+    ],
+  ])("%s is refused in one line", (_what, prepare, message) => {
+    prepare();
+    if (statSync(out()).isDirectory() && message.source.startsWith("^cannot")) chmodSync(out(), 0o700);
+    expect(() => writeFolder(out(), files, false)).toThrow(CredentialsError);
+    expect(() => writeFolder(out(), files, false)).toThrow(message);
+  });
+});
+
+describeSuite("a full disk, and folders of others", () => {
+  test("a full disk is one line, and what was there stays as it was", () => {
+    const disk = join(scratch, "disk");
+    mkdirSync(disk);
+    const program = `
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      const files = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
+      try { writeFolder(${JSON.stringify(join(disk, "out"))}, files, false); } catch (error) { console.error(error.message); process.exit(1); }
+    `;
+    // A mount of its own that goes with the shell; what lies in it is listed at the end.
+    const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority && echo "{}" > ${disk}/out/cluster.json && echo "*" > ${disk}/out/.gitignore &&
+      printf old > ${disk}/out/ca-authority/admin.pem; node --import tsx -e '${program.replaceAll("'", "'\\''")}'; echo "status $?"; cat ${disk}/out/ca-authority/admin.pem; find ${disk}/out -type f | wc -l`;
+    const run = (size: number) =>
+      spawnSync("unshare", ["--mount", "sh", "-c", script], {
+        cwd: PROJECT,
+        encoding: "utf8",
+        input: JSON.stringify(files),
+        env: { ...process.env, SIZE: String(size) },
+      });
+    const full = run(40);
+    expect(full.stderr).toMatch(/^cannot write \S+: ENOSPC: no space left on device, write\n$/);
+    expect(full.stdout).toBe("status 1\nold3\n");
+    expect(run(4000).stdout).toContain("status 0\n-----BEGIN CERTIFICATE-----");
+  });
+
+  test("a new folder on a full disk is not left behind", () => {
+    const disk = join(scratch, "disk");
+    mkdirSync(disk);
+    const program = `
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      try { writeFolder(${JSON.stringify(join(disk, "out"))}, JSON.parse(require("node:fs").readFileSync(0, "utf8")), false); } catch {}
+    `;
+    const script = `mount -t tmpfs -o size=40k none ${disk}; node --import tsx -e '${program}'; ls -A ${disk}`;
+    const { stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", script], {
+      cwd: PROJECT,
+      encoding: "utf8",
+      input: JSON.stringify(files),
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: "", stderr: "" });
+  });
+
+  test("somebody else's folder is refused, by root too", () => {
+    mkdirSync(out(), { mode: 0o700 });
+    chownSync(out(), USERS.stranger, USERS.stranger);
+    expect(() => writeFolder(out(), files, true)).toThrow(
+      new CredentialsError(`'--out' must be a folder of your own, got: ${out()} of user ${USERS.stranger}`),
+    );
+    expect(readdirSync(out())).toEqual([]);
+  });
+});
+
+describeSuite("real Terraform", () => {
+  const run = (cwd: string, ...args: string[]) =>
+    spawnSync("npm", ["run", "--silent", "--prefix", PROJECT, "credentials", "--", ...args], {
+      cwd,
+      encoding: "utf8",
+      env,
+    });
+  const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
+  const stack = () => join(scratch, "cdktf.out/stacks", TUTORIAL_NAME);
+
+  /** What synthesis writes, with the outputs as literals and no resources, so that no provider is needed. */
+  function synthesize(
+    outputs: Record<string, unknown>,
+    backend: object = { local: { path: "../../../a.tfstate" } },
+  ): void {
+    mkdirSync(stack(), { recursive: true });
+    writeFileSync(
+      join(scratch, "cdktf.out/manifest.json"),
+      JSON.stringify({ stacks: { a: { name: TUTORIAL_NAME, workingDirectory: `stacks/${TUTORIAL_NAME}` } } }),
+    );
+    const output = Object.fromEntries(
+      Object.entries(outputs).map(([name, value]) => [name, { value, sensitive: true }]),
+    );
+    writeFileSync(join(stack(), "cdk.tf.json"), JSON.stringify({ terraform: { backend }, output }));
+  }
+
+  function terraform(...args: string[]): void {
+    const { status, stderr } = spawnSync("terraform", [`-chdir=${stack()}`, ...args], { encoding: "utf8", env });
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  const options = () => ["--from", join(scratch, "cdktf.out"), "--out", out()];
+
+  test("the whole way: not synthesized, not deployed, an older deploy, deployed, and a state that others may read", () => {
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /^credentials: '--from' must be a folder that `npm run synth` has written, got: \S+\n$/,
+      ),
+    });
+
+    synthesize(outputsOf(json, computed));
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: `credentials: ${TUTORIAL_NAME} is not deployed: its state has no outputs; \`npm run deploy\` makes them\n`,
+    });
+
+    const { encryption_key: _, ...older } = outputsOf(json, computed);
+    synthesize(older);
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stderr: `credentials: the deployed ${TUTORIAL_NAME} has no output encryption_key: \`npm run deploy\` adds it\n`,
+    });
+    expect(readdirSync(scratch)).not.toContain("out");
+
+    synthesize(outputsOf(json, computed));
+    terraform("apply", "-auto-approve");
+    // As on another administrator's machine: synthesized, and never initialized.
+    rmSync(join(stack(), ".terraform"), { recursive: true });
+    for (const file of ["a.tfstate", "a.tfstate.backup"]) chmodSync(join(scratch, file), 0o600);
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 0,
+      stdout: `${out()}: ${Object.keys(files).length} files written, 0 unchanged\n`,
+      stderr: "",
+    });
+    for (const [path, content] of Object.entries(files)) expect(readFileSync(join(out(), path), "utf8")).toBe(content);
+
+    writeFileSync(join(out(), "ca-authority/admin.pem"), "nothing");
+    const checked = run(scratch, "check", "--out", out(), "--json");
+    expect(checked).toMatchObject({ status: 1, stderr: "" });
+    expect(JSON.parse(checked.stdout)).toMatchObject({ cluster: TUTORIAL_NAME, faults: 2 });
+    // Another authority's key makes it another cluster's, unless that is said to be meant.
+    writeFileSync(
+      join(out(), "ca-authority/ca-key.pem"),
+      generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }),
+    );
+    expect(run(scratch, ...options())).toMatchObject({ status: 2, stderr: expect.stringContaining("--replace") });
+    expect(run(scratch, ...options(), "--replace")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("2 files written"),
+    });
+    writeFileSync(join(out(), "cluster.json"), "{}");
+    expect(run(scratch, "check", "--out", out())).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^credentials: [^\n]*\n$/),
+    });
+    run(scratch, ...options());
+
+    chmodSync(join(scratch, "a.tfstate.backup"), 0o604);
+    expect(run(scratch, ...options()).stderr).toMatch(
+      /a\.tfstate\.backup holds every key, and others may read it: mode 0604/,
+    );
+    chmodSync(join(scratch, "a.tfstate.backup"), 0o600);
+    chmodSync(join(scratch, "a.tfstate"), 0o640);
+    const again = run(scratch, ...options());
+    expect(again.stdout).toBe(`${out()}: 0 files written, ${Object.keys(files).length} unchanged\n`);
+    expect(again.stderr).toMatch(
+      /^credentials: warning: \S+a\.tfstate holds every key, and others may read it: mode 0640, chmod 600 it\n$/,
+    );
+    expect(run(scratch, "check", "--out", out())).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("all is well"),
+    });
+  });
+
+  test("without --out: the folder named after the cluster, which check finds without asking the state", () => {
+    synthesize(outputsOf(json, computed));
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    for (const file of ["a.tfstate", "a.tfstate.backup"])
+      if (existsSync(join(scratch, file))) chmodSync(join(scratch, file), 0o600);
+    const command = ["--import", pathToFileURL(require.resolve("tsx")).href, join(PROJECT, "tools/credentials.ts")];
+    const here = (path: string, ...args: string[]) =>
+      spawnSync(process.execPath, [...command, ...args], {
+        cwd: scratch,
+        encoding: "utf8",
+        env: { ...env, PATH: path },
+      });
+    expect(here(process.env.PATH as string)).toMatchObject({
+      status: 0,
+      stdout: `${TUTORIAL_NAME}: ${Object.keys(files).length} files written, 0 unchanged\n`,
+    });
+    expect(paths(join(scratch, TUTORIAL_NAME))).toEqual(Object.keys(files).sort());
+    expect(here("/nowhere", "check")).toMatchObject({ status: 0, stdout: expect.stringContaining("all is well") });
+
+    const config = join(scratch, TUTORIAL_NAME, "encryption-config.yaml");
+    writeFileSync(config, `secret: ${Buffer.alloc(32).toString("base64")}`);
+    expect(here(process.env.PATH as string)).toMatchObject({
+      status: 0,
+      stderr:
+        "credentials: warning: encryption-config.yaml may have a key that the state has not: it stays as it is (docs/certificates.md)\n",
+    });
+    expect(here("/nowhere", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("--days N") });
+    for (const [args, line] of [
+      [["check", "--days", "soon"], "'--days' must be a number of days from 0 to 99999, got: soon"],
+      [["--nodes"], "'--nodes' goes with check; allowed: --out, --from, --stack, --replace"],
+      [
+        ["check", "--replace"],
+        "'--replace' goes without check; allowed: --out, --from, --stack, --nodes, --days, --json",
+      ],
+      [["check", "--out="], "'--out' must be a folder, got nothing"],
+      [["chekc"], "the command must be check, or none, got: chekc"],
+      [
+        ["--bogus"],
+        "Unknown option '--bogus'; allowed: --out, --from, --stack, --replace, --nodes, --days, --json, --help",
+      ],
+      [[], "terraform is missing: install Terraform 1.11 or later"],
+      [["--stack", "b"], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, got: b`],
+    ] as const) {
+      expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
+    }
+
+    const manifest = join(scratch, "cdktf.out/manifest.json");
+    const { stacks } = JSON.parse(readFileSync(manifest, "utf8"));
+    const gone = { name: "gone", workingDirectory: "stacks/gone" };
+    writeFileSync(manifest, JSON.stringify({ stacks: { ...stacks, gone } }));
+    for (const [args, line] of [
+      [[], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, gone, got: none`],
+      [
+        ["--stack", "gone"],
+        "the stack's folder must be as `npm run synth` has written it: ENOENT: no such file or directory, open 'cdktf.out/stacks/gone/cdk.tf.json'",
+      ],
+    ] as const) {
+      expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
+    }
+    expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({ status: 0 });
+
+    // As an apply that was killed may leave it: what it would do then is told by docs/recovery.md alone.
+    writeFileSync(join(scratch, "a.tfstate"), "");
+    expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /^credentials: \S+a\.tfstate is empty, as an apply that was killed may leave it: docs\/recovery\.md brings it back\n$/,
+      ),
+    });
+  });
+
+  test.each([
+    ["nodes", { a: { private_ip: "1" } }, "nodes.a.public_ip: "],
+    ["pem_files", { "../ca.pem": "pem" }, "pem_files.../ca.pem: "],
+    ["encryption_key", "", "encryption_key: must be 32 bytes in base64"],
+    ["kubernetes_public_address", "", "kubernetes_public_address: "],
+  ])("an output %s that is not as it should be is one line, and nothing is written", (name, value, fault) => {
+    synthesize({ ...outputsOf(json, computed), [name]: value });
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    const { status, stderr } = run(scratch, ...options());
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringContaining(
+        `the deployed ${TUTORIAL_NAME} has an output that is not as this project writes it: ${fault}`,
+      ),
+    });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(existsSync(out())).toBe(false);
+  });
+
+  test("a backend that does not answer is one line", () => {
+    synthesize(outputsOf(json, computed), { http: { address: "http://127.0.0.1:1/state", retry_max: 0 } });
+    const { status, stderr } = run(scratch, ...options());
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/^credentials: terraform: .*127\.0\.0\.1:1.*\n$/),
+    });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+});

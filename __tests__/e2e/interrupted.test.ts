@@ -1,0 +1,218 @@
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import type { Ended, Running } from "../../cloud/program";
+import { signalInside, until } from "../../cloud/ssh-hosts";
+import { shellBlocks } from "../../testing/documented";
+import { Rehearsal } from "../../testing/rehearsal";
+import { story } from "../../testing/story";
+import { expectTutorialFiles, TUTORIAL_NAME } from "../../testing/tutorial";
+
+const APPLY = ["apply", "-auto-approve", "-no-color"];
+const MACHINES = ["master-0", "master-1", "master-2", "worker-0", "worker-1", "worker-2"];
+
+let rehearsal: Rehearsal;
+
+beforeAll(async () => {
+  rehearsal = await Rehearsal.begin();
+});
+
+afterAll(() => rehearsal?.end());
+
+/** Waits until Terraform has written something. */
+const written = ({ output, process }: Running, pattern: RegExp) =>
+  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 120 });
+
+/** Starts an apply, interrupts it in the middle of something, and waits for its end. */
+async function interrupted(middle: RegExp, ...args: string[]): Promise<Ended> {
+  const apply = rehearsal.startTerraform(...APPLY, ...args);
+  await written(apply, middle);
+  signalInside(apply.process, "SIGINT");
+  const ended = await apply.ended;
+  expect(ended.output).toContain("Interrupt received.");
+  expect(ended.status).toBe(1);
+  return ended;
+}
+
+/** Starts an apply, and kills it when something has happened. */
+async function killed(happened: (apply: Running) => Promise<void>, ...args: string[]): Promise<void> {
+  const apply = rehearsal.startTerraform(...APPLY, ...args);
+  await happened(apply);
+  signalInside(apply.process, "SIGKILL");
+  expect((await apply.ended).status).not.toBe(0);
+}
+
+/**
+ * Does what docs/recovery.md says under a heading, and answers yes.
+ * @param block - which of the blocks there
+ * @param values - what stands in the place of the page's examples
+ * @returns what was written
+ */
+async function recover(heading: string, block: number, values: Readonly<Record<string, string>> = {}): Promise<string> {
+  const text = shellBlocks("recovery.md", heading)[block] as string;
+  const commands = Object.entries(values).reduce((known, [example, value]) => {
+    expect(known).toContain(example);
+    return known.replaceAll(example, value);
+  }, text);
+  return rehearsal.here("sh", "-ec", `yes yes | { ${commands} }`);
+}
+
+/** Expects nothing to be left to do, or twice, or in the wrong place. */
+async function expectConverged(): Promise<void> {
+  expect(await rehearsal.terraform("plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
+  const found = await rehearsal.inventory();
+  const ours = (list: readonly { Tags?: { Key?: string; Value?: string }[] }[]) =>
+    list.flatMap(({ Tags = [] }) =>
+      Tags.filter(({ Key, Value }) => Key === "Name" && Value?.startsWith(TUTORIAL_NAME)),
+    );
+  expect(
+    ours(found.instances)
+      .map(({ Value }) => Value)
+      .sort(),
+  ).toEqual(MACHINES.map((id) => `${TUTORIAL_NAME}-${id}`));
+  const { vpcs, dhcpOptions, subnets, internetGateways, routeTables, securityGroups } = found;
+  for (const list of [vpcs, dhcpOptions, subnets, internetGateways, routeTables, securityGroups]) {
+    expect(ours(list)).toHaveLength(1);
+  }
+  const { keyPairs, loadBalancers, targetGroups } = found;
+  for (const list of [keyPairs, loadBalancers, targetGroups, loadBalancers[0]?.listeners]) expect(list).toHaveLength(1);
+  expect(targetGroups[0]?.targets).toHaveLength(3);
+  expect(found.securityGroupRules.filter(({ Tags = [] }) => Tags.length > 0)).toHaveLength(8);
+  await rehearsal.cloud.instanceHosts.settled();
+  for (const id of MACHINES) expectTutorialFiles(rehearsal.machine(id).host, id);
+}
+
+story({
+  "SIGINT while it makes the VPC: that is named": async () => {
+    expect((await interrupted(/aws_vpc\.vpc: Still creating/)).output).toContain("with aws_vpc.vpc,");
+  },
+
+  "SIGINT while it makes machines and the load balancer: those are named": async () => {
+    const { output } = await interrupted(/aws_instance\.worker-2: Still creating/);
+    for (const address of ["aws_instance.worker-2", "aws_lb.load-balancer"])
+      expect(output).toContain(`with ${address},`);
+  },
+
+  "SIGINT while it copies: the copy is named": async () => {
+    const { output } = await interrupted(/null_resource\.pems-worker-1: Provisioning with 'file'/);
+    expect(output).toContain("with null_resource.pems-worker-");
+  },
+
+  "the next apply converges, with nothing twice": async () => {
+    await rehearsal.apply();
+    await expectConverged();
+  },
+
+  "SIGKILL during a copy: it may count as made; -replace makes it": async () => {
+    const id = "worker-1";
+    const key = `${TUTORIAL_NAME}-${id}-key.pem`;
+    const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").includes("PRIVATE KEY"));
+    const isRecorded = () =>
+      rehearsal.folder.state.resources.some(
+        ({ type, name }: { type: string; name: string }) => [type, name].join(".") === `null_resource.pems-${id}`,
+      );
+    for (let attempt = 1; ; attempt++) {
+      await killed(
+        ({ process, output }) =>
+          until(copiesKey, { what: () => `the copy of a key: ${output()}`, process, seconds: 120 }),
+        `-replace=aws_instance.${id}`,
+      );
+      expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
+      const lock = readdirSync(rehearsal.folder.path).filter((name) => name.endsWith(".lock.info"));
+      expect(lock).toEqual([`.terraform.${TUTORIAL_NAME}.tfstate.lock.info`]);
+      // A copy is recorded before it is made, once anything else is written down in the meantime.
+      if (isRecorded()) break;
+      expect(attempt).toBeLessThan(5);
+      expect(await rehearsal.apply()).toContain("Resources: 1 added, 0 changed, 0 destroyed.");
+      expect(Object.keys(rehearsal.machine(id).host.files())).toContain(key);
+      for (const file of temporaryFiles()) rmSync(file);
+    }
+    expect(await rehearsal.apply()).toContain("No changes.");
+    expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
+
+    await recover("A copy that was cut off", 0);
+    await expectConverged();
+  },
+
+  "and it leaves a file with a key, closed to others": async () => {
+    expect(temporaryFiles().map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);
+    await recover("A file with a key in it", 0);
+    expect(temporaryFiles()).toEqual([]);
+  },
+
+  "SIGKILL while it makes a machine: the machine is there without a record, and is taken over": async () => {
+    const orphan = await orphaned("worker-2");
+    await recover("A machine that Terraform does not know of", 1, { "i-0123456789abcdef0": orphan });
+    expect(rehearsal.machine("worker-2").id).toBe(orphan);
+    await expectConverged();
+  },
+
+  "or removed": async () => {
+    const orphan = await orphaned("worker-2");
+    await recover("A machine that Terraform does not know of", 2, { "i-0123456789abcdef0": orphan });
+    await expectConverged();
+    expect(rehearsal.machine("worker-2").id).not.toBe(orphan);
+  },
+
+  "a state file that was emptied is the backup's again": async () => {
+    await rehearsal.apply("-replace=null_resource.pems-worker-0");
+    truncateSync(rehearsal.folder.stateFile as string);
+    expect(await rehearsal.terraform("plan", "-no-color")).toContain("Plan: 70 to add");
+    await recover("An empty state file", 0);
+    await expectConverged();
+  },
+
+  "SIGKILL with the state in S3: the lock stays until it is forced, and a VPC without a record is taken over":
+    async () => {
+      await rehearsal.npm("destroy", "--auto-approve");
+      await rehearsal.configure({ backend: { type: "s3", bucket: "states" } });
+      const aws = (...args: string[]) => rehearsal.here("aws", ...args);
+      await aws(
+        "s3api",
+        "create-bucket",
+        "--bucket",
+        "states",
+        "--create-bucket-configuration",
+        "LocationConstraint=eu-central-1",
+      );
+      await rehearsal.terraform("init", "-no-color", "-reconfigure", "-backend-config=use_path_style=true");
+      await killed((apply) => written(apply, /aws_vpc\.vpc: Still creating/));
+
+      const locked = await rehearsal.startTerraform(...APPLY).ended;
+      expect(locked.status).toBe(1);
+      expect(locked.output).toContain("Error acquiring the state lock");
+      const [, id] = /ID: +(\S+)/.exec(locked.output) as unknown as [string, string];
+      await recover("The lock", 0, { "01234567-89ab-cdef-0123-456789abcdef": id });
+
+      const heading = "A VPC that Terraform does not know of";
+      const vpc = (await recover(heading, 0)).trim();
+      expect(vpc).toMatch(/^vpc-\w+$/);
+      await recover(heading, 1, { "vpc-0123456789abcdef0": vpc });
+      const plan = await rehearsal.terraform("plan", "-no-color");
+      expect(plan).not.toContain("aws_vpc.vpc will be created");
+      expect(plan).toContain("aws_subnet.subnet-0 will be created");
+    },
+});
+
+/** What Terraform is about to copy. */
+function temporaryFiles(): string[] {
+  const names = readdirSync(rehearsal.temporaryFolder).filter((name) => name.startsWith("tf-file-content"));
+  return names.map((name) => join(rehearsal.temporaryFolder, name));
+}
+
+/** Has Terraform killed while it replaces a machine. @returns the instance that only AWS knows of */
+async function orphaned(id: string): Promise<string> {
+  const before = rehearsal.machine(id).id;
+  await killed(async ({ process, output }) => {
+    const runs = () =>
+      rehearsal.cloud.instanceHosts.machines.some(
+        ({ name, id: instance }) => name === `${TUTORIAL_NAME}-${id}` && instance !== before,
+      );
+    await until(runs, { what: () => `another ${id}: ${output()}`, process, seconds: 120 });
+  }, `-replace=aws_instance.${id}`);
+  const next = await rehearsal.startTerraform(...APPLY).ended;
+  expect(next.status).toBe(1);
+  expect(next.output).toContain(`with aws_instance.${id},`);
+  const found = (await recover("A machine that Terraform does not know of", 0)).trim();
+  expect(found).toBe(rehearsal.machine(id).id);
+  return found;
+}

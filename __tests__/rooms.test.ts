@@ -1,0 +1,49 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative } from "node:path";
+
+const PROJECT = join(__dirname, "..");
+
+/** Imports that the rooms may and may not have, by room: docs/architecture.md draws them. */
+const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; readonly refused: readonly string[] }>> =
+  {
+    model: {
+      allowed: ["./ports"],
+      refused: ["../kubernetes/kubeconfig", "../settings/load", "cdktf", "zod", "node:fs"],
+    },
+    kubernetes: { allowed: ["../model/ports"], refused: ["../constructs", "../settings/load", "cdktf"] },
+    settings: { allowed: ["../model/ports", "zod"], refused: ["../constructs", "../kubernetes/kubeconfig", "cdktf"] },
+    constructs: { allowed: ["../model/ports", "../kubernetes/kubeconfig"], refused: ["../settings/load", "zod"] },
+    credentials: {
+      allowed: ["../model/ports", "../kubernetes/kubeconfig"],
+      refused: ["../constructs", "../review/plan"],
+    },
+    review: { allowed: ["../model/ports"], refused: ["../constructs", "../credentials/check", "../tools/docs"] },
+    cloud: { allowed: ["../model/ports"], refused: ["../testing/tutorial", "../tools/docs", "../constructs"] },
+  };
+
+/** The files below a folder of planted imports that the project's lint rule refuses, after one run of Biome. */
+function refusedFiles(planted: Readonly<Record<string, string>>): string[] {
+  const folder = mkdtempSync(join(tmpdir(), "rooms-"));
+  try {
+    cpSync(join(PROJECT, "biome.json"), join(folder, "biome.json"));
+    for (const [path, specifier] of Object.entries(planted)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), `import * as planted from "${specifier}";\nconsole.log(planted);\n`);
+    }
+    const args = ["lint", "--only=style/noRestrictedImports", "--max-diagnostics=none", "--reporter=github", "."];
+    const { stdout } = spawnSync(join(PROJECT, "node_modules/.bin/biome"), args, { cwd: folder, encoding: "utf8" });
+    return [...stdout.matchAll(/noRestrictedImports,file=([^,]+)/g)].map(([, path]) => relative(folder, path as string));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test.each(["allowed", "refused"] as const)("imports between rooms that are %s", (kind) => {
+  const cases = Object.entries(IMPORTS).flatMap(([room, imports]) =>
+    imports[kind].map((specifier, index) => [`${room}/planted-${index}.ts`, specifier] as const),
+  );
+  const expected = kind === "refused" ? cases.map(([path]) => path) : [];
+  expect(refusedFiles(Object.fromEntries(cases)).sort()).toEqual(expected.sort());
+});

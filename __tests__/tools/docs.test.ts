@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { transformSync } from "@swc/core";
+import { parseSettings } from "../../settings/load";
+import { staleFiles } from "../../tools/docs";
+
+const PROJECT = join(__dirname, "../..");
+const readme = readFileSync(join(PROJECT, "README.md"), "utf8");
+
+test("docs/settings.md and the JSON schema are as the settings are", () => {
+  expect(staleFiles()).toEqual([]);
+});
+
+test("the settings that the README shows are accepted", () => {
+  const blocks = [...readme.matchAll(/```json\n(.*?)```/gs)].map(([, text]) => JSON.parse(text as string));
+  expect(blocks.length).toBeGreaterThan(1);
+  for (const { context, ...settings } of blocks) {
+    expect(() => parseSettings(context?.cluster ?? settings)).not.toThrow();
+  }
+});
+
+test("the stack of one's own that the README shows is synthesized", () => {
+  const [, source] = /```ts\n(.*?)```/s.exec(readme) ?? [];
+  const { code } = transformSync(source as string, {
+    jsc: { parser: { syntax: "typescript" }, target: "es2022" },
+    module: { type: "commonjs" },
+  });
+  const written: string[] = [];
+  const load = (name: string) => {
+    const module = jest.requireActual(name.startsWith(".") ? join(PROJECT, name) : name);
+    // The example ends in app.synth(), which would write into the working directory.
+    return name === "cdktf" ? { ...module, App: recordingApp(module, written) } : module;
+  };
+  new Function("require", "exports", code)(load, {});
+  expect(written.join()).toMatch(/aws_lb_target_group_attachment/);
+});
+
+function recordingApp({ Testing, TerraformStack }: typeof import("cdktf"), written: string[]) {
+  return function App() {
+    const app = Testing.app({ stackTraces: false });
+    app.synth = () => {
+      const stacks = app.node.children.filter(TerraformStack.isStack);
+      written.push(...stacks.map((stack) => Testing.synth(stack as InstanceType<typeof TerraformStack>, true)));
+    };
+    return app;
+  };
+}

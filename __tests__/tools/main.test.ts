@@ -1,0 +1,142 @@
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const PROJECT = join(__dirname, "../..");
+const { app } = JSON.parse(readFileSync(join(PROJECT, "cdktf.json"), "utf8"));
+
+const folder = mkdtempSync(join(tmpdir(), "app-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let runs = 0;
+
+/** Runs the program as the CLI does, with the command of cdktf.json, writing into a folder of its own. */
+function runApp(options: { context?: object; settings?: string; cwd?: string } = {}) {
+  const out = join(folder, `run-${runs++}`);
+  const env = {
+    ...process.env,
+    CDKTF_OUTDIR: out,
+    CDKTF_CONTEXT_JSON: JSON.stringify(options.context ?? {}),
+    CLUSTER_SETTINGS: options.settings,
+  };
+  const { status, stdout, stderr } = spawnSync(app, {
+    shell: true,
+    cwd: options.cwd ?? PROJECT,
+    env,
+    encoding: "utf8",
+  });
+  const stacks = join(out, "stacks");
+  const jsons = existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "cdk.tf.json")) : [];
+  return { status, stdout, stderr, out, jsons, bytes: jsons.map((path) => readFileSync(path, "utf8")) };
+}
+
+test("writes the same bytes twice, and from another folder, with nothing of this machine in them", () => {
+  const elsewhere = join(folder, "elsewhere");
+  mkdirSync(elsewhere);
+  for (const name of ["main.ts", "constructs", "kubernetes", "model", "settings", "package.json", "tsconfig.json"]) {
+    cpSync(join(PROJECT, name), join(elsewhere, name), { recursive: true });
+  }
+  symlinkSync(join(PROJECT, "node_modules"), join(elsewhere, "node_modules"));
+
+  const [once, again, there] = [runApp(), runApp(), runApp({ cwd: elsewhere })];
+
+  expect(once).toMatchObject({ status: 0, stdout: "", stderr: "" });
+  expect(once.bytes).toHaveLength(1);
+  expect(again.bytes).toEqual(once.bytes);
+  expect(there.bytes).toEqual(once.bytes);
+  for (const path of [PROJECT, dirname(PROJECT), homedir(), tmpdir()].filter((path) => path !== "/")) {
+    expect(once.bytes[0]).not.toContain(`${path}/`);
+  }
+});
+
+test("takes settings from the context", () => {
+  const { status, jsons } = runApp({ context: { cluster: { name: "from-context" } } });
+  expect([status, jsons.map((path) => path.split("/").at(-2))]).toEqual([0, ["from-context"]]);
+});
+
+test("takes settings from the file that CLUSTER_SETTINGS names, from the working directory", () => {
+  writeFileSync(join(folder, "prod.json"), JSON.stringify({ name: "prod" }));
+  const elsewhere = join(folder, "elsewhere");
+  const { status, jsons } = runApp({
+    context: { cluster: { name: "from-context" } },
+    settings: "../prod.json",
+    cwd: elsewhere,
+  });
+  expect([status, jsons.map((path) => path.split("/").at(-2))]).toEqual([0, ["prod"]]);
+});
+
+test("refuses settings with a line for each fault, and writes no JSON", () => {
+  const { status, stdout, stderr, jsons } = runApp({ context: { cluster: { workers: { count: 900, cuont: 1 } } } });
+  expect({ status, stdout, stderr, jsons }).toEqual({
+    status: 1,
+    stdout: "",
+    stderr:
+      "'workers.count' must be a whole number from 0 to 200, got: 900\n" +
+      "'workers.cuont' is not a setting, did you mean 'workers.count'? allowed: count, instanceType, firstHostNumber, rootVolume\n",
+    jsons: [],
+  });
+});
+
+test("refuses a settings file that is not there, in one line", () => {
+  const { status, stderr, jsons } = runApp({ settings: "nowhere.json" });
+  expect({ status, stderr, jsons }).toEqual({
+    status: 1,
+    stderr: `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "nowhere.json" (ENOENT: no such file or directory, open 'nowhere.json')\n`,
+    jsons: [],
+  });
+});
+
+test("hands warnings to the CLI", () => {
+  const { out } = runApp();
+  const text = readFileSync(join(out, "manifest.json"), "utf8");
+  const manifest = JSON.parse(text);
+  const annotations: { level: string; message: string }[] = manifest.stacks["k8s-cluster-from-ground-up"].annotations;
+  expect(annotations.map(({ level, message }) => `${level} ${message}`)).toEqual([
+    "@cdktf/warn 'access.ssh' lets the whole world reach ssh: name the addresses that must",
+    "@cdktf/warn 'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there",
+  ]);
+  expect(text).not.toContain(PROJECT);
+});
+
+test("npm run synth needs neither Terraform nor an AWS account", () => {
+  const bin = join(folder, "bin");
+  mkdirSync(bin);
+  for (const program of ["node", "npm", "sh"]) {
+    const { stdout } = spawnSync("sh", ["-c", `command -v ${program}`], { encoding: "utf8" });
+    symlinkSync(stdout.trim(), join(bin, program));
+  }
+  const out = join(folder, "cli");
+  const env = { PATH: bin, HOME: folder, CI: "true" };
+  const command = ["run", "synth", "--", "--output", out];
+
+  const { status, stdout, stderr } = spawnSync("npm", command, { cwd: PROJECT, env, encoding: "utf8" });
+
+  expect({ status, stderr: status === 0 ? "" : stdout + stderr }).toEqual({ status: 0, stderr: "" });
+  const written = join(out, "stacks/k8s-cluster-from-ground-up/cdk.tf.json");
+  expect(readFileSync(written, "utf8")).toBe(runApp().bytes[0]);
+  expect((statSync(written).mode & 0o777).toString(8)).toBe("600");
+});
+
+test("whatever runs Terraform keeps what it writes to oneself: states, and the plan that a diff leaves behind", () => {
+  const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+  const withCdktf = Object.entries<string>(scripts).filter(([, script]) => script.includes("cdktf "));
+  expect(withCdktf.map(([name]) => name)).toEqual(["synth", "diff", "deploy", "destroy"]);
+  // What changes AWS or the state goes through a Terraform that survives a Ctrl-C.
+  const survivor = 'TERRAFORM_BINARY_NAME="$PWD/tools/terraform.sh" ';
+  for (const [name, script] of withCdktf) {
+    const changes = name === "deploy" || name === "destroy";
+    expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 ${changes ? survivor : ""}cdktf ${name}`);
+  }
+});

@@ -1,0 +1,196 @@
+import { Fn } from "cdktf";
+import { Construct } from "constructs";
+import { encryptionConfig } from "../kubernetes/encryption-config";
+import { apiServer, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
+import { hostAddress, internalDomain, NODE_POD_PREFIX, subnetwork } from "../model/addressing";
+import type { PkiLifetimes } from "../model/lifetimes";
+import { ANYWHERE } from "../model/ports";
+import { ClusterNetwork, type ClusterSubnetProps, type IngressProps } from "./cluster-network";
+import { type CertificateAndKey, ClusterPki, type PkiSubject } from "./cluster-pki";
+import { ControlPlaneNlb } from "./control-plane-nlb";
+import { EncryptionKey } from "./encryption-key";
+import { PemDistribution, type PemFile } from "./file-distribution";
+import { type ClusterNode, NodeFleet, type NodeFleetProps } from "./node-fleet";
+import { PodRoutes } from "./pod-routes";
+import { SshKey } from "./ssh-key";
+import { UbuntuImage, type UbuntuImageProps } from "./ubuntu-image";
+
+/** The machines of one role. */
+export type MachinesProps = Pick<NodeFleetProps, "count" | "firstHostNumber" | "instanceType" | "rootVolume">;
+
+/** Properties of a {@link Cluster}. */
+export interface ClusterProps {
+  /** The cluster's name: of the load balancer, target group, security group and key pair, and in every Name tag. */
+  readonly name: string;
+  /** The AWS region. */
+  readonly region: string;
+  /** The VPC's addresses and its subnets. Their order is a contract: machines are spread over them by position. */
+  readonly network: { readonly cidrBlock: string; readonly subnets: readonly ClusterSubnetProps[] };
+  /** The addresses of pods, of which worker i gets the i-th /24, and whether a route leads to each. */
+  readonly podNetwork: { readonly cidrBlock: string; readonly routed: boolean };
+  /** The addresses of services. The API server's certificate contains the first. */
+  readonly serviceNetwork: { readonly cidrBlock: string };
+  /** The control plane machines. */
+  readonly controlPlane: MachinesProps;
+  /** The workers. */
+  readonly workers: MachinesProps;
+  /** Optional files that are copied to the machines. */
+  readonly copies: { readonly kubeconfigs: boolean; readonly encryptionConfig: boolean };
+  /** The image: an id, or how to look it up. */
+  readonly image: UbuntuImageProps & { readonly id?: string };
+  /** CIDRs that may connect from outside. */
+  readonly access: Required<IngressProps>;
+  /** Subject and lifetimes of the certificates. */
+  readonly pki: PkiLifetimes & { readonly subject: PkiSubject };
+}
+
+/**
+ * Everything a Kubernetes cluster on AWS needs before Kubernetes is installed: network, load balancer, machines,
+ * certificates, and the copies of certificates onto the machines.
+ *
+ * @throws Error as the constructs in it do
+ */
+export class Cluster extends Construct {
+  /** VPC, subnets, routes and security group. */
+  readonly network: ClusterNetwork;
+  /** The load balancer in front of the API servers. */
+  readonly nlb: ControlPlaneNlb;
+  /** The control plane machines, by index. */
+  readonly controlPlane: readonly ClusterNode[];
+  /** The workers, by index. */
+  readonly workers: readonly ClusterNode[];
+  /** The CA and the certificates that it signs. */
+  readonly pki: ClusterPki;
+  /** The key pair of all machines. */
+  readonly sshKey: SshKey;
+  /** The key for secrets in etcd. */
+  readonly encryptionKey: EncryptionKey;
+  /** The address at which pods reach the API servers, the first of the service network. */
+  readonly serviceAddress: string;
+
+  constructor(scope: Construct, id: string, props: ClusterProps) {
+    super(scope, id);
+    const { name: clusterName, region, access, podNetwork } = props;
+
+    const network = new ClusterNetwork(this, "network", {
+      clusterName,
+      region,
+      cidrBlock: props.network.cidrBlock,
+      subnets: props.network.subnets,
+      ingress: access,
+      podCidrBlock: podNetwork.routed ? podNetwork.cidrBlock : undefined,
+    });
+    const sshKey = new SshKey(this, "ssh", { clusterName });
+    const machines = { clusterName, network, sshKey, imageId: this.imageId(props.image) };
+    const podCidr = (index: number) => subnetwork(podNetwork.cidrBlock, NODE_POD_PREFIX, index);
+    const masters = new NodeFleet(this, "masters", {
+      ...machines,
+      ...props.controlPlane,
+      role: "master",
+      userData: (index) => `name=master-${index}`,
+    }).nodes;
+    const workers = new NodeFleet(this, "workers", {
+      ...machines,
+      ...props.workers,
+      role: "worker",
+      userData: (index) => `name=worker-${index}|pod-cidr=${podCidr(index)}`,
+    }).nodes;
+    if (podNetwork.routed) {
+      const podNetworks = workers.map((node, index) => ({ node, cidrBlock: podCidr(index) }));
+      new PodRoutes(this, "pod-routes", { network, podNetworks });
+    }
+
+    const nlb = new ControlPlaneNlb(this, "control-plane", {
+      clusterName,
+      network,
+      targetAddresses: masters.map((node) => node.privateIp),
+      clients: access.api.includes(ANYWHERE)
+        ? undefined
+        : Object.fromEntries([...masters, ...workers].map((node) => [node.id, node.publicIp])),
+    });
+
+    this.serviceAddress = hostAddress(props.serviceNetwork.cidrBlock, 1);
+    const pki = new ClusterPki(this, "pki", {
+      subject: props.pki.subject,
+      lifetimes: props.pki,
+      apiServer: {
+        dnsNames: [
+          ...masters.map((node) => node.hostname),
+          ...masters.map((node) => `${node.hostname}.${internalDomain(region)}`),
+          nlb.dnsName,
+        ],
+        ipAddresses: [
+          ...masters.map((node) => node.privateIp),
+          // Pods reach the API server at the first address of the service network, which the tutorial forgets.
+          this.serviceAddress,
+        ],
+      },
+      kubelets: workers.map(({ id, name, hostname, publicIp, privateIp }) => ({
+        id,
+        name,
+        hostname,
+        ipAddresses: [publicIp, privateIp],
+      })),
+    });
+    this.encryptionKey = new EncryptionKey(this, "encryption");
+    this.network = network;
+    this.sshKey = sshKey;
+    this.controlPlane = masters;
+    this.workers = workers;
+    this.nlb = nlb;
+    this.pki = pki;
+    this.addCopies(props);
+  }
+
+  /** All machines: the control plane's, then the workers. */
+  get nodes(): readonly ClusterNode[] {
+    return [...this.controlPlane, ...this.workers];
+  }
+
+  private addCopies({ name: clusterName, copies }: ClusterProps): void {
+    const { pki, sshKey } = this;
+    const kubeconfigsOf = (...stems: string[]) => (copies.kubeconfigs ? kubeconfigFiles(clusterName, this, stems) : []);
+    const encryptionConfigs = copies.encryptionConfig ? [encryptionConfigFile(this.encryptionKey)] : [];
+    const addCopy = (node: ClusterNode, files: readonly PemFile[]) =>
+      new PemDistribution(this, `pems-${node.id}`, { node, sshKey, files });
+    for (const node of this.controlPlane) {
+      const kubeconfigs = kubeconfigsOf("admin", "kube-controller-manager", "kube-scheduler");
+      addCopy(node, [...pki.controlPlaneFiles, ...kubeconfigs, ...encryptionConfigs]);
+    }
+    for (const node of this.workers) {
+      addCopy(node, [...pki.workerFiles(node.name), ...kubeconfigsOf(node.name, "kube-proxy")]);
+    }
+  }
+
+  private imageId({ id, ...lookup }: ClusterProps["image"]): string {
+    return id ?? new UbuntuImage(this, "image", lookup).imageId;
+  }
+}
+
+/** The kubeconfigs of some users, with certificates and keys as Terraform's expressions. */
+function kubeconfigFiles(clusterName: string, { pki, nlb, workers }: Cluster, stems: readonly string[]): PemFile[] {
+  const users = kubeconfigUsers(nlb.dnsName, workers).filter(({ stem }) => stems.includes(stem));
+  const authority = pki.certificateAuthority.certificatePem;
+  return users.map(({ stem, user, host }) => {
+    const { certificatePem, privateKeyPem } = pki.certificates[stem] as CertificateAndKey;
+    const content = kubeconfig({
+      clusterName,
+      server: apiServer(host),
+      user,
+      authority: Fn.base64encode(authority),
+      certificate: Fn.base64encode(certificatePem),
+      key: Fn.base64encode(privateKeyPem),
+    });
+    return {
+      name: `${stem}.kubeconfig`,
+      content,
+      secret: true,
+      // Another authority signs another certificate.
+      version: Fn.join("\n", [host, certificatePem]),
+    };
+  });
+}
+
+function encryptionConfigFile(key: EncryptionKey): PemFile {
+  return { name: "encryption-config.yaml", content: encryptionConfig(key), secret: true, version: key.publicKeyPem };
+}

@@ -1,2 +1,0 @@
-/** @type {import("jest").Config} */
-module.exports = { ...require("../e2e/jest.config.js"), testMatch: ["<rootDir>/control-plane/*.test.ts"] };

@@ -1,0 +1,250 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BINARIES } from "../cloud/kubernetes/build";
+import { type Ended, type Running, start } from "../cloud/program";
+import { SshNetwork, until } from "../cloud/ssh-hosts";
+import { API_SERVER_PORT } from "../model/ports";
+
+/** The addresses of the three etcd members, which are the control plane machines'. */
+export const MEMBERS = ["172.31.0.10", "172.31.0.11", "172.31.0.12"];
+
+const SERVICE_NETWORK = "172.32.0.0/24";
+
+/** What a control plane is made of. */
+export interface ControlPlaneProps {
+  /** The folder that `npm run credentials` writes; what is started later may have another. */
+  readonly credentials: string;
+  /** Names that resolve to the first machine: the load balancer's. */
+  readonly names: readonly string[];
+  /** Addresses that machines and services have, beside the members'. */
+  readonly addresses: readonly string[];
+}
+
+/** Where an API server is. */
+export interface ApiServerProps {
+  /** Its own address. */
+  readonly address: string;
+  /** At which addresses it listens. @default - its own */
+  readonly bindAddress?: string;
+  /** @default 6443 */
+  readonly port?: number;
+}
+
+/**
+ * A control plane of real programs, started with part 2's flags (but for those that went with Kubernetes 1.21), in a
+ * network of its own; every machine of the cluster is an address there. All of it ends with the program that opened it.
+ */
+export class ControlPlane {
+  /** The folder from which all that is started from now on takes its files. */
+  credentials: string;
+  private readonly folder = mkdtempSync(join(tmpdir(), "control-plane-"));
+  private readonly running = new Map<string, Running>();
+
+  private constructor(
+    private readonly network: SshNetwork,
+    { credentials }: ControlPlaneProps,
+  ) {
+    this.credentials = credentials;
+  }
+
+  /** Opens an empty one. */
+  static async open(props: ControlPlaneProps): Promise<ControlPlane> {
+    const plane = new ControlPlane(await SshNetwork.open(), props);
+    const hosts = [readFileSync("/etc/hosts", "utf8"), ...props.names.map((name) => `${MEMBERS[0]} ${name}\n`)];
+    writeFileSync(plane.hostsFile, hosts.join("\n"));
+    for (const address of [...MEMBERS, ...props.addresses]) {
+      const [program, ...args] = [...plane.network.inside, "ip", "address", "add", `${address}/32`, "dev", "lo"];
+      execFileSync(program as string, args);
+    }
+    return plane;
+  }
+
+  /** The path of a certificate or key; a path stays as it is. */
+  pem(name: string): string {
+    return resolve(this.credentials, "ca-authority", name);
+  }
+
+  /** The path of a user's kubeconfig. */
+  kubeconfig(user: string): string {
+    return join(this.credentials, "kubeconfigs", `${user}.kubeconfig`);
+  }
+
+  /** Starts the members of etcd, and waits until they have agreed. */
+  async startEtcd(): Promise<void> {
+    for (const index of MEMBERS.keys()) this.startMember(index);
+    for (const index of MEMBERS.keys()) await this.memberServes(index);
+  }
+
+  /** Starts a member of etcd, with the data that it had where it ran before. */
+  startMember(index: number): void {
+    const name = (member: number) => `master-${member}`;
+    const cluster = MEMBERS.map((address, member) => `${name(member)}=https://${address}:2380`).join(",");
+    const own = { cert: this.pem("master-kubernetes.pem"), key: this.pem("master-kubernetes-key.pem") };
+    const address = MEMBERS[index];
+    this.background(`etcd-${index}`, [
+      "etcd",
+      `--name=${name(index)}`,
+      `--data-dir=${join(this.folder, name(index))}`,
+      `--cert-file=${own.cert}`,
+      `--key-file=${own.key}`,
+      `--peer-cert-file=${own.cert}`,
+      `--peer-key-file=${own.key}`,
+      `--trusted-ca-file=${this.pem("ca.pem")}`,
+      `--peer-trusted-ca-file=${this.pem("ca.pem")}`,
+      "--peer-client-cert-auth",
+      "--client-cert-auth",
+      `--listen-peer-urls=https://${address}:2380`,
+      `--listen-client-urls=https://${address}:2379${index === 0 ? ",https://127.0.0.1:2379" : ""}`,
+      `--advertise-client-urls=https://${address}:2379`,
+      `--initial-advertise-peer-urls=https://${address}:2380`,
+      "--initial-cluster-token=etcd-cluster-0",
+      `--initial-cluster=${cluster}`,
+      "--initial-cluster-state=new",
+    ]);
+  }
+
+  /** Waits until a member of etcd has agreed with another, and answers. */
+  memberServes(index: number): Promise<void> {
+    return this.hasSaid(`etcd-${index}`, /ready to serve client requests/);
+  }
+
+  /** Ends a program that was started, at once. */
+  async kill(name: string): Promise<void> {
+    const program = this.running.get(name) as Running;
+    this.running.delete(name);
+    program.process.kill("SIGKILL");
+    await program.ended;
+  }
+
+  /** Starts an API server, and waits until it is ready. */
+  async startApiServer(name: string, { address, bindAddress, port = API_SERVER_PORT }: ApiServerProps): Promise<void> {
+    this.background(name, [
+      join(BINARIES, "kube-apiserver"),
+      `--advertise-address=${address}`,
+      `--bind-address=${bindAddress ?? address}`,
+      "--allow-privileged=true",
+      "--authorization-mode=Node,RBAC",
+      "--enable-admission-plugins=NamespaceLifecycle,NodeRestriction,LimitRanger,ServiceAccount,DefaultStorageClass,ResourceQuota",
+      `--client-ca-file=${this.pem("ca.pem")}`,
+      `--etcd-cafile=${this.pem("ca.pem")}`,
+      `--etcd-certfile=${this.pem("master-kubernetes.pem")}`,
+      `--etcd-keyfile=${this.pem("master-kubernetes-key.pem")}`,
+      `--etcd-servers=${MEMBERS.map((member) => `https://${member}:2379`).join(",")}`,
+      `--encryption-provider-config=${join(this.credentials, "encryption-config.yaml")}`,
+      `--kubelet-certificate-authority=${this.pem("ca.pem")}`,
+      `--kubelet-client-certificate=${this.pem("master-kubernetes.pem")}`,
+      `--kubelet-client-key=${this.pem("master-kubernetes-key.pem")}`,
+      `--secure-port=${port}`,
+      // Both are needed since Kubernetes 1.20.
+      `--service-account-issuer=https://${MEMBERS[0]}:${API_SERVER_PORT}`,
+      `--service-account-key-file=${this.pem("service-account.pem")}`,
+      `--service-account-signing-key-file=${this.pem("service-account-key.pem")}`,
+      `--service-cluster-ip-range=${SERVICE_NETWORK}`,
+      `--tls-cert-file=${this.pem("master-kubernetes.pem")}`,
+      `--tls-private-key-file=${this.pem("master-kubernetes-key.pem")}`,
+    ]);
+    const admin = () => this.kubectl("admin", `--server=https://${address}:${port}`, "get", "--raw", "/readyz");
+    await this.eventually(`${name} is ready`, async () => (await admin()).output === "ok", name);
+  }
+
+  /** Starts the controller manager and the scheduler. */
+  startManagers(): void {
+    this.background("kube-controller-manager", [
+      join(BINARIES, "kube-controller-manager"),
+      "--cluster-cidr=172.20.0.0/16",
+      "--allocate-node-cidrs=true",
+      "--cluster-name=k8s-cluster-from-ground-up",
+      `--cluster-signing-cert-file=${this.pem("ca.pem")}`,
+      `--cluster-signing-key-file=${this.pem("ca-key.pem")}`,
+      `--kubeconfig=${this.kubeconfig("kube-controller-manager")}`,
+      "--leader-elect=false",
+      `--root-ca-file=${this.pem("ca.pem")}`,
+      `--service-account-private-key-file=${this.pem("service-account-key.pem")}`,
+      `--service-cluster-ip-range=${SERVICE_NETWORK}`,
+      "--use-service-account-credentials=true",
+    ]);
+    const config = join(this.folder, "kube-scheduler.yaml");
+    writeFileSync(
+      config,
+      `apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+clientConnection:
+  kubeconfig: ${this.kubeconfig("kube-scheduler")}
+leaderElection:
+  leaderElect: false
+`,
+    );
+    this.background("kube-scheduler", [join(BINARIES, "kube-scheduler"), `--config=${config}`]);
+  }
+
+  /** Runs kubectl to its end with a user's kubeconfig: by name, or by path. */
+  kubectl(user: string, ...args: readonly string[]): Promise<Ended> {
+    const file = user.startsWith("/") ? user : this.kubeconfig(user);
+    return this.run([join(BINARIES, "kubectl"), `--kubeconfig=${file}`, "--request-timeout=10s", ...args]);
+  }
+
+  /** Runs etcdctl to its end, with a pair, by its stem or the path of that, or with none. */
+  etcdctl(certificate: string | undefined, ...args: readonly string[]): Promise<Ended> {
+    const own =
+      certificate === undefined
+        ? []
+        : [`--cert=${this.pem(`${certificate}.pem`)}`, `--key=${this.pem(`${certificate}-key.pem`)}`];
+    const endpoints = `--endpoints=${MEMBERS.map((member) => `https://${member}:2379`).join(",")}`;
+    const options = [`--cacert=${this.pem("ca.pem")}`, ...own, endpoints, "--command-timeout=10s", "--dial-timeout=3s"];
+    return this.run(["etcdctl", ...options, ...args], { ETCDCTL_API: "3" });
+  }
+
+  /** Runs a program to its end, on one of the machines. */
+  run(command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    return this.start(command, env).ended;
+  }
+
+  /** Starts a program that goes on. */
+  background(name: string, command: readonly string[]): void {
+    this.running.set(name, this.start(command));
+  }
+
+  /** Waits until a program has said something. */
+  async hasSaid(name: string, what: RegExp): Promise<void> {
+    const { output, process } = this.running.get(name) as Running;
+    await until(() => what.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 60 });
+  }
+
+  /** Waits until something holds. */
+  async eventually(what: string, holds: () => Promise<boolean>, name?: string): Promise<void> {
+    const deadline = Date.now() + 60_000;
+    while (!(await holds())) {
+      const log = name === undefined ? "" : (this.running.get(name)?.output().slice(-2000) ?? "");
+      if (Date.now() > deadline) throw new Error(`in vain: ${what}\n${log}`);
+      await sleep(300);
+    }
+  }
+
+  /** A folder for files of a test's own. */
+  scratch(name: string): string {
+    const path = join(this.folder, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+
+  /** Ends everything in it. */
+  close(): void {
+    this.network.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private start(command: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+    const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
+    return start([...this.network.inside, "sh", "-c", script, this.hostsFile, ...command], {
+      cwd: this.folder,
+      env: { PATH: process.env.PATH, HOME: this.folder, ...env },
+    });
+  }
+
+  private get hostsFile(): string {
+    return join(this.folder, "hosts");
+  }
+}
