@@ -34,7 +34,9 @@ function refusedFiles(planted: Readonly<Record<string, string>>): string[] {
     }
     const args = ["lint", "--only=style/noRestrictedImports", "--max-diagnostics=none", "--reporter=github", "."];
     const { stdout } = spawnSync(join(PROJECT, "node_modules/.bin/biome"), args, { cwd: folder, encoding: "utf8" });
-    return [...stdout.matchAll(/noRestrictedImports,file=([^,]+)/g)].map(([, path]) => relative(folder, path as string));
+    return [...stdout.matchAll(/noRestrictedImports,file=([^,]+)/g)].map(([, path]) =>
+      relative(folder, path as string),
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }
