@@ -4,7 +4,8 @@ import { PrivateKey } from "@cdktf/provider-tls/lib/private-key";
 import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert";
 import { Construct } from "constructs";
 import { LIMITS, mustBe } from "../model/formats";
-import { API_SERVICE_NAMES, CLIENTS } from "../model/identities";
+import { type Identity, identities, type ServerNames } from "../model/identities";
+import { CA, FILE_NAMES } from "../model/layout";
 import {
   lifetimeProblems,
   type PkiLifetimes,
@@ -12,46 +13,29 @@ import {
   resolveLifetimes,
   VALIDITY_HOURS,
 } from "../model/lifetimes";
-import { kubeletUser } from "../model/names";
 import { assertProp, assertWholeNumber } from "./assertions";
 import type { PemFile } from "./file-distribution";
 
-/** What all certificates' subjects have in common, and the organization where Kubernetes gives it no meaning. */
+/** The subject of all certificates, without the common name. A field that is missing is missing in the certificates. */
 export interface PkiSubject {
-  /** C: a country code of two capital letters. @default "UK", as in the tutorial; ISO 3166-1 has GB */
+  /** C: a country code of two capital letters. */
   readonly country?: string;
-  /** ST, at most 64 characters. @default "London" */
+  /** ST, at most 64 characters. */
   readonly province?: string;
-  /** L, at most 64 characters. @default "England" */
+  /** L, at most 64 characters. */
   readonly locality?: string;
-  /** O of the authority, the API server and the service accounts, at most 64 characters. @default "Kubernetes" */
+  /** O of the CA and of certificates whose group Kubernetes ignores, at most 64 characters. */
   readonly organization?: string;
-  /** OU, at most 64 characters. @default "DAREY.IO DEVOPS" */
+  /** OU, at most 64 characters. */
   readonly organizationalUnit?: string;
 }
 
-/** A machine whose kubelet gets a certificate. */
-export interface KubeletIdentity {
-  /** Where it stands in this construct's tree, `worker-0`. @default - its name */
-  readonly id?: string;
-  /** The stem of its files, `k8s-cluster-from-ground-up-worker-0`. */
-  readonly name: string;
-  /** Its host name without domain, which is the node's name in Kubernetes. */
-  readonly hostname: string;
-  /** The addresses at which it is reached. */
-  readonly ipAddresses: readonly string[];
-}
-
-/** What a {@link ClusterPki} needs to know. */
-export interface ClusterPkiProps {
-  /** @default - the tutorial's */
-  readonly subject?: PkiSubject;
-  /** @default - the tutorial's */
-  readonly lifetimes?: PkiLifetimes;
-  /** Where the API server is reached, beside 127.0.0.1 and the names of its service. */
-  readonly apiServer: { readonly dnsNames: readonly string[]; readonly ipAddresses: readonly string[] };
-  /** The machines with a kubelet. */
-  readonly kubelets: readonly KubeletIdentity[];
+/** Properties of a {@link ClusterPki}. */
+export interface ClusterPkiProps extends ServerNames {
+  /** Subject of all certificates. */
+  readonly subject: PkiSubject;
+  /** Lifetimes of the certificates. */
+  readonly lifetimes: PkiLifetimes;
 }
 
 /** A certificate with its key. */
@@ -60,53 +44,6 @@ export interface CertificateAndKey {
   readonly certificatePem: string;
   /** The key, PKCS#1 in PEM; a secret. */
   readonly privateKeyPem: string;
-}
-
-/** The subject's fields where none are given: the tutorial's. */
-export const DEFAULT_SUBJECT: Required<PkiSubject> = {
-  country: "UK",
-  province: "London",
-  locality: "England",
-  organization: "Kubernetes",
-  organizationalUnit: "DAREY.IO DEVOPS",
-};
-
-/** One certificate of the table below. */
-interface CertificateRow {
-  /** Its place in the tree. */
-  readonly id: string;
-  /** The stem of its files. */
-  readonly name: string;
-  readonly commonName: string;
-  /** @default - the subject's, where Kubernetes gives it no meaning */
-  readonly organization?: string;
-  readonly dnsNames?: readonly string[];
-  readonly ipAddresses?: readonly string[];
-}
-
-/**
- * Every certificate that the authority signs: common name (the user), organization (the group) and names. All have the
- * same key, uses and lifetime.
- */
-function certificateTable({ apiServer, kubelets }: ClusterPkiProps): CertificateRow[] {
-  return [
-    {
-      id: "master-kubernetes",
-      name: "master-kubernetes",
-      commonName: "kubernetes",
-      dnsNames: [...apiServer.dnsNames, ...API_SERVICE_NAMES],
-      ipAddresses: ["127.0.0.1", ...apiServer.ipAddresses],
-    },
-    ...kubelets.map(({ id, name, hostname, ipAddresses }) => ({
-      id: id ?? name,
-      name,
-      commonName: kubeletUser(hostname),
-      organization: "system:nodes",
-      dnsNames: [hostname],
-      ipAddresses,
-    })),
-    ...Object.entries(CLIENTS).map(([name, client]) => ({ id: name, name, ...client })),
-  ];
 }
 
 /** What cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need both of the latter. */
@@ -120,67 +57,56 @@ const LEAF_USES = ["digital_signature", "key_encipherment", "server_auth", "clie
  *   certificate
  */
 export class ClusterPki extends Construct {
-  /** The authority. */
+  /** The CA. */
   readonly certificateAuthority: CertificateAndKey;
-  /** The certificates it signed, by the stems of their files. */
+  /** The certificates it signed, by the start of their file names. */
   readonly certificates: Readonly<Record<string, CertificateAndKey>>;
-  private readonly kubelets: readonly string[];
 
   constructor(scope: Construct, id: string, props: ClusterPkiProps) {
     super(scope, id);
-    const subject = resolveSubject(props.subject ?? {});
-    const lifetimes = resolveLifetimes(props.lifetimes ?? {});
+    const { subject } = props;
+    const lifetimes = resolveLifetimes(props.lifetimes);
+    const rows = identities(props);
     checkSubject(subject);
     checkLifetimes(lifetimes);
-    const names = ["ca", ...certificateTable(props).map(({ name }) => name)];
+    const names = [CA, ...rows.map(({ fileName }) => fileName)];
     names.forEach((name, index) => {
       if (names.indexOf(name) < index)
         throw new Error(mustBe("kubelets", "named differently from all certificates", name));
     });
 
-    this.kubelets = props.kubelets.map(({ name }) => name);
     this.certificateAuthority = this.addAuthority(subject, lifetimes);
     this.certificates = Object.fromEntries(
-      certificateTable(props).map((row) => [
-        row.name,
+      rows.map((row) => [
+        row.fileName,
         this.addCertificate(row, { ...subject, organization: row.organization ?? subject.organization }, lifetimes),
       ]),
     );
   }
 
-  /** What the tutorial puts onto a control plane machine. */
-  get controlPlaneFiles(): PemFile[] {
-    return [
-      ...pemFiles("ca", this.certificateAuthority),
-      ...this.filesOf("service-account"),
-      ...this.filesOf("master-kubernetes"),
-    ];
-  }
-
   /**
-   * What the tutorial puts onto a worker.
-   * @param name - the kubelet's name
-   * @throws Error where there is no kubelet of this name
+   * The certificate or the key of an identity, as a file to copy.
+   * @param name - the start of its file name: `ca`, or a key of {@link certificates}
+   * @throws Error where there is no such certificate
    */
-  workerFiles(name: string): PemFile[] {
-    if (!this.kubelets.includes(name)) throw new Error(mustBe("name", `one of ${this.kubelets.join(", ")}`, name));
-    return [...pemFiles("ca", this.certificateAuthority).filter((file) => !file.secret), ...this.filesOf(name)];
+  file(kind: "certificate" | "key", name: string): PemFile {
+    const pair = this.pairs[name];
+    if (pair === undefined) throw new Error(mustBe("name", `one of ${Object.keys(this.pairs).join(", ")}`, name));
+    const isKey = kind === "key";
+    return { name: FILE_NAMES[kind](name), content: isKey ? pair.privateKeyPem : pair.certificatePem, secret: isKey };
   }
 
-  /** Every file: the authority's pair and all that it signed. */
+  /** All files: certificate and key of the CA and of every identity. */
   get files(): PemFile[] {
-    return [
-      ...pemFiles("ca", this.certificateAuthority),
-      ...Object.keys(this.certificates).flatMap((name) => this.filesOf(name)),
-    ];
+    return Object.keys(this.pairs).flatMap((name) => [this.file("certificate", name), this.file("key", name)]);
   }
 
-  private filesOf(name: string): PemFile[] {
-    return pemFiles(name, this.certificates[name] as CertificateAndKey);
+  private get pairs(): Readonly<Record<string, CertificateAndKey>> {
+    return { [CA]: this.certificateAuthority, ...this.certificates };
   }
 
-  private addAuthority(subject: Required<PkiSubject>, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
-    const scope = new Construct(this, "ca");
+  private addAuthority(subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
+    const scope = new Construct(this, CA);
     const { privateKeyPem } = rsaKey(scope);
     const { certPem: certificatePem } = new SelfSignedCert(scope, "certificate", {
       privateKeyPem,
@@ -196,12 +122,8 @@ export class ClusterPki extends Construct {
     return { certificatePem, privateKeyPem };
   }
 
-  private addCertificate(
-    row: CertificateRow,
-    subject: Required<PkiSubject>,
-    lifetimes: Required<PkiLifetimes>,
-  ): CertificateAndKey {
-    const scope = new Construct(this, row.id);
+  private addCertificate(row: Identity, subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
+    const scope = new Construct(this, row.id ?? row.fileName);
     const { privateKeyPem } = rsaKey(scope);
     const { certRequestPem } = new CertRequest(scope, "request", {
       privateKeyPem,
@@ -222,25 +144,15 @@ export class ClusterPki extends Construct {
   }
 }
 
-function pemFiles(name: string, { certificatePem, privateKeyPem }: CertificateAndKey): PemFile[] {
-  return [
-    { name: `${name}.pem`, content: certificatePem, secret: false },
-    { name: `${name}-key.pem`, content: privateKeyPem, secret: true },
-  ];
-}
-
 function rsaKey(scope: Construct): PrivateKey {
   return new PrivateKey(scope, "private-key", { algorithm: "RSA", rsaBits: 2048 });
 }
 
-function resolveSubject(given: PkiSubject): Required<PkiSubject> {
-  const present = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...DEFAULT_SUBJECT, ...Object.fromEntries(present) };
-}
-
-function checkSubject({ country, ...fields }: Required<PkiSubject>): void {
-  assertProp("subject.country", LIMITS.country, country);
-  for (const [field, value] of Object.entries(fields)) assertProp(`subject.${field}`, LIMITS.subjectField, value);
+function checkSubject({ country, ...fields }: PkiSubject): void {
+  if (country !== undefined) assertProp("subject.country", LIMITS.country, country);
+  for (const [field, value] of Object.entries(fields)) {
+    if (value !== undefined) assertProp(`subject.${field}`, LIMITS.subjectField, value);
+  }
 }
 
 function checkLifetimes(lifetimes: Required<PkiLifetimes>): void {

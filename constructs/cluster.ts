@@ -1,8 +1,10 @@
 import { Fn } from "cdktf";
 import { Construct } from "constructs";
 import { encryptionConfig } from "../kubernetes/encryption-config";
-import { apiServer, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
-import { hostAddress, internalDomain, NODE_POD_PREFIX, subnetwork } from "../model/addressing";
+import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
+import { hostAddress, NODE_POD_PREFIX, subnetwork } from "../model/addressing";
+import { type ClusterFacts, serverNames } from "../model/identities";
+import { ENCRYPTION_CONFIG_FILE, FILE_NAMES, type NodeFile, nodeFiles } from "../model/layout";
 import type { PkiLifetimes } from "../model/lifetimes";
 import { ANYWHERE } from "../model/ports";
 import { ClusterNetwork, type ClusterSubnetProps, type IngressProps } from "./cluster-network";
@@ -65,6 +67,8 @@ export class Cluster extends Construct {
   readonly sshKey: SshKey;
   /** The key for secrets in etcd. */
   readonly encryptionKey: EncryptionKey;
+  /** The facts of the cluster that certificates and kubeconfigs contain. */
+  readonly facts: ClusterFacts;
   /** The address at which pods reach the API servers, the first of the service network. */
   readonly serviceAddress: string;
 
@@ -110,27 +114,16 @@ export class Cluster extends Construct {
     });
 
     this.serviceAddress = hostAddress(props.serviceNetwork.cidrBlock, 1);
+    this.facts = {
+      region,
+      publicAddress: nlb.dnsName,
+      serviceAddress: this.serviceAddress,
+      nodes: [...masters, ...workers],
+    };
     const pki = new ClusterPki(this, "pki", {
+      ...serverNames(this.facts),
       subject: props.pki.subject,
       lifetimes: props.pki,
-      apiServer: {
-        dnsNames: [
-          ...masters.map((node) => node.hostname),
-          ...masters.map((node) => `${node.hostname}.${internalDomain(region)}`),
-          nlb.dnsName,
-        ],
-        ipAddresses: [
-          ...masters.map((node) => node.privateIp),
-          // Pods reach the API server at the first address of the service network, which the tutorial forgets.
-          this.serviceAddress,
-        ],
-      },
-      kubelets: workers.map(({ id, name, hostname, publicIp, privateIp }) => ({
-        id,
-        name,
-        hostname,
-        ipAddresses: [publicIp, privateIp],
-      })),
     });
     this.encryptionKey = new EncryptionKey(this, "encryption");
     this.network = network;
@@ -148,17 +141,17 @@ export class Cluster extends Construct {
   }
 
   private addCopies({ name: clusterName, copies }: ClusterProps): void {
-    const { pki, sshKey } = this;
-    const kubeconfigsOf = (...stems: string[]) => (copies.kubeconfigs ? kubeconfigFiles(clusterName, this, stems) : []);
-    const encryptionConfigs = copies.encryptionConfig ? [encryptionConfigFile(this.encryptionKey)] : [];
-    const addCopy = (node: ClusterNode, files: readonly PemFile[]) =>
-      new PemDistribution(this, `pems-${node.id}`, { node, sshKey, files });
-    for (const node of this.controlPlane) {
-      const kubeconfigs = kubeconfigsOf("admin", "kube-controller-manager", "kube-scheduler");
-      addCopy(node, [...pki.controlPlaneFiles, ...kubeconfigs, ...encryptionConfigs]);
-    }
-    for (const node of this.workers) {
-      addCopy(node, [...pki.workerFiles(node.name), ...kubeconfigsOf(node.name, "kube-proxy")]);
+    const users = kubeconfigUsers(this.nlb.dnsName, serverNames(this.facts));
+    const content = ({ source }: NodeFile): PemFile => {
+      if (source.kind === "encryption-config") return encryptionConfigFile(this.encryptionKey);
+      if (source.kind !== "kubeconfig") return this.pki.file(source.kind, source.identity);
+      const user = users.find(({ fileName }) => fileName === source.identity);
+      if (user === undefined) throw new Error(`no identity with a kubeconfig has the file name ${source.identity}`);
+      return kubeconfigFile(clusterName, this.pki, user);
+    };
+    for (const node of this.nodes) {
+      const files = nodeFiles(node).filter(({ setting }) => setting === undefined || copies[setting]);
+      new PemDistribution(this, `pems-${node.id}`, { node, sshKey: this.sshKey, files: files.map(content) });
     }
   }
 
@@ -167,30 +160,25 @@ export class Cluster extends Construct {
   }
 }
 
-/** The kubeconfigs of some users, with certificates and keys as Terraform's expressions. */
-function kubeconfigFiles(clusterName: string, { pki, nlb, workers }: Cluster, stems: readonly string[]): PemFile[] {
-  const users = kubeconfigUsers(nlb.dnsName, workers).filter(({ stem }) => stems.includes(stem));
-  const authority = pki.certificateAuthority.certificatePem;
-  return users.map(({ stem, user, host }) => {
-    const { certificatePem, privateKeyPem } = pki.certificates[stem] as CertificateAndKey;
-    const content = kubeconfig({
+/** A user's kubeconfig, with certificates and key as Terraform's expressions. */
+function kubeconfigFile(clusterName: string, pki: ClusterPki, { fileName, user, host }: KubeconfigUser): PemFile {
+  const { certificatePem, privateKeyPem } = pki.certificates[fileName] as CertificateAndKey;
+  return {
+    name: FILE_NAMES.kubeconfig(fileName),
+    content: kubeconfig({
       clusterName,
       server: apiServer(host),
       user,
-      authority: Fn.base64encode(authority),
+      authority: Fn.base64encode(pki.certificateAuthority.certificatePem),
       certificate: Fn.base64encode(certificatePem),
       key: Fn.base64encode(privateKeyPem),
-    });
-    return {
-      name: `${stem}.kubeconfig`,
-      content,
-      secret: true,
-      // Another authority signs another certificate.
-      version: Fn.join("\n", [host, certificatePem]),
-    };
-  });
+    }),
+    secret: true,
+    // Another CA signs another certificate.
+    version: Fn.join("\n", [host, certificatePem]),
+  };
 }
 
 function encryptionConfigFile(key: EncryptionKey): PemFile {
-  return { name: "encryption-config.yaml", content: encryptionConfig(key), secret: true, version: key.publicKeyPem };
+  return { name: ENCRYPTION_CONFIG_FILE, content: encryptionConfig(key), secret: true, version: key.publicKeyPem };
 }

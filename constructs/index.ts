@@ -1,5 +1,6 @@
 export { encryptionConfig } from "../kubernetes/encryption-config";
-export { type KubeconfigProps, kubeconfig } from "../kubernetes/kubeconfig";
+export { type KubeconfigProps, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
+export type { ClusterFacts, KubeletIdentity, NodeFacts, ServerNames } from "../model/identities";
 export type { UbuntuRelease } from "../model/images";
 export type { PkiLifetimes } from "../model/lifetimes";
 export type { NodeRole } from "../model/names";
@@ -14,7 +15,6 @@ export {
   type CertificateAndKey,
   ClusterPki,
   type ClusterPkiProps,
-  type KubeletIdentity,
   type PkiSubject,
 } from "./cluster-pki";
 export { type BackendProps, ClusterStack, type ClusterStackProps } from "./cluster-stack";

@@ -2,6 +2,7 @@ import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { Construct } from "constructs";
 import { ec2Hostname, nodePlace, usableHostNumbers } from "../model/addressing";
 import { LIMITS, mustBe, wholeNumberFrom } from "../model/formats";
+import type { NodeFacts } from "../model/identities";
 import { type NodeRole, nodeName } from "../model/names";
 import { assertLiteralNumber, assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
@@ -42,19 +43,9 @@ export interface NodeFleetProps {
 }
 
 /** A machine of the cluster. */
-export interface ClusterNode {
-  /** Its role and index, `worker-0`: its Terraform address is `aws_instance.worker-0`. */
-  readonly id: string;
-  /** Its Name tag: the cluster's name and the id, `k8s-cluster-from-ground-up-worker-0`. */
-  readonly name: string;
+export interface ClusterNode extends NodeFacts {
   /** The machine in EC2. */
   readonly instance: Instance;
-  /** Its fixed private address. */
-  readonly privateIp: string;
-  /** Its public address, which Terraform knows when the machine runs; it changes when the machine is stopped. */
-  readonly publicIp: string;
-  /** Its host name without domain, `ip-172-31-0-20`, which is also its name in Kubernetes. */
-  readonly hostname: string;
 }
 
 /**
@@ -114,7 +105,8 @@ export class NodeFleet extends Construct {
         ],
       },
     });
-    return { id, name, instance, privateIp, publicIp: instance.publicIp, hostname: ec2Hostname(privateIp) };
+    const hostname = ec2Hostname(privateIp);
+    return { id, name, role: props.role, hostname, privateIp, publicIp: instance.publicIp, instance };
   }
 }
 

@@ -3,9 +3,8 @@ import { lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { apiServer } from "../kubernetes/kubeconfig";
-import { ec2Hostname } from "../model/addressing";
-import { API_SERVICE_NAMES, CLIENTS } from "../model/identities";
-import { kubeletUser } from "../model/names";
+import { type Identity, identities } from "../model/identities";
+import { CA } from "../model/layout";
 import { type CertificateFacts, readFacts } from "./certificate";
 import { encryptionFaults } from "./encryption";
 import {
@@ -15,9 +14,9 @@ import {
   FOLDERS,
   filesIn,
   kubeconfigPath,
-  machinesOf,
   PAIRS,
   pairPaths,
+  serverNamesOf,
   sshKeyPath,
   usersOf,
 } from "./files";
@@ -42,59 +41,6 @@ export interface CheckOptions {
 }
 
 const DAY = 24 * 3_600_000;
-
-const BOTH_USES = ["serverAuth", "clientAuth"];
-
-/** What a certificate must say. */
-interface Expected {
-  readonly stem: string;
-  readonly commonName: string;
-  /** @default - any */
-  readonly organization?: string;
-  readonly names?: readonly string[];
-  readonly uses?: readonly string[];
-}
-
-/** What Kubernetes needs of each certificate that the authority signs. */
-function expectedCertificates(cluster: DescribedCluster): Expected[] {
-  const { nodes, publicAddress, serviceAddress } = cluster;
-  // A machine that is stopped has no public one.
-  const addresses = (node: string) =>
-    [nodes[node]?.private_ip, nodes[node]?.public_ip].filter((each) => each) as string[];
-  const controlPlane = machinesOf(cluster, "master").map((node) => addresses(node)[0] as string);
-  return [
-    {
-      stem: "master-kubernetes",
-      commonName: "kubernetes",
-      names: [
-        "127.0.0.1",
-        serviceAddress,
-        publicAddress,
-        ...API_SERVICE_NAMES,
-        ...controlPlane,
-        ...controlPlane.map(ec2Hostname),
-      ],
-      // etcd's peers and the kubelets know it as a client.
-      uses: BOTH_USES,
-    },
-    ...machinesOf(cluster, "worker").map((stem) => {
-      const hostname = ec2Hostname(addresses(stem)[0] as string);
-      return {
-        stem,
-        commonName: kubeletUser(hostname),
-        organization: "system:nodes",
-        names: [hostname, ...addresses(stem)],
-        uses: BOTH_USES,
-      };
-    }),
-    ...Object.entries(CLIENTS).map(([stem, client]) => ({
-      stem,
-      ...client,
-      // Nobody shows the service accounts' certificate: it holds the key that their tokens are verified with.
-      uses: stem === "service-account" ? [] : ["clientAuth"],
-    })),
-  ];
-}
 
 /** Gives the text of a file, by its path in a folder of credentials; undefined where it cannot be read. */
 export type Read = (path: string) => string | undefined;
@@ -124,7 +70,7 @@ export function contentChecks(
   read: Read,
   options: CheckOptions,
 ): ReadonlyMap<string, ContentCheck> {
-  const [authorityPath] = pairPaths("ca");
+  const [authorityPath] = pairPaths(CA);
   const authority = tryRead(read(authorityPath));
 
   const pairChecks = (
@@ -152,15 +98,15 @@ export function contentChecks(
   };
 
   return new Map([
-    ...pairChecks("ca", authorityFaults),
-    ...expectedCertificates(cluster).flatMap((expected) =>
-      pairChecks(expected.stem, (facts) => [
+    ...pairChecks(CA, authorityFaults),
+    ...identities(serverNamesOf(cluster)).flatMap((expected) =>
+      pairChecks(expected.fileName, (facts) => [
         ...chainFaults(facts, authority),
         ...leafFaults(facts),
         ...contentFaults(facts, expected),
       ]),
     ),
-    ...usersOf(cluster).map(({ stem, user, host }): [string, ContentCheck] => {
+    ...usersOf(cluster).map(({ fileName: stem, user, host }): [string, ContentCheck] => {
       const [path, keyPath] = pairPaths(stem);
       // Read when it is needed: of many users' files, a machine has two or three.
       const expected = () => ({
@@ -307,7 +253,7 @@ function chainFaults(facts: CertificateFacts, authority: CertificateFacts | unde
 
 function contentFaults(
   facts: CertificateFacts,
-  { commonName, organization, names = [], uses = [] }: Expected,
+  { commonName, organization, dnsNames = [], ipAddresses = [], neededUses }: Identity,
 ): string[] {
   const lacks = (what: string, wanted: readonly string[], has: readonly string[]) =>
     wanted.filter((each) => !has.includes(each)).map((each) => `lacks the ${what} ${each}`);
@@ -316,8 +262,8 @@ function contentFaults(
     ...(organization === undefined || facts.organization === organization
       ? []
       : [`organization must be ${organization}, got: ${facts.organization}`]),
-    ...lacks("name", names, facts.names),
-    ...lacks("use", uses, facts.uses),
+    ...lacks("name", [...dnsNames, ...ipAddresses], facts.names),
+    ...lacks("use", neededUses, facts.uses),
   ];
 }
 

@@ -5,21 +5,29 @@ import { z } from "zod";
 import { encryptionConfig } from "../kubernetes/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
 import { ec2Hostname } from "../model/addressing";
-import { CLIENTS } from "../model/identities";
+import { identities, type NodeFacts, type ServerNames, serverNames } from "../model/identities";
+import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES } from "../model/layout";
+import { roleOf } from "../model/names";
 import { CredentialsError, type DeployedCluster, NAME, NODES } from "./stack";
 
-/** Who has a kubeconfig in a cluster. */
-export function usersOf(cluster: DescribedCluster): KubeconfigUser[] {
-  const hostname = (worker: string) => ec2Hostname(cluster.nodes[worker]?.private_ip as string);
-  return kubeconfigUsers(
-    cluster.publicAddress,
-    machinesOf(cluster, "worker").map((worker) => ({ name: worker, hostname: hostname(worker) })),
-  );
+/** The names in the servers' certificates of a cluster. */
+export function serverNamesOf(cluster: DescribedCluster): ServerNames {
+  return serverNames({ ...cluster, nodes: nodesOf(cluster) });
 }
 
-/** The Name tags of the machines of a role. */
-export function machinesOf({ name, nodes }: DescribedCluster, role: "master" | "worker"): string[] {
-  return Object.keys(nodes).filter((node) => node.startsWith(`${name}-${role}-`));
+/** The users of a cluster that have a kubeconfig. */
+export function usersOf(cluster: DescribedCluster): KubeconfigUser[] {
+  return kubeconfigUsers(cluster.publicAddress, serverNamesOf(cluster));
+}
+
+/** The machines of a cluster; not those whose names have no role in them. */
+export function nodesOf({ name: clusterName, nodes }: DescribedCluster): NodeFacts[] {
+  return Object.entries(nodes).flatMap(([name, { private_ip, public_ip }]) => {
+    const id = name.slice(clusterName.length + 1);
+    const role = roleOf(id);
+    if (role === undefined || !name.startsWith(`${clusterName}-`)) return [];
+    return [{ name, id, role, hostname: ec2Hostname(private_ip), privateIp: private_ip, publicIp: public_ip }];
+  });
 }
 
 /** What a folder says of its cluster, in {@link DESCRIPTION}: nothing secret. */
@@ -60,12 +68,12 @@ export const FOLDERS = [PAIRS, KUBECONFIGS, SSH];
 
 /** Where a certificate and its key are. */
 export function pairPaths(stem: string): readonly [certificate: string, key: string] {
-  return [`${PAIRS}/${stem}.pem`, `${PAIRS}/${stem}-key.pem`];
+  return [`${PAIRS}/${FILE_NAMES.certificate(stem)}`, `${PAIRS}/${FILE_NAMES.key(stem)}`];
 }
 
 /** Where a user's kubeconfig is. */
 export function kubeconfigPath(stem: string): string {
-  return `${KUBECONFIGS}/${stem}.kubeconfig`;
+  return `${KUBECONFIGS}/${FILE_NAMES.kubeconfig(stem)}`;
 }
 
 /** Where the key that opens a cluster's machines is. */
@@ -74,7 +82,7 @@ export function sshKeyPath(clusterName: string): string {
 }
 
 /** The file with the key that encrypts secrets in etcd. */
-export const ENCRYPTION_CONFIG = "encryption-config.yaml";
+export const ENCRYPTION_CONFIG = ENCRYPTION_CONFIG_FILE;
 
 /** What keeps git from taking the folder in. */
 export const GIT_IGNORE = ".gitignore";
@@ -100,7 +108,7 @@ export function filesIn(folder: string): string[] {
 export function namedFiles(cluster: DescribedCluster): string[] {
   return [
     sshKeyPath(cluster.name),
-    ...machinesOf(cluster, "worker").flatMap((worker) => [...pairPaths(worker), kubeconfigPath(worker)]),
+    ...serverNamesOf(cluster).kubelets.flatMap(({ name }) => [...pairPaths(name), kubeconfigPath(name)]),
   ];
 }
 
@@ -111,13 +119,13 @@ function encryptionKeyName(base64: string): string {
 
 /** The stems of the pairs that a cluster has. */
 function pairsOf(cluster: DescribedCluster): string[] {
-  return ["ca", "master-kubernetes", ...machinesOf(cluster, "worker"), ...Object.keys(CLIENTS)];
+  return [CA, ...identities(serverNamesOf(cluster)).map(({ fileName }) => fileName)];
 }
 
 /** All that a folder holds, by path. @throws CredentialsError where the cluster lacks a certificate or key */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
-  for (const file of pairsOf(cluster).flatMap((stem) => [`${stem}.pem`, `${stem}-key.pem`])) {
+  for (const file of pairsOf(cluster).flatMap((stem) => [FILE_NAMES.certificate(stem), FILE_NAMES.key(stem)])) {
     if (pemFiles[file] === undefined) {
       throw new CredentialsError(`the deployed ${name} lacks ${file}: \`npm run deploy\` completes it`);
     }
@@ -131,15 +139,15 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
     [sshKeyPath(name)]: sshPrivateKey,
     ...Object.fromEntries(Object.entries(pemFiles).map(([file, content]) => [`${PAIRS}/${file}`, content])),
     ...Object.fromEntries(
-      usersOf(cluster).map(({ stem, user, host }) => [
+      usersOf(cluster).map(({ fileName: stem, user, host }) => [
         kubeconfigPath(stem),
         kubeconfig({
           clusterName: name,
           server: apiServer(host),
           user,
-          authority: base64("ca.pem"),
-          certificate: base64(`${stem}.pem`),
-          key: base64(`${stem}-key.pem`),
+          authority: base64(FILE_NAMES.certificate(CA)),
+          certificate: base64(FILE_NAMES.certificate(stem)),
+          key: base64(FILE_NAMES.key(stem)),
         }),
       ]),
     ),

@@ -1,56 +1,17 @@
 import { execFile } from "node:child_process";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
+import { NODE_HOME as HOME, type NodeFile, nodeFiles } from "../model/layout";
 import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeFaults, type Read, readerOf } from "./check";
-import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, PAIRS, pairPaths, sshKeyPath } from "./files";
+import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths, sshKeyPath } from "./files";
 
-/** Where the copies go. */
-const HOME = `/home/${NODE_USER}`;
-
-/** A file that machines may have. */
-interface NodeFile {
-  /** Its path in a folder of credentials. */
-  readonly path: string;
-  /** Where part 2 puts it, beside or in the place of its home, and what it is called there. */
-  readonly places: readonly string[];
-  /** Whether it need not be there. */
-  readonly optional?: boolean;
+/** The path in a folder of credentials of a machine's file. */
+function pathOf({ source }: NodeFile): string {
+  if (source.kind === "encryption-config") return ENCRYPTION_CONFIG;
+  if (source.kind === "kubeconfig") return kubeconfigPath(source.identity);
+  return pairPaths(source.identity)[source.kind === "certificate" ? 0 : 1];
 }
-
-const ETCD = "/etc/etcd";
-const KUBERNETES = "/var/lib/kubernetes";
-const KUBELET = "/var/lib/kubelet";
-
-const pair = (stem: string, ...folders: readonly string[]): NodeFile[] =>
-  pairPaths(stem).map((path) => ({ path, places: folders.map((folder) => `${folder}/${basename(path)}`) }));
-
-const kubeconfig = (stem: string, ...places: readonly string[]): NodeFile => ({
-  path: kubeconfigPath(stem),
-  places,
-  optional: true,
-});
-
-/** What a machine of each role has, by its name: at home after the deploy, and where part 2 moves or copies it. */
-const FILES: Readonly<Record<string, (name: string) => readonly NodeFile[]>> = {
-  master: () => [
-    { path: `${PAIRS}/ca.pem`, places: [`${KUBERNETES}/ca.pem`, `${ETCD}/ca.pem`] },
-    { path: `${PAIRS}/ca-key.pem`, places: [`${KUBERNETES}/ca-key.pem`] },
-    ...pair("service-account", KUBERNETES),
-    ...pair("master-kubernetes", KUBERNETES, ETCD),
-    kubeconfig("admin"),
-    ...["kube-controller-manager", "kube-scheduler"].map((stem) =>
-      kubeconfig(stem, `${KUBERNETES}/${stem}.kubeconfig`),
-    ),
-    { path: ENCRYPTION_CONFIG, places: [`${KUBERNETES}/${ENCRYPTION_CONFIG}`], optional: true },
-  ],
-  worker: (name) => [
-    { path: `${PAIRS}/ca.pem`, places: [`${KUBERNETES}/ca.pem`] },
-    ...pair(name, KUBELET),
-    kubeconfig(name, `${KUBELET}/kubeconfig`),
-    kubeconfig("kube-proxy", "/var/lib/kube-proxy/kubeconfig"),
-  ],
-};
 
 /** A file that was found on a machine; those in use come before those at home. */
 interface Found {
@@ -76,15 +37,15 @@ export async function checkNodes(folder: string, cluster: DescribedCluster, opti
     if (typeof found === "string") return [{ path: name, faults: [`cannot be looked at: ${found}`] }];
     const surroundings = { found, ours: readerOf(folder), cluster };
     const peers = machines.filter(({ role }) => role === machine.role);
-    const isMissing = ({ optional, places }: NodeFile, index: number) =>
+    const isMissing = ({ setting, places }: NodeFile, index: number) =>
       !has(machine, index) &&
       // What has no place is for a person, who may want it on one machine alone.
-      (!optional || (places.length > 0 && peers.some((peer) => has(peer, index))));
+      (setting === undefined || (places.length > 0 && peers.some((peer) => has(peer, index))));
     return [
-      ...files.filter(isMissing).map(({ path, places, optional }) => {
+      ...files.filter(isMissing).map(({ fileName, places, setting }) => {
         const fault = `is missing, there and where part 2 puts it (${places.join(", ")})`;
-        const peersHaveIt = optional ? "; other machines have theirs: docs/part-2.md" : "";
-        return { path: `${name}:${HOME}/${basename(path)}`, faults: [`${fault}${peersHaveIt}`] };
+        const peersHaveIt = setting !== undefined ? "; other machines have theirs: docs/part-2.md" : "";
+        return { path: `${name}:${HOME}/${fileName}`, faults: [`${fault}${peersHaveIt}`] };
       }),
       ...found.map((file): Finding => {
         const { faults, daysLeft } = checkFile(file, surroundings, options);
@@ -105,7 +66,7 @@ interface Target {
 /** A machine that was looked at. */
 interface Visited {
   readonly name: string;
-  readonly role: string;
+  readonly role?: string;
   /** The files that it may have; those of a role are in the same order on all its machines. */
   readonly files: readonly NodeFile[];
   /** Those that it has, or why it cannot be looked at. */
@@ -114,8 +75,8 @@ interface Visited {
 
 async function visit(target: Target): Promise<Visited> {
   const { cluster, name } = target;
-  const role = name.slice(cluster.name.length + 1).replace(/-\d+$/, "");
-  const files = FILES[role]?.(name) ?? [];
+  const role = nodesOf(cluster).find((node) => node.name === name)?.role;
+  const files = role === undefined ? [] : nodeFiles({ role, name });
   const isStopped = cluster.nodes[name]?.public_ip === "";
   const found = isStopped
     ? "it has no public address, as a machine that is stopped"
@@ -125,7 +86,7 @@ async function visit(target: Target): Promise<Visited> {
 
 /** Whether a machine has the file of an index. */
 function has({ files, found }: Visited, index: number): boolean {
-  return typeof found !== "string" && found.some(({ path }) => path === files[index]?.path);
+  return typeof found !== "string" && found.some(({ path }) => path === pathOf(files[index] as NodeFile));
 }
 
 /** What a file of a machine is held against. */
@@ -189,8 +150,8 @@ function folderOf(place: string): string {
 /** Finds files on a machine. @throws Error where it cannot log in, in one line */
 async function look({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<Found[]> {
   const address = cluster.nodes[name]?.public_ip as string;
-  const wanted = files.flatMap(({ path, places }) =>
-    [...places, `${HOME}/${basename(path)}`].map((place) => ({ path, place })),
+  const wanted = files.flatMap((file) =>
+    [...file.places, `${HOME}/${file.fileName}`].map((place) => ({ path: pathOf(file), place })),
   );
   // Part 2 copies keys as root.
   const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";

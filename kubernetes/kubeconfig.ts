@@ -1,11 +1,10 @@
-import { CLIENTS } from "../model/identities";
-import { kubeletUser } from "../model/names";
+import { identities, type ServerNames } from "../model/identities";
 import { API_SERVER_PORT } from "../model/ports";
 
-/** Someone who has a kubeconfig. */
+/** A user with a kubeconfig. */
 export interface KubeconfigUser {
-  /** The stem of the certificate's file, which the kubeconfig is named after too. */
-  readonly stem: string;
+  /** The start of the names of its certificate's and its kubeconfig's files. */
+  readonly fileName: string;
   /** The common name of the certificate. */
   readonly user: string;
   /** The host at which the API server is reached. */
@@ -18,26 +17,18 @@ export function apiServer(host: string): string {
 }
 
 /**
- * The users of part 2. The controller manager and the scheduler reach the API server on their own machine, all others
- * the load balancer.
+ * The users of a cluster that have a kubeconfig.
  * @param publicAddress - the load balancer's name
- * @param kubelets - the names of workers, and their host names
  */
-export function kubeconfigUsers(
-  publicAddress: string,
-  kubelets: readonly { readonly name: string; readonly hostname: string }[],
-): KubeconfigUser[] {
-  const client = (stem: string, host: string) => ({ stem, user: CLIENTS[stem]?.commonName as string, host });
-  return [
-    client("admin", publicAddress),
-    client("kube-controller-manager", "127.0.0.1"),
-    client("kube-proxy", publicAddress),
-    client("kube-scheduler", "127.0.0.1"),
-    ...kubelets.map(({ name, hostname }) => ({ stem: name, user: kubeletUser(hostname), host: publicAddress })),
-  ];
+export function kubeconfigUsers(publicAddress: string, names: ServerNames): KubeconfigUser[] {
+  return identities(names).flatMap(({ fileName, commonName, kubeconfig }) =>
+    kubeconfig === undefined
+      ? []
+      : [{ fileName, user: commonName, host: kubeconfig.apiServer === "local" ? "127.0.0.1" : publicAddress }],
+  );
 }
 
-/** What a {@link kubeconfig} says. */
+/** The content of a {@link kubeconfig}. */
 export interface KubeconfigProps {
   /** The cluster's name. */
   readonly clusterName: string;

@@ -2,10 +2,10 @@ import type { Problem } from "./formats";
 
 /** How long certificates live, in hours. */
 export interface PkiLifetimes {
-  /** The authority's. @default 43800 (five years) */
-  readonly caValidityHours?: number;
-  /** Every other certificate's, at most the authority's. @default 8760 (a year) */
-  readonly validityHours?: number;
+  /** The CA's. */
+  readonly caValidityHours: number;
+  /** Every other certificate's, at most the CA's. */
+  readonly validityHours: number;
   /** How long before its end an apply replaces a certificate. @default 0 (it is replaced once it has ended) */
   readonly earlyRenewalHours?: number;
   /**
@@ -15,9 +15,6 @@ export interface PkiLifetimes {
   readonly caEarlyRenewalHours?: number;
 }
 
-/** The lifetimes that hold where none are given, in hours: the tutorial's. */
-export const DEFAULT_LIFETIMES = { caValidityHours: 43800, validityHours: 8760, earlyRenewalHours: 0 } as const;
-
 /** How long certificates may live, in hours: up to a hundred years. */
 export const VALIDITY_HOURS = { min: 1, max: 876_000 };
 
@@ -26,9 +23,7 @@ export const RENEWAL_HOURS = { min: 0, max: 876_000 };
 
 /** The lifetimes with what is not given filled in. */
 export function resolveLifetimes(given: PkiLifetimes): Required<PkiLifetimes> {
-  const caValidityHours = given.caValidityHours ?? DEFAULT_LIFETIMES.caValidityHours;
-  const validityHours = given.validityHours ?? DEFAULT_LIFETIMES.validityHours;
-  const earlyRenewalHours = given.earlyRenewalHours ?? DEFAULT_LIFETIMES.earlyRenewalHours;
+  const { caValidityHours, validityHours, earlyRenewalHours = 0 } = given;
   const caEarlyRenewalHours = given.caEarlyRenewalHours ?? (earlyRenewalHours > 0 ? validityHours : 0);
   return { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours };
 }

@@ -7,6 +7,11 @@ export function nodeName(clusterName: string, role: NodeRole, index: number): { 
   return { id, name: `${clusterName}-${id}` };
 }
 
+/** The role in a node's id: `master` in `master-0`; undefined where there is none. */
+export function roleOf(id: string): NodeRole | undefined {
+  return /^(master|worker)-\d+$/.exec(id)?.[1] as NodeRole | undefined;
+}
+
 /** The user as which a node's kubelet is known to the API server; the node authorizer insists on this form. */
 export function kubeletUser(hostname: string): string {
   return `system:node:${hostname}`;

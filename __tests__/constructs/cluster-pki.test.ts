@@ -98,9 +98,12 @@ describe("the default cluster's certificates", () => {
 });
 
 describe("in somebody else's stack", () => {
+  const LIFETIMES = { caValidityHours: 43800, validityHours: 8760 };
   const PROPS: ClusterPkiProps = {
     apiServer: { dnsNames: ["api.example.com"], ipAddresses: ["10.0.0.10"] },
     kubelets: [{ name: "node-a", hostname: "a", ipAddresses: ["10.0.0.20"] }],
+    subject: { country: "DE" },
+    lifetimes: LIFETIMES,
   };
 
   function synthesizePki(props: Partial<ClusterPkiProps> = {}): TerraformJson {
@@ -131,10 +134,10 @@ describe("in somebody else's stack", () => {
       subject: expect.arrayContaining([
         "C=DE printableString",
         "O=system:nodes printableString",
-        "OU=DAREY.IO DEVOPS printableString",
         "CN=system:node:a printableString",
       ]),
     });
+    expect(certificates["node-a"]?.subject.filter((field) => field.startsWith("OU="))).toEqual([]);
     expect(certificates["master-kubernetes"]).toMatchObject({
       dnsNames: expect.arrayContaining(["api.example.com", "kubernetes.default.svc"]),
       ipAddresses: ["127.0.0.1", "10.0.0.10"],
@@ -147,24 +150,18 @@ describe("in somebody else's stack", () => {
         ...new Set(Object.values(resourcesOf(synthesizePki(props), type)).map((block) => block.early_renewal_hours)),
       ]);
     expect(windows({})).toEqual([[undefined], [undefined]]);
-    expect(windows({ lifetimes: { earlyRenewalHours: 720 } })).toEqual([[8760], [720]]);
-    expect(windows({ lifetimes: { earlyRenewalHours: 720, caEarlyRenewalHours: 9000 } })).toEqual([[9000], [720]]);
+    expect(windows({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720 } })).toEqual([[8760], [720]]);
+    expect(windows({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720, caEarlyRenewalHours: 9000 } })).toEqual([
+      [9000],
+      [720],
+    ]);
   });
 
-  test("the tutorial's two file lists, and all files", () => {
+  test("gives single files, and all of them", () => {
     synthesizeConstructs((scope) => {
       const pki = new ClusterPki(scope, "pki", PROPS);
-      const list = (files: typeof pki.files) =>
-        files.map(({ name, secret }) => `${name} ${secret ? "secret" : "public"}`);
-      expect(list(pki.controlPlaneFiles)).toEqual([
-        "ca.pem public",
-        "ca-key.pem secret",
-        "service-account.pem public",
-        "service-account-key.pem secret",
-        "master-kubernetes.pem public",
-        "master-kubernetes-key.pem secret",
-      ]);
-      expect(list(pki.workerFiles("node-a"))).toEqual(["ca.pem public", "node-a.pem public", "node-a-key.pem secret"]);
+      expect(pki.file("certificate", "ca")).toMatchObject({ name: "ca.pem", secret: false });
+      expect(pki.file("key", "node-a")).toMatchObject({ name: "node-a-key.pem", secret: true });
       expect(pki.files.map(({ name }) => name).filter((name) => !name.endsWith("-key.pem"))).toEqual([
         "ca.pem",
         "master-kubernetes.pem",
@@ -175,7 +172,9 @@ describe("in somebody else's stack", () => {
         "admin.pem",
         "service-account.pem",
       ]);
-      expect(() => pki.workerFiles("admin")).toThrow(new Error(`'name' must be one of node-a, got: "admin"`));
+      expect(() => pki.file("key", "node-b")).toThrow(
+        /^'name' must be one of ca, master-kubernetes, node-a, .*, service-account, got: "node-b"$/,
+      );
     });
   });
 
@@ -192,12 +191,12 @@ describe("in somebody else's stack", () => {
     ],
     [
       "no lifetime",
-      { lifetimes: { validityHours: 0 } },
+      { lifetimes: { ...LIFETIMES, validityHours: 0 } },
       "'lifetimes.validityHours' must be a whole number from 1 to 876000, got: 0",
     ],
     [
       "a lifetime beyond the authority's",
-      { lifetimes: { validityHours: 43801 } },
+      { lifetimes: { ...LIFETIMES, validityHours: 43801 } },
       "'lifetimes.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
     ],
     [
@@ -207,7 +206,7 @@ describe("in somebody else's stack", () => {
     ],
     [
       "renewal in a circle",
-      { lifetimes: { earlyRenewalHours: 8760 } },
+      { lifetimes: { ...LIFETIMES, earlyRenewalHours: 8760 } },
       "'lifetimes.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
     ],
   ])("%s is refused", (_what, props, message) => {

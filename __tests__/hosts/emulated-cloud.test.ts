@@ -164,7 +164,7 @@ describeSuite("the emulated cloud", () => {
   test.each<NodeJS.Signals>(["SIGKILL", "SIGINT", "SIGTERM"])(
     "%s to its program leaves nothing of it",
     async (signal) => {
-      const program = `require("./e2e/emulated-cloud").EmulatedCloud.open()
+      const program = `require("./cloud/emulated-cloud").EmulatedCloud.open()
         .then(({ network, socket }) => console.log(network.inside.join(" "), socket))`;
       const owner = start(["node", "--import", "tsx", "--input-type=commonjs", "-e", program], {
         cwd: join(__dirname, "../.."),

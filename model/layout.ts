@@ -1,0 +1,110 @@
+import type { NodeFacts } from "./identities";
+import { NODE_USER } from "./names";
+
+/** The home folder of the machines' user, into which files are copied. */
+export const NODE_HOME = `/home/${NODE_USER}`;
+
+/** A program that reads files. */
+export type Component =
+  | "etcd"
+  | "kube-apiserver"
+  | "kube-controller-manager"
+  | "kube-scheduler"
+  | "kubelet"
+  | "kube-proxy";
+
+/** The content of a file: a part of an identity, or the encryption config. */
+export type FileSource =
+  | { readonly kind: "certificate" | "key" | "kubeconfig"; readonly identity: string }
+  | { readonly kind: "encryption-config" };
+
+/** A file of a machine. */
+export interface NodeFile {
+  readonly source: FileSource;
+  /** Its name in the home folder. */
+  readonly fileName: string;
+  /** 0644 for certificates; 0600 for files with a key in them. */
+  readonly mode: "0600" | "0644";
+  /** The setting under `copies` that copies it. @default - always copied */
+  readonly setting?: "kubeconfigs" | "encryptionConfig";
+  /** The paths to which part 2 moves or copies it. */
+  readonly places: readonly string[];
+  /** The programs that read it, and are restarted when it changes. */
+  readonly readBy: readonly Component[];
+}
+
+/** The CA's file name, beside those of `identities`. */
+export const CA = "ca";
+
+/** The file name of the encryption config. */
+export const ENCRYPTION_CONFIG_FILE = "encryption-config.yaml";
+
+const ETCD = "/etc/etcd";
+const KUBERNETES = "/var/lib/kubernetes";
+const KUBELET = "/var/lib/kubelet";
+const KUBE_PROXY = "/var/lib/kube-proxy";
+
+/** The file name of a part of an identity. */
+export const FILE_NAMES = {
+  certificate: (identity: string) => `${identity}.pem`,
+  key: (identity: string) => `${identity}-key.pem`,
+  kubeconfig: (identity: string) => `${identity}.kubeconfig`,
+} as const;
+
+/** The files of a machine, in the order in which they are copied: one table for each role. */
+export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): readonly NodeFile[] {
+  return role === "master"
+    ? [
+        pem("certificate", CA, [KUBERNETES, ETCD], ["etcd", "kube-apiserver", "kube-controller-manager"]),
+        pem("key", CA, [KUBERNETES], ["kube-controller-manager"]),
+        pem("certificate", "service-account", [KUBERNETES], ["kube-apiserver"]),
+        pem("key", "service-account", [KUBERNETES], ["kube-apiserver", "kube-controller-manager"]),
+        pem("certificate", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
+        pem("key", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
+        // For a person, not a program.
+        kubeconfig("admin", [], []),
+        kubeconfig(
+          "kube-controller-manager",
+          [`${KUBERNETES}/kube-controller-manager.kubeconfig`],
+          ["kube-controller-manager"],
+        ),
+        kubeconfig("kube-scheduler", [`${KUBERNETES}/kube-scheduler.kubeconfig`], ["kube-scheduler"]),
+        {
+          source: { kind: "encryption-config" },
+          fileName: ENCRYPTION_CONFIG_FILE,
+          mode: "0600",
+          setting: "encryptionConfig",
+          places: [`${KUBERNETES}/${ENCRYPTION_CONFIG_FILE}`],
+          readBy: ["kube-apiserver"],
+        },
+      ]
+    : [
+        pem("certificate", CA, [KUBERNETES], ["kubelet"]),
+        pem("certificate", name, [KUBELET], ["kubelet"]),
+        pem("key", name, [KUBELET], ["kubelet"]),
+        kubeconfig("kube-proxy", [`${KUBE_PROXY}/kubeconfig`], ["kube-proxy"]),
+        kubeconfig(name, [`${KUBELET}/kubeconfig`], ["kubelet"]),
+      ];
+}
+
+function pem(
+  kind: "certificate" | "key",
+  identity: string,
+  folders: readonly string[],
+  readBy: readonly Component[],
+): NodeFile {
+  const fileName = FILE_NAMES[kind](identity);
+  const mode = kind === "key" ? "0600" : "0644";
+  return {
+    source: { kind, identity },
+    fileName,
+    mode,
+    places: folders.map((folder) => `${folder}/${fileName}`),
+    readBy,
+  };
+}
+
+function kubeconfig(identity: string, places: readonly string[], readBy: readonly Component[]): NodeFile {
+  const source = { kind: "kubeconfig", identity } as const;
+  return { source, fileName: FILE_NAMES.kubeconfig(identity), mode: "0600", setting: "kubeconfigs", places, readBy };
+}
