@@ -2,18 +2,15 @@ import { InternetGateway } from "@cdktf/provider-aws/lib/internet-gateway";
 import { Route } from "@cdktf/provider-aws/lib/route";
 import { RouteTable } from "@cdktf/provider-aws/lib/route-table";
 import { RouteTableAssociation } from "@cdktf/provider-aws/lib/route-table-association";
-import { SecurityGroup } from "@cdktf/provider-aws/lib/security-group";
 import { Subnet } from "@cdktf/provider-aws/lib/subnet";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { VpcDhcpOptions } from "@cdktf/provider-aws/lib/vpc-dhcp-options";
 import { VpcDhcpOptionsAssociation } from "@cdktf/provider-aws/lib/vpc-dhcp-options-association";
-import { VpcSecurityGroupEgressRule } from "@cdktf/provider-aws/lib/vpc-security-group-egress-rule";
-import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import type { ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
-import { addressSlug, contains, internalDomain } from "../model/addressing";
+import { contains, internalDomain } from "../model/addressing";
 import { LIMITS, mustBe } from "../model/formats";
-import { ANYWHERE, API_SERVER_PORT } from "../model/ports";
+import { ANYWHERE } from "../model/ports";
 import { assertLiteral, assertProp } from "./assertions";
 
 /** One subnet of a {@link ClusterNetwork}. */
@@ -27,23 +24,9 @@ export interface ClusterSubnetProps {
   readonly availabilityZone?: string;
 }
 
-/** Who may reach the machines from outside, as IPv4 CIDRs, each at most once. An empty list lets nobody in. */
-export interface IngressProps {
-  /** TCP 22. @default ["0.0.0.0/0"] */
-  readonly ssh?: readonly string[];
-  /**
-   * TCP 6443. Where this is not the world, the subnets are let in as well: a load balancer's health checks come
-   * from there.
-   * @default ["0.0.0.0/0"]
-   */
-  readonly api?: readonly string[];
-  /** All ICMP. @default ["0.0.0.0/0"] */
-  readonly icmp?: readonly string[];
-}
-
 /** What a {@link ClusterNetwork} needs to know. Its region and CIDRs are plain texts, no tokens: names and addresses are computed from them. */
 export interface ClusterNetworkProps {
-  /** The Name tag of everything in it, and the security group's name: at most 32 letters, digits and hyphens. */
+  /** The Name tag of everything in it: at most 32 letters, digits and hyphens. */
   readonly clusterName: string;
   /** The AWS region, which gives the private host names their domain. */
   readonly region: string;
@@ -51,19 +34,11 @@ export interface ClusterNetworkProps {
   readonly cidrBlock: string;
   /** At least one subnet; their order is a contract, since machines are spread over them by position. */
   readonly subnets: readonly ClusterSubnetProps[];
-  /** @default - everybody may reach ssh, the API and ICMP, as in the tutorial */
-  readonly ingress?: IngressProps;
-  /**
-   * The addresses of pods. Where given, everything is let in from there, and between members of the security group:
-   * pod traffic is not masked, and a rule that refers to a group matches machine addresses alone.
-   * @default - no such rules
-   */
-  readonly podCidrBlock?: string;
 }
 
 /**
- * The network of a cluster: a VPC with its DHCP options, subnets whose machines are named after their addresses,
- * a route to the internet, and the one security group of all machines.
+ * The network of a cluster: a VPC with its DHCP options, subnets whose machines are named after their addresses, and a
+ * route to the internet.
  *
  * @throws Error on a name, region or CIDR that AWS would refuse, and on a subnet outside the VPC
  */
@@ -74,8 +49,6 @@ export class ClusterNetwork extends Construct {
   readonly subnets: readonly Subnet[];
   /** The one route table, which all subnets share. */
   readonly routeTable: RouteTable;
-  /** The security group for the machines. */
-  readonly securityGroup: SecurityGroup;
   /**
    * "The internet is reachable": the default route and every subnet's association with its table. What has a public
    * address depends on this, so that it goes before the gateway is detached.
@@ -129,98 +102,7 @@ export class ClusterNetwork extends Construct {
           new RouteTableAssociation(this, `subnet-${index}-route-table`, { routeTableId, subnetId: subnet.id }),
       ),
     ];
-
-    this.securityGroup = new SecurityGroup(this, "security-group", {
-      name: props.clusterName,
-      description: "Kubernetes cluster security group",
-      vpcId,
-      tags,
-    });
-    this.addRules(props);
   }
-
-  /** Rules are resources of their own: mixed with rules inside the group, each would undo the other's. */
-  private addRules(props: ClusterNetworkProps): void {
-    const securityGroupId = this.securityGroup.id;
-
-    for (const { name, protocol, ports, sources, description } of ingressRules(props)) {
-      for (const cidrIpv4 of sources) {
-        // The source is part of the address: taken by position, a rule removed from the front of a list would turn
-        // each rule into its neighbour, which AWS refuses as a duplicate.
-        new VpcSecurityGroupIngressRule(this, `${name}-from-${addressSlug(cidrIpv4)}`, {
-          securityGroupId,
-          ipProtocol: protocol,
-          fromPort: ports?.[0],
-          toPort: ports?.[1],
-          cidrIpv4,
-          description,
-        });
-      }
-    }
-    if (props.podCidrBlock !== undefined) {
-      new VpcSecurityGroupIngressRule(this, "node-all-from-members", {
-        securityGroupId,
-        ipProtocol: "-1",
-        referencedSecurityGroupId: securityGroupId,
-        description: "Everything between the machines of the cluster",
-      });
-    }
-    new VpcSecurityGroupEgressRule(this, "node-all-to-anywhere", {
-      securityGroupId,
-      ipProtocol: "-1",
-      cidrIpv4: ANYWHERE,
-      description: "Everything outbound",
-    });
-  }
-}
-
-/** A row of the security group's table: one rule for each source. */
-interface IngressRule {
-  /** `<role>-<purpose>`, the start of the rule's Terraform address. */
-  readonly name: string;
-  readonly protocol: "tcp" | "icmp" | "-1";
-  /** First and last port, or ICMP's type and code, where -1 is any. @default - none, for all protocols */
-  readonly ports?: readonly [number, number];
-  readonly sources: readonly string[];
-  readonly description: string;
-}
-
-function ingressRules(props: ClusterNetworkProps): IngressRule[] {
-  const subnets = props.subnets.map(({ cidrBlock }) => cidrBlock);
-  const { ssh = [ANYWHERE], api = [ANYWHERE], icmp = [ANYWHERE] } = props.ingress ?? {};
-  const apiSources = api.includes(ANYWHERE) ? api : [...new Set([...api, ...subnets])];
-
-  return [
-    {
-      name: "control-plane-etcd",
-      protocol: "tcp",
-      ports: [2379, 2380],
-      sources: subnets,
-      description: "etcd clients and peers",
-    },
-    {
-      name: "worker-node-ports",
-      protocol: "tcp",
-      ports: [30000, 32767],
-      sources: subnets,
-      description: "Services of type NodePort",
-    },
-    {
-      name: "control-plane-api",
-      protocol: "tcp",
-      ports: [API_SERVER_PORT, API_SERVER_PORT],
-      sources: apiSources,
-      description: "Kubernetes API server",
-    },
-    { name: "node-ssh", protocol: "tcp", ports: [22, 22], sources: ssh, description: "SSH" },
-    { name: "node-icmp", protocol: "icmp", ports: [-1, -1], sources: icmp, description: "All ICMP" },
-    {
-      name: "node-all",
-      protocol: "-1",
-      sources: props.podCidrBlock === undefined ? [] : [props.podCidrBlock],
-      description: "Everything from the pod network",
-    },
-  ];
 }
 
 function checkProps(props: ClusterNetworkProps): void {
@@ -237,10 +119,4 @@ function checkProps(props: ClusterNetworkProps): void {
       throw new Error(mustBe(`subnets[${index}].cidrBlock`, `within 'cidrBlock', ${props.cidrBlock}`, cidrBlock));
     }
   });
-  for (const [purpose, sources] of Object.entries(props.ingress ?? {})) {
-    sources?.forEach((source: string, index: number) => {
-      assertLiteral(`ingress.${purpose}[${index}]`, LIMITS.cidr, source);
-    });
-  }
-  if (props.podCidrBlock !== undefined) assertLiteral("podCidrBlock", LIMITS.podCidr, props.podCidrBlock);
 }

@@ -6,9 +6,11 @@ import { hostAddress, NODE_POD_PREFIX, subnetwork } from "../model/addressing";
 import { type ClusterFacts, serverNames } from "../model/identities";
 import { ENCRYPTION_CONFIG_FILE, FILE_NAMES, type NodeFile, nodeFiles } from "../model/layout";
 import type { PkiLifetimes } from "../model/lifetimes";
-import { ANYWHERE } from "../model/ports";
-import { ClusterNetwork, type ClusterSubnetProps, type IngressProps } from "./cluster-network";
+import { API_SERVER_PORT } from "../model/ports";
+import type { Access } from "../model/security-rules";
+import { ClusterNetwork, type ClusterSubnetProps } from "./cluster-network";
 import { type CertificateAndKey, ClusterPki, type PkiSubject } from "./cluster-pki";
+import { ClusterSecurityGroups } from "./cluster-security-groups";
 import { ControlPlaneNlb } from "./control-plane-nlb";
 import { EncryptionKey } from "./encryption-key";
 import { PemDistribution, type PemFile } from "./file-distribution";
@@ -41,7 +43,7 @@ export interface ClusterProps {
   /** The image: an id, or how to look it up. */
   readonly image: UbuntuImageProps & { readonly id?: string };
   /** CIDRs that may connect from outside. */
-  readonly access: Required<IngressProps>;
+  readonly access: Access;
   /** Subject and lifetimes of the certificates. */
   readonly pki: PkiLifetimes & { readonly subject: PkiSubject };
 }
@@ -53,8 +55,10 @@ export interface ClusterProps {
  * @throws Error as the constructs in it do
  */
 export class Cluster extends Construct {
-  /** VPC, subnets, routes and security group. */
+  /** VPC, subnets and routes. */
   readonly network: ClusterNetwork;
+  /** The security group of the machines, and its rules. */
+  readonly securityGroups: ClusterSecurityGroups;
   /** The load balancer in front of the API servers. */
   readonly nlb: ControlPlaneNlb;
   /** The control plane machines, by index. */
@@ -81,11 +85,16 @@ export class Cluster extends Construct {
       region,
       cidrBlock: props.network.cidrBlock,
       subnets: props.network.subnets,
-      ingress: access,
+    });
+    const securityGroups = new ClusterSecurityGroups(this, "security", {
+      clusterName,
+      network,
+      access,
+      apiServerPort: API_SERVER_PORT,
       podCidrBlock: podNetwork.routed ? podNetwork.cidrBlock : undefined,
     });
     const sshKey = new SshKey(this, "ssh", { clusterName });
-    const machines = { clusterName, network, sshKey, imageId: this.imageId(props.image) };
+    const machines = { clusterName, network, securityGroups, sshKey, imageId: this.imageId(props.image) };
     const podCidr = (index: number) => subnetwork(podNetwork.cidrBlock, NODE_POD_PREFIX, index);
     const masters = new NodeFleet(this, "masters", {
       ...machines,
@@ -107,11 +116,12 @@ export class Cluster extends Construct {
     const nlb = new ControlPlaneNlb(this, "control-plane", {
       clusterName,
       network,
+      securityGroups,
       targetAddresses: masters.map((node) => node.privateIp),
-      clients: access.api.includes(ANYWHERE)
-        ? undefined
-        : Object.fromEntries([...masters, ...workers].map((node) => [node.id, node.publicIp])),
     });
+    securityGroups.admitThroughLoadBalancer(
+      Object.fromEntries([...masters, ...workers].map((node) => [node.id, node.publicIp])),
+    );
 
     this.serviceAddress = hostAddress(props.serviceNetwork.cidrBlock, 1);
     this.facts = {
@@ -127,6 +137,7 @@ export class Cluster extends Construct {
     });
     this.encryptionKey = new EncryptionKey(this, "encryption");
     this.network = network;
+    this.securityGroups = securityGroups;
     this.sshKey = sshKey;
     this.controlPlane = masters;
     this.workers = workers;

@@ -2,14 +2,13 @@ import { Lb } from "@cdktf/provider-aws/lib/lb";
 import { LbListener } from "@cdktf/provider-aws/lib/lb-listener";
 import { LbTargetGroup } from "@cdktf/provider-aws/lib/lb-target-group";
 import { LbTargetGroupAttachment } from "@cdktf/provider-aws/lib/lb-target-group-attachment";
-import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import { dependable, Token } from "cdktf";
 import { Construct } from "constructs";
 import { addressSlug } from "../model/addressing";
 import { LIMITS, mustBe } from "../model/formats";
-import { API_SERVER_PORT } from "../model/ports";
-import { assertProp, assertWholeNumber } from "./assertions";
+import { assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
+import type { ClusterSecurityGroups } from "./cluster-security-groups";
 
 /** What a {@link ControlPlaneNlb} needs to know. */
 export interface ControlPlaneNlbProps {
@@ -19,23 +18,19 @@ export interface ControlPlaneNlbProps {
   readonly network: ClusterNetwork;
   /** The private IPv4 addresses that it forwards to; at least one. */
   readonly targetAddresses: readonly string[];
-  /** The TCP port that it listens on and forwards to. @default 6443 */
-  readonly port?: number;
   /**
-   * Public addresses of machines, by name, that reach the port through the load balancer's public name, where the
-   * security group does not let everybody in. Giving this, be it empty, makes the load balancer preserve its
-   * clients' addresses, so that the security group's rules meet clients; without, they meet the load balancer alone,
-   * and whoever reaches it gets through.
-   * @default - clients' addresses are not preserved, and the load balancer is open to all
+   * The security groups of the machines: they say the port that it listens on and forwards to, and whether everybody
+   * may reach it. If not, the load balancer preserves its clients' addresses, so that the rules meet clients: without,
+   * they meet the load balancer alone, and whoever reaches it gets through.
    */
-  readonly clients?: Readonly<Record<string, string>>;
+  readonly securityGroups: ClusterSecurityGroups;
 }
 
 /**
  * The public address of the API servers: a network load balancer over all subnets, a TCP listener, and a target group
  * of fixed private addresses, which may be registered before their machines exist.
  *
- * @throws Error on a name, address or port that AWS would refuse
+ * @throws Error on a name or address that AWS would refuse
  */
 export class ControlPlaneNlb extends Construct {
   /** The load balancer. */
@@ -45,9 +40,9 @@ export class ControlPlaneNlb extends Construct {
 
   constructor(scope: Construct, id: string, props: ControlPlaneNlbProps) {
     super(scope, id);
-    const { clusterName, network, targetAddresses, port = API_SERVER_PORT, clients } = props;
+    const { clusterName, network, securityGroups, targetAddresses } = props;
+    const port = securityGroups.apiServerPort;
     assertProp("clusterName", LIMITS.clusterName, clusterName);
-    assertWholeNumber("port", { min: 1, max: 65535 }, port);
     if (targetAddresses.length === 0) {
       throw new Error(mustBe("targetAddresses", "a list of at least one IPv4 address", targetAddresses));
     }
@@ -71,8 +66,8 @@ export class ControlPlaneNlb extends Construct {
       port,
       targetType: "ip",
       vpcId: network.vpc.id,
-      // Said in both cases: left out, the provider would keep what it was before.
-      preserveClientIp: String(clients !== undefined),
+      // Always set: if omitted, the provider keeps the previous value.
+      preserveClientIp: String(!securityGroups.isApiOpen),
     });
     targetAddresses.forEach((targetId, index) => {
       const suffix = Token.isUnresolved(targetId) ? index : addressSlug(targetId);
@@ -87,16 +82,5 @@ export class ControlPlaneNlb extends Construct {
       // replacement alone: the group as a whole would take the listener down with every change of a tag.
       lifecycle: { replaceTriggeredBy: [`${dependable(targetGroup)}.arn`] },
     });
-
-    for (const [client, address] of Object.entries(clients ?? {})) {
-      new VpcSecurityGroupIngressRule(this, `control-plane-api-from-${client}`, {
-        securityGroupId: network.securityGroup.id,
-        ipProtocol: "tcp",
-        fromPort: port,
-        toPort: port,
-        cidrIpv4: `${address}/32`,
-        description: `Kubernetes API server, from ${client} through the load balancer`,
-      });
-    }
   }
 }

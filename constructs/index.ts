@@ -4,12 +4,12 @@ export type { ClusterFacts, KubeletIdentity, NodeFacts, ServerNames } from "../m
 export type { UbuntuRelease } from "../model/images";
 export type { PkiLifetimes } from "../model/lifetimes";
 export type { NodeRole } from "../model/names";
+export { type Access, type SecurityRule, securityRules } from "../model/security-rules";
 export { Cluster, type ClusterProps, type MachinesProps } from "./cluster";
 export {
   ClusterNetwork,
   type ClusterNetworkProps,
   type ClusterSubnetProps,
-  type IngressProps,
 } from "./cluster-network";
 export {
   type CertificateAndKey,
@@ -17,6 +17,7 @@ export {
   type ClusterPkiProps,
   type PkiSubject,
 } from "./cluster-pki";
+export { ClusterSecurityGroups, type ClusterSecurityGroupsProps } from "./cluster-security-groups";
 export { type BackendProps, ClusterStack, type ClusterStackProps } from "./cluster-stack";
 export { ControlPlaneNlb, type ControlPlaneNlbProps } from "./control-plane-nlb";
 export { EncryptionKey } from "./encryption-key";

@@ -6,6 +6,7 @@ import type { NodeFacts } from "../model/identities";
 import { type NodeRole, nodeName } from "../model/names";
 import { assertLiteralNumber, assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
+import type { ClusterSecurityGroups } from "./cluster-security-groups";
 import type { SshKey } from "./ssh-key";
 
 /** A machine's first disk. */
@@ -26,6 +27,8 @@ export interface NodeFleetProps {
   readonly role: NodeRole;
   /** The network to put them in; node i goes into subnet i modulo their number. */
   readonly network: ClusterNetwork;
+  /** The security groups of the machines. */
+  readonly securityGroups: ClusterSecurityGroups;
   /** The key that opens them. */
   readonly sshKey: SshKey;
   /** The image to start from. Machines that exist stay as they are when this changes. */
@@ -69,7 +72,7 @@ export class NodeFleet extends Construct {
   }
 
   private addNode(props: NodeFleetProps, index: number): ClusterNode {
-    const { network, sshKey, rootVolume } = props;
+    const { network, securityGroups, sshKey, rootVolume } = props;
     const { id, name } = nodeName(props.clusterName, props.role, index);
     const { address: privateIp, subnetIndex } = place(props, index);
 
@@ -78,7 +81,7 @@ export class NodeFleet extends Construct {
       instanceType: props.instanceType,
       keyName: sshKey.keyPair.keyName,
       subnetId: network.subnets[subnetIndex]?.id,
-      vpcSecurityGroupIds: [network.securityGroup.id],
+      vpcSecurityGroupIds: [securityGroups.nodes.id],
       privateIp,
       associatePublicIpAddress: true,
       sourceDestCheck: false,

@@ -1,5 +1,6 @@
 import { isPrivate, prefixLength } from "../model/addressing";
-import { ANYWHERE } from "../model/ports";
+import { API_SERVER_PORT } from "../model/ports";
+import { securityRules } from "../model/security-rules";
 import type { ClusterSettings } from "./schema";
 
 /**
@@ -18,10 +19,14 @@ const RULES_PER_GROUP = 60;
  */
 export function settingsWarnings(settings: ClusterSettings): string[] {
   const { access, controlPlane, network, podNetwork, serviceNetwork, workers } = settings;
-  const subnets = network.subnets.length;
-  const closedApi = access.api.includes(ANYWHERE) ? 0 : subnets + controlPlane.count + workers.count;
-  const sources = access.ssh.length + access.api.length + access.icmp.length;
-  const rules = 2 * subnets + sources + closedApi + (podNetwork.routed ? 2 : 0);
+  const machines = [...Array(controlPlane.count + workers.count).keys()];
+  const rules = securityRules({
+    subnets: network.subnets.map(({ cidrBlock }) => cidrBlock),
+    access,
+    apiServerPort: API_SERVER_PORT,
+    podCidrBlock: podNetwork.routed ? podNetwork.cidrBlock : undefined,
+    publicAddresses: Object.fromEntries(machines.map((index) => [`node-${index}`, ""])),
+  }).length;
   const checks: readonly (readonly [boolean, string])[] = [
     [
       controlPlane.count % 2 === 0,

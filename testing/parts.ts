@@ -1,8 +1,14 @@
 import type { Construct } from "constructs";
-import { ClusterNetwork, NodeFleet, SshKey } from "../constructs";
+import {
+  ClusterNetwork,
+  ClusterSecurityGroups,
+  type ClusterSecurityGroupsProps,
+  NodeFleet,
+  SshKey,
+} from "../constructs";
 
 /** A network, a key and machines for tests of what needs them, in somebody else's stack. */
-export function someMachines(scope: Construct, count = 2) {
+export function someMachines(scope: Construct, count = 2, security: Partial<ClusterSecurityGroupsProps> = {}) {
   const clusterName = "theirs";
   const network = new ClusterNetwork(scope, "net", {
     clusterName,
@@ -13,11 +19,19 @@ export function someMachines(scope: Construct, count = 2) {
       { cidrBlock: "10.0.1.0/24", availabilityZone: "eu-central-1b" },
     ],
   });
+  const securityGroups = new ClusterSecurityGroups(scope, "security", {
+    clusterName,
+    network,
+    access: { ssh: [], api: ["0.0.0.0/0"], icmp: [] },
+    apiServerPort: 6443,
+    ...security,
+  });
   const sshKey = new SshKey(scope, "ssh", { clusterName });
   const { nodes } = new NodeFleet(scope, "fleet", {
     clusterName,
     role: "worker",
     network,
+    securityGroups,
     sshKey,
     imageId: "ami-0123456789abcdef0",
     count,
@@ -25,5 +39,5 @@ export function someMachines(scope: Construct, count = 2) {
     instanceType: "t3.small",
     userData: (index) => `name=worker-${index}`,
   });
-  return { clusterName, network, sshKey, nodes };
+  return { clusterName, network, securityGroups, sshKey, nodes };
 }

@@ -23,24 +23,9 @@ function only(json: TerraformJson, type: string) {
   return argumentsOf(block ?? {});
 }
 
-/** Every ingress rule in a line: protocol, ports, source, description. */
-function ingressRules(json: TerraformJson): string[] {
-  return Object.values(resourcesOf(json, "aws_vpc_security_group_ingress_rule"))
-    .map((rule) =>
-      [
-        rule.ip_protocol,
-        rule.from_port === undefined ? "all" : `${rule.from_port}..${rule.to_port}`,
-        rule.cidr_ipv4 ?? rule.referenced_security_group_id,
-        rule.description,
-      ].join(" | "),
-    )
-    .sort();
-}
-
 const NAME_TAG = { Name: "k8s-cluster-from-ground-up" };
 const VPC_ID = expect.stringMatching(/^\$\{aws_vpc\.net_vpc_\w+\.id\}$/);
 const ROUTE_TABLE_ID = expect.stringMatching(/^\$\{aws_route_table\.net_route-table_\w+\.id\}$/);
-const GROUP_ID = expect.stringMatching(/^\$\{aws_security_group\.net_security-group_\w+\.id\}$/);
 
 test("the tutorial's VPC, DHCP options, subnet and routes, tied to each other", () => {
   const json = synthesizeNetwork();
@@ -84,46 +69,7 @@ test("the oldest region has a domain of its own", () => {
   expect(only(json, "aws_vpc_dhcp_options").domain_name).toBe("ec2.internal");
 });
 
-test("the tutorial's security group: these rules and no others, none of them inline", () => {
-  const json = synthesizeNetwork();
-
-  expect(only(json, "aws_security_group")).toEqual({
-    name: "k8s-cluster-from-ground-up",
-    description: "Kubernetes cluster security group",
-    vpc_id: VPC_ID,
-    tags: NAME_TAG,
-  });
-  expect(ingressRules(json)).toEqual([
-    "icmp | -1..-1 | 0.0.0.0/0 | All ICMP",
-    "tcp | 22..22 | 0.0.0.0/0 | SSH",
-    "tcp | 2379..2380 | 172.31.0.0/24 | etcd clients and peers",
-    "tcp | 30000..32767 | 172.31.0.0/24 | Services of type NodePort",
-    "tcp | 6443..6443 | 0.0.0.0/0 | Kubernetes API server",
-  ]);
-  for (const rule of Object.values(resourcesOf(json, "aws_vpc_security_group_ingress_rule"))) {
-    expect(rule.security_group_id).toEqual(GROUP_ID);
-  }
-  expect(only(json, "aws_vpc_security_group_egress_rule")).toEqual({
-    security_group_id: GROUP_ID,
-    ip_protocol: "-1",
-    cidr_ipv4: "0.0.0.0/0",
-    description: "Everything outbound",
-  });
-});
-
-test("a pod network adds what pods and machines send each other", () => {
-  const added = ingressRules(synthesizeNetwork({ podCidrBlock: "172.20.0.0/16" })).filter(
-    (rule) => !ingressRules(synthesizeNetwork()).includes(rule),
-  );
-  expect(added).toEqual([
-    expect.stringMatching(
-      /^-1 \| all \| \$\{aws_security_group\.net_security-group_\w+\.id\} \| Everything between the machines of the cluster$/,
-    ),
-    "-1 | all | 172.20.0.0/16 | Everything from the pod network",
-  ]);
-});
-
-test("several subnets: each in its zone, with its association and its own etcd and node port rules", () => {
+test("several subnets: each in its zone, with and its association", () => {
   const json = synthesizeNetwork({
     subnets: [
       { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
@@ -135,37 +81,6 @@ test("several subnets: each in its zone, with its association and its own etcd a
   expect(zones).toEqual(["eu-central-1a", "eu-central-1b"]);
   const associated = Object.values(resourcesOf(json, "aws_route_table_association")).map(({ subnet_id }) => subnet_id);
   expect(associated).toEqual(Object.keys(resourcesOf(json, "aws_subnet")).map((name) => `$\{aws_subnet.${name}.id}`));
-  expect(ingressRules(json).filter((rule) => rule.includes("172.31."))).toEqual([
-    "tcp | 2379..2380 | 172.31.0.0/24 | etcd clients and peers",
-    "tcp | 2379..2380 | 172.31.1.0/24 | etcd clients and peers",
-    "tcp | 30000..32767 | 172.31.0.0/24 | Services of type NodePort",
-    "tcp | 30000..32767 | 172.31.1.0/24 | Services of type NodePort",
-  ]);
-});
-
-test("who is let in can be said, and a closed API stays open to the load balancer's health checks", () => {
-  const json = synthesizeNetwork({ ingress: { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: [] } });
-  expect(ingressRules(json)).toEqual([
-    "tcp | 22..22 | 192.0.2.0/24 | SSH",
-    "tcp | 2379..2380 | 172.31.0.0/24 | etcd clients and peers",
-    "tcp | 30000..32767 | 172.31.0.0/24 | Services of type NodePort",
-    "tcp | 6443..6443 | 172.31.0.0/24 | Kubernetes API server",
-    "tcp | 6443..6443 | 192.0.2.0/24 | Kubernetes API server",
-  ]);
-});
-
-test("a source that is a subnet anyway gets one rule", () => {
-  const json = synthesizeNetwork({ ingress: { api: ["172.31.0.0/24"] } });
-  expect(ingressRules(json).filter((rule) => rule.includes("6443"))).toEqual([
-    "tcp | 6443..6443 | 172.31.0.0/24 | Kubernetes API server",
-  ]);
-});
-
-test("a rule's address says its source, so that removing one leaves the others alone", () => {
-  const names = (ssh: string[]) =>
-    Object.keys(resourcesOf(synthesizeNetwork({ ingress: { ssh } }), "aws_vpc_security_group_ingress_rule"));
-  const [first, second] = ["192.0.2.0/24", "198.51.100.0/24"] as const;
-  expect(names([first, second])).toEqual(expect.arrayContaining(names([second])));
 });
 
 test("internet access is the default route and every association", () => {
@@ -206,16 +121,6 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
     "a zone that is none",
     { subnets: [{ cidrBlock: "172.31.0.0/24", availabilityZone: "a" }] },
     `'subnets[0].availabilityZone' must be an availability zone such as eu-central-1a, got: "a"`,
-  ],
-  [
-    "a source with host bits",
-    { ingress: { ssh: ["192.0.2.1/24"] } },
-    `'ingress.ssh[0]' must be an IPv4 CIDR without host bits, such as 172.31.0.0/24, got: "192.0.2.1/24"`,
-  ],
-  [
-    "pods at an address",
-    { podCidrBlock: "172.20.0.0" },
-    `'podCidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0"`,
   ],
 ])("%s is refused", (_what, props, message) => {
   expect(() => synthesizeNetwork(props)).toThrow(new Error(message));

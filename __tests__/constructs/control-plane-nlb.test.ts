@@ -1,15 +1,19 @@
 import { Token } from "cdktf";
 import { argumentsOf, resourcesOf, type TerraformJson } from "../../cloud/terraform-json";
-import { ControlPlaneNlb, type ControlPlaneNlbProps } from "../../constructs/index";
+import { type ClusterSecurityGroupsProps, ControlPlaneNlb, type ControlPlaneNlbProps } from "../../constructs/index";
 import { someMachines } from "../../testing/parts";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
-function synthesizeNlb(props: Partial<ControlPlaneNlbProps> = {}): TerraformJson {
+function synthesizeNlb(
+  props: Partial<ControlPlaneNlbProps> = {},
+  security: Partial<ClusterSecurityGroupsProps> = {},
+): TerraformJson {
   return synthesizeConstructs((scope) => {
-    const { network } = someMachines(scope);
+    const { network, securityGroups } = someMachines(scope, 2, security);
     new ControlPlaneNlb(scope, "api", {
       clusterName: "theirs",
       network,
+      securityGroups,
       targetAddresses: ["10.0.0.10", "10.0.0.11"],
       ...props,
     });
@@ -68,48 +72,40 @@ test("a target group of addresses, a target for each, and a listener that is rep
   });
 });
 
-test("another port is listened on and forwarded to", () => {
-  const json = synthesizeNlb({ port: 8443 });
+test("listens on, forwards to and is admitted at one port, that of the security groups", () => {
+  const json = synthesizeNlb({}, { apiServerPort: 443 });
   const ports = ["aws_lb_target_group", "aws_lb_listener", "aws_lb_target_group_attachment"].flatMap((type) =>
     Object.values(resourcesOf(json, type)).map(({ port }) => port),
   );
-  expect(ports).toEqual([8443, 8443, 8443, 8443]);
+  expect(ports).toEqual([443, 443, 443, 443]);
+  const rules = Object.values(resourcesOf(json, "aws_vpc_security_group_ingress_rule"));
+  expect(rules.filter(({ description }) => description === "Kubernetes API server").map(argumentsOf)).toMatchObject([
+    { from_port: 443, to_port: 443, cidr_ipv4: "0.0.0.0/0" },
+  ]);
+  expect(rules.filter(({ from_port }) => from_port === 6443)).toEqual([]);
 });
 
-test("a port that Terraform alone will know is accepted", () => {
-  const json = synthesizeNlb({ port: Token.asNumber("$" + "{var.port}") });
+test("accepts a port that only Terraform will know", () => {
+  const json = synthesizeNlb({}, { apiServerPort: Token.asNumber("$" + "{var.port}") });
   expect(only(json, "aws_lb_listener")[1].port).toBe("$" + "{var.port}");
 });
 
-test("with named clients the group preserves addresses, and each client is let in", () => {
-  const before = Object.keys(resourcesOf(synthesizeNlb(), "aws_vpc_security_group_ingress_rule"));
-  const json = synthesizeNlb({ port: 8443, clients: { "worker-0": "198.51.100.20" } });
-
+test("adds no security rule, and preserves its clients' addresses where the API is closed", () => {
+  const closed = { access: { ssh: [], api: [], icmp: [] } };
+  const rules = (json: TerraformJson) => Object.keys(resourcesOf(json, "aws_vpc_security_group_ingress_rule"));
+  const without = synthesizeConstructs((scope) => {
+    someMachines(scope, 2, closed);
+  });
+  const json = synthesizeNlb({}, closed);
+  expect(rules(json)).toEqual(rules(without));
   expect(only(json, "aws_lb_target_group")[1].preserve_client_ip).toBe("true");
-  const added = Object.entries(resourcesOf(json, "aws_vpc_security_group_ingress_rule")).filter(
-    ([name]) => !before.includes(name),
-  );
-  expect(added.map(([, rule]) => argumentsOf(rule))).toEqual([
-    {
-      security_group_id: expect.stringMatching(/^\$\{aws_security_group\.net_security-group_\w+\.id\}$/),
-      ip_protocol: "tcp",
-      from_port: 8443,
-      to_port: 8443,
-      cidr_ipv4: "198.51.100.20/32",
-      description: "Kubernetes API server, from worker-0 through the load balancer",
-    },
-  ]);
-});
-
-test("no client at all still closes the load balancer", () => {
-  expect(only(synthesizeNlb({ clients: {} }), "aws_lb_target_group")[1].preserve_client_ip).toBe("true");
 });
 
 test("addresses that Terraform alone will know are accepted", () => {
   const json = synthesizeConstructs((scope) => {
-    const { network, nodes } = someMachines(scope);
+    const { network, securityGroups, nodes } = someMachines(scope);
     const targetAddresses = nodes.map((node) => node.instance.privateIp);
-    new ControlPlaneNlb(scope, "api", { clusterName: "theirs", network, targetAddresses });
+    new ControlPlaneNlb(scope, "api", { clusterName: "theirs", network, securityGroups, targetAddresses });
   });
   const targets = Object.values(resourcesOf(json, "aws_lb_target_group_attachment")).map(({ target_id }) => target_id);
   expect(targets).toEqual(
@@ -129,7 +125,6 @@ test.each<[string, Partial<ControlPlaneNlbProps>, string]>([
     { targetAddresses: ["10.0.0.10", "master-1"] },
     `'targetAddresses[1]' must be an IPv4 address such as 172.31.0.10, got: "master-1"`,
   ],
-  ["port 0", { port: 0 }, "'port' must be a whole number from 1 to 65535, got: 0"],
 ])("%s is refused", (_what, props, message) => {
   expect(() => synthesizeNlb(props)).toThrow(new Error(message));
 });

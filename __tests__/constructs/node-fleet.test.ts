@@ -7,11 +7,12 @@ import { synthesizeConstructs } from "../../testing/synthesize";
 /** A fleet of masters beside the workers of `someMachines`. */
 function synthesizeMasters(props: Partial<NodeFleetProps> = {}): { json: TerraformJson; masters: Block[] } {
   const json = synthesizeConstructs((scope) => {
-    const { clusterName, network, sshKey } = someMachines(scope, 0);
+    const { clusterName, network, securityGroups, sshKey } = someMachines(scope, 0);
     new NodeFleet(scope, "masters", {
       clusterName,
       role: "master",
       network,
+      securityGroups,
       sshKey,
       imageId: "ami-0123456789abcdef0",
       count: 3,
@@ -34,7 +35,7 @@ test("a machine, whole", () => {
       instance_type: "t2.micro",
       key_name: expect.stringMatching(/^\$\{aws_key_pair\.ssh_key-pair_\w+\.key_name\}$/),
       subnet_id: `$\{aws_subnet.${subnet}.id}`,
-      vpc_security_group_ids: [expect.stringMatching(/^\$\{aws_security_group\.net_security-group_\w+\.id\}$/)],
+      vpc_security_group_ids: [expect.stringMatching(/^\$\{aws_security_group\.security_security-group_\w+\.id\}$/)],
       private_ip: "10.0.0.10",
       associate_public_ip_address: true,
       source_dest_check: false,

@@ -1,0 +1,110 @@
+import { addressSlug } from "./addressing";
+import { ANYWHERE } from "./ports";
+
+/** IPv4 CIDRs that may connect from outside, each at most once. An empty list admits nobody. */
+export interface Access {
+  /** TCP 22 of all machines. */
+  readonly ssh: readonly string[];
+  /** The API server's port. Where it is not open to everybody, the subnets are admitted too: for health checks. */
+  readonly api: readonly string[];
+  /** All ICMP to all machines. */
+  readonly icmp: readonly string[];
+}
+
+/** Facts on which the security rules of a cluster depend. */
+export interface SecurityRulesProps {
+  /** The CIDRs of the subnets. */
+  readonly subnets: readonly string[];
+  readonly access: Access;
+  /** The API server's port, TCP. */
+  readonly apiServerPort: number;
+  /**
+   * The addresses of pods, whose traffic is not masked: everything from there is admitted, and everything between the
+   * machines, since a rule that refers to a group matches machine addresses alone.
+   * @default - no such rules
+   */
+  readonly podCidrBlock?: string;
+  /**
+   * The machines' public addresses, by node id. They reach the API server through the load balancer's public name, so
+   * that they get rules of their own where the API is closed to others.
+   */
+  readonly publicAddresses?: Readonly<Record<string, string>>;
+}
+
+/** A rule for inbound traffic: one row of the table, one rule in the security group. */
+export interface SecurityRule {
+  /** `<role>-<purpose>-from-<source>`: its Terraform address. */
+  readonly name: string;
+  readonly protocol: "tcp" | "icmp" | "-1";
+  /** First and last port, or ICMP's type and code, where -1 is any. @default - none, for all protocols */
+  readonly ports?: readonly [first: number, last: number];
+  /** An IPv4 CIDR, or all machines with the security group. */
+  readonly source: string | typeof MEMBERS;
+  readonly description: string;
+}
+
+/** The source of a rule that admits the machines themselves. */
+export const MEMBERS = Symbol("the members of the security group");
+
+/** Whether everybody may reach the API server. */
+export function isApiOpen({ api }: Pick<Access, "api">): boolean {
+  return api.includes(ANYWHERE);
+}
+
+/** All rules for inbound traffic to the machines of a cluster. */
+export function securityRules(props: SecurityRulesProps): SecurityRule[] {
+  const { subnets, access, apiServerPort, podCidrBlock, publicAddresses = {} } = props;
+  const apiPorts = [apiServerPort, apiServerPort] as const;
+  const apiSources = isApiOpen(access) ? access.api : [...new Set([...access.api, ...subnets])];
+  const fromEach = (sources: readonly string[], rule: Omit<SecurityRule, "source">): SecurityRule[] =>
+    // The source is part of the address. By position, a rule removed from the front of a list would turn each rule into
+    // its neighbour, which AWS refuses as a duplicate.
+    sources.map((source) => ({ ...rule, name: `${rule.name}-from-${addressSlug(source)}`, source }));
+
+  return [
+    ...fromEach(subnets, {
+      name: "control-plane-etcd",
+      protocol: "tcp",
+      ports: [2379, 2380],
+      description: "etcd clients and peers",
+    }),
+    ...fromEach(subnets, {
+      name: "worker-node-ports",
+      protocol: "tcp",
+      ports: [30000, 32767],
+      description: "Services of type NodePort",
+    }),
+    ...fromEach(apiSources, {
+      name: "control-plane-api",
+      protocol: "tcp",
+      ports: apiPorts,
+      description: "Kubernetes API server",
+    }),
+    ...(isApiOpen(access) ? [] : Object.entries(publicAddresses)).map(
+      ([id, address]): SecurityRule => ({
+        name: `control-plane-api-from-${id}`,
+        protocol: "tcp",
+        ports: apiPorts,
+        source: `${address}/32`,
+        description: `Kubernetes API server, from ${id} through the load balancer`,
+      }),
+    ),
+    ...fromEach(access.ssh, { name: "node-ssh", protocol: "tcp", ports: [22, 22], description: "SSH" }),
+    ...fromEach(access.icmp, { name: "node-icmp", protocol: "icmp", ports: [-1, -1], description: "All ICMP" }),
+    ...(podCidrBlock === undefined
+      ? []
+      : [
+          ...fromEach([podCidrBlock], {
+            name: "node-all",
+            protocol: "-1",
+            description: "Everything from the pod network",
+          }),
+          {
+            name: "node-all-from-members",
+            protocol: "-1",
+            source: MEMBERS,
+            description: "Everything between the machines of the cluster",
+          } as const,
+        ]),
+  ];
+}
