@@ -60,6 +60,8 @@ const HOST_SCRIPT = `
 chown ${USERS.ubuntu}:${USERS.ubuntu} "$1/home"
 # As on Ubuntu up to 20.04, where others may enter: the worst case for what lies in it.
 chmod 0755 "$1/home"
+# As cloud-init makes it, for the key pair's public key.
+install -d -m 0700 -o ${USERS.ubuntu} -g ${USERS.ubuntu} "$1/home/.ssh"
 [ -e "$1/host_key" ] || ssh-keygen -q -t ed25519 -N '' -f "$1/host_key"
 mount --bind "$1/home" /home/ubuntu
 mount --bind "$1/lib" /var/lib
@@ -180,9 +182,10 @@ export class SshHost {
     return this.parts.log().split("Accepted publickey for ubuntu").length - 1;
   }
 
-  /** Every file below the home, by its path from there. */
+  /** Every file below the home, by its path from there; without the folder of authorized keys, which each host has. */
   files(): Record<string, FileStatus> {
-    const names = readdirSync(this.home, { recursive: true, encoding: "utf8" }).sort();
+    const all = readdirSync(this.home, { recursive: true, encoding: "utf8" }).sort();
+    const names = all.filter((name) => name !== ".ssh");
     return Object.fromEntries(
       names.map((name) => {
         const { uid, mode, ino, mtimeMs } = lstatSync(join(this.home, name));
@@ -198,13 +201,14 @@ export class SshHost {
   }
 
   /**
-   * Starts a stranger on the host who tries to open files again and again, every half millisecond.
-   * @param names - the files' paths from the home
-   * @returns a function that ends him and says which files he could open
+   * Starts a stranger on the host who tries, again and again, every half millisecond, to read files of the home, and to
+   * write to whatever appears in /tmp and where scripts are.
+   * @param names - the paths from the home of the files to read
+   * @returns a function that ends the stranger and returns the files that could be opened
    */
   watch(names: readonly string[]): () => Promise<string[]> {
     const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
-    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } select undef, undef, undef, 0.0005 }`;
+    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } for (glob "/tmp/* /home/ubuntu/.ssh/* /home/ubuntu/.distribution/*") { if (open my $f, ">>", $_) { print "write $_\\n" } } select undef, undef, undef, 0.0005 }`;
     const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
     const command = [...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names];
     const { process: watcher, output: seen, ended } = start(command);

@@ -14,7 +14,6 @@ import {
   VALIDITY_HOURS,
 } from "../model/lifetimes";
 import { assertProp, assertWholeNumber } from "./assertions";
-import type { PemFile } from "./file-distribution";
 
 /** The subject of all certificates, without the common name. A field that is missing is missing in the certificates. */
 export interface PkiSubject {
@@ -85,20 +84,24 @@ export class ClusterPki extends Construct {
   }
 
   /**
-   * The certificate or the key of an identity, as a file to copy.
-   * @param name - the start of its file name: `ca`, or a key of {@link certificates}
+   * The certificate and the key of an identity.
+   * @param name - the start of its file names: `ca`, or a key of {@link certificates}
    * @throws Error where there is no such certificate
    */
-  file(kind: "certificate" | "key", name: string): PemFile {
+  pair(name: string): CertificateAndKey {
     const pair = this.pairs[name];
     if (pair === undefined) throw new Error(mustBe("name", `one of ${Object.keys(this.pairs).join(", ")}`, name));
-    const isKey = kind === "key";
-    return { name: FILE_NAMES[kind](name), content: isKey ? pair.privateKeyPem : pair.certificatePem, secret: isKey };
+    return pair;
   }
 
-  /** All files: certificate and key of the CA and of every identity. */
-  get files(): PemFile[] {
-    return Object.keys(this.pairs).flatMap((name) => [this.file("certificate", name), this.file("key", name)]);
+  /** All certificates and keys in PEM, by file name: those of the CA and of every identity. */
+  get files(): Readonly<Record<string, string>> {
+    return Object.fromEntries(
+      Object.entries(this.pairs).flatMap(([name, { certificatePem, privateKeyPem }]) => [
+        [FILE_NAMES.certificate(name), certificatePem],
+        [FILE_NAMES.key(name), privateKeyPem],
+      ]),
+    );
   }
 
   private get pairs(): Readonly<Record<string, CertificateAndKey>> {

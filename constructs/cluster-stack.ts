@@ -134,7 +134,7 @@ export class ClusterStack extends TerraformStack {
     });
     new TerraformOutput(this, "pem_files", {
       description: "Every certificate and key, by the name of its file",
-      value: Object.fromEntries(pki.files.map((file) => [file.name, file.content])),
+      value: pki.files,
       sensitive: true,
     });
     new TerraformOutput(this, "encryption_key", {

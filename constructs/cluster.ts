@@ -4,16 +4,17 @@ import { encryptionConfig } from "../kubernetes/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
 import { hostAddress, NODE_POD_PREFIX, subnetwork } from "../model/addressing";
 import { type ClusterFacts, serverNames } from "../model/identities";
-import { ENCRYPTION_CONFIG_FILE, FILE_NAMES, type NodeFile, nodeFiles } from "../model/layout";
+import { NODE_HOME, type NodeFile, nodeFiles } from "../model/layout";
 import type { PkiLifetimes } from "../model/lifetimes";
+import { NODE_USER } from "../model/names";
 import { API_SERVER_PORT } from "../model/ports";
 import type { Access } from "../model/security-rules";
 import { ClusterNetwork, type ClusterSubnetProps } from "./cluster-network";
-import { type CertificateAndKey, ClusterPki, type PkiSubject } from "./cluster-pki";
+import { ClusterPki, type PkiSubject } from "./cluster-pki";
 import { ClusterSecurityGroups } from "./cluster-security-groups";
 import { ControlPlaneNlb } from "./control-plane-nlb";
 import { EncryptionKey } from "./encryption-key";
-import { PemDistribution, type PemFile } from "./file-distribution";
+import { FileDistribution, type FileToDistribute } from "./file-distribution";
 import { type ClusterNode, NodeFleet, type NodeFleetProps } from "./node-fleet";
 import { PodRoutes } from "./pod-routes";
 import { SshKey } from "./ssh-key";
@@ -153,16 +154,28 @@ export class Cluster extends Construct {
 
   private addCopies({ name: clusterName, copies }: ClusterProps): void {
     const users = kubeconfigUsers(this.nlb.dnsName, serverNames(this.facts));
-    const content = ({ source }: NodeFile): PemFile => {
-      if (source.kind === "encryption-config") return encryptionConfigFile(this.encryptionKey);
-      if (source.kind !== "kubeconfig") return this.pki.file(source.kind, source.identity);
+    const content = ({ source }: NodeFile): Pick<FileToDistribute, "content" | "version"> => {
+      if (source.kind === "encryption-config") {
+        return { content: encryptionConfig(this.encryptionKey), version: this.encryptionKey.publicKeyPem };
+      }
+      if (source.kind === "certificate") {
+        const { certificatePem } = this.pki.pair(source.identity);
+        return { content: certificatePem, version: certificatePem };
+      }
+      // A private key never changes without its certificate.
+      if (source.kind === "key") return { content: this.pki.pair(source.identity).privateKeyPem };
       const user = users.find(({ fileName }) => fileName === source.identity);
       if (user === undefined) throw new Error(`no identity with a kubeconfig has the file name ${source.identity}`);
-      return kubeconfigFile(clusterName, this.pki, user);
+      return kubeconfigOf(clusterName, this.pki, user);
     };
     for (const node of this.nodes) {
-      const files = nodeFiles(node).filter(({ setting }) => setting === undefined || copies[setting]);
-      new PemDistribution(this, `pems-${node.id}`, { node, sshKey: this.sshKey, files: files.map(content) });
+      const files = nodeFiles(node)
+        .filter(({ setting }) => setting === undefined || copies[setting])
+        .map((file): FileToDistribute => {
+          const { fileName, mode } = file;
+          return { path: `${NODE_HOME}/${fileName}`, mode, owner: NODE_USER, ...content(file) };
+        });
+      new FileDistribution(this, `pems-${node.id}`, { node, sshKey: this.sshKey, files });
     }
   }
 
@@ -172,10 +185,9 @@ export class Cluster extends Construct {
 }
 
 /** A user's kubeconfig, with certificates and key as Terraform's expressions. */
-function kubeconfigFile(clusterName: string, pki: ClusterPki, { fileName, user, host }: KubeconfigUser): PemFile {
-  const { certificatePem, privateKeyPem } = pki.certificates[fileName] as CertificateAndKey;
+function kubeconfigOf(clusterName: string, pki: ClusterPki, { fileName, user, host }: KubeconfigUser) {
+  const { certificatePem, privateKeyPem } = pki.pair(fileName);
   return {
-    name: FILE_NAMES.kubeconfig(fileName),
     content: kubeconfig({
       clusterName,
       server: apiServer(host),
@@ -184,12 +196,7 @@ function kubeconfigFile(clusterName: string, pki: ClusterPki, { fileName, user, 
       certificate: Fn.base64encode(certificatePem),
       key: Fn.base64encode(privateKeyPem),
     }),
-    secret: true,
     // Another CA signs another certificate.
     version: Fn.join("\n", [host, certificatePem]),
   };
-}
-
-function encryptionConfigFile(key: EncryptionKey): PemFile {
-  return { name: ENCRYPTION_CONFIG_FILE, content: encryptionConfig(key), secret: true, version: key.publicKeyPem };
 }

@@ -1,6 +1,15 @@
 import { Resource } from "@cdktf/provider-null/lib/resource";
-import { Fn } from "cdktf";
+import { Fn, type ITerraformDependable, type SSHProvisionerConnection } from "cdktf";
 import { Construct } from "constructs";
+import {
+  BUNDLE,
+  BUNDLE_END,
+  type DistributedFile,
+  distributionScript,
+  SCRIPT_PATH,
+  STAGING_SCRIPT,
+  STAGING_SCRIPT_PATH,
+} from "../model/distribution";
 import { type Limit, mustBe } from "../model/formats";
 import { NODE_USER } from "../model/names";
 import { assertLiteral } from "./assertions";
@@ -8,103 +17,108 @@ import type { ClusterNode } from "./node-fleet";
 import type { SshKey } from "./ssh-key";
 
 /** A file to put onto a machine. */
-export interface PemFile {
-  /** Its name, without a folder. */
-  readonly name: string;
+export interface FileToDistribute extends DistributedFile {
   /** Its content. */
   readonly content: string;
-  /** Whether it is a private key, or holds one: then it has mode 0600, else 0644. */
-  readonly secret: boolean;
   /**
-   * Of a secret: what may be seen of it and changes with it, so that a copy follows. No secret is in a plan.
-   * @default - nothing: a private key changes with its certificate, a file of its own
+   * A text that changes when the content changes, and that everybody may see: it is hashed into the plan.
+   * @default - none: the file changes only together with another file of the set, as a key does with its certificate
    */
   readonly version?: string;
 }
 
-/** What a {@link PemDistribution} needs to know. */
-export interface PemDistributionProps {
-  /** The machine to copy to, at its public address. */
+/** Properties of a {@link FileDistribution}. */
+export interface FileDistributionProps {
+  /** The machine, which is reached at its public address. */
   readonly node: ClusterNode;
   /** The key that opens it. */
   readonly sshKey: SshKey;
-  /** What it gets; a private key only together with its certificate, or with a version. */
-  readonly files: readonly PemFile[];
+  /** The files. */
+  readonly files: readonly FileToDistribute[];
+  /** Commands that run once all files are in their places; nothing secret. @default - none */
+  readonly activate?: readonly string[];
+  /** Elements that must exist before the files are copied. @default - the machine and everything in the files */
+  readonly dependsOn?: readonly ITerraformDependable[];
   /** How long one connection may take to come about, as Terraform writes durations. @default "5m" */
   readonly connectionTimeout?: string;
 }
 
-/** One file name, safe in a shell without quotes. */
-const FILE_NAME: Limit = {
-  allowed: "a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit",
-  pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+/** One absolute path, safe in a shell without quotes. */
+const FILE_PATH: Limit = {
+  allowed: "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names",
+  pattern: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+)+$/,
 };
 
-const HOME = `/home/${NODE_USER}`;
-const STAGING = `${HOME}/.pem-staging`;
-
 /**
- * The copies of PEM files into the home of `ubuntu` on one machine, over ssh: into a staging folder that nobody else
- * can enter (the file provisioner writes mode 0644), then with owner and final mode into place. Redone whole when the
- * machine was replaced, a certificate changed, or a copy before it failed.
+ * A set of files on one machine, copied over ssh with three connections: a staging folder that nobody else can enter;
+ * one bundle with all contents; a script that puts all files into their places, or none. Copied again, as a whole, when
+ * the machine was replaced, a version changed, or a copy before it failed. The script contains no content.
  *
- * @throws Error on a file name that is not plain, or given twice
+ * @throws Error on a path that is not plain, or given twice
  */
-export class PemDistribution extends Construct {
-  constructor(scope: Construct, id: string, props: PemDistributionProps) {
+export class FileDistribution extends Construct {
+  /** The copy, for elements that need the files in their places. */
+  readonly completed: ITerraformDependable;
+
+  constructor(scope: Construct, id: string, props: FileDistributionProps) {
     super(scope, id);
     const { node, sshKey, files } = props;
-    files.forEach(({ name }, index) => {
-      assertLiteral(`files[${index}].name`, FILE_NAME, name);
-      if (files.findIndex((file) => file.name === name) < index) {
-        throw new Error(mustBe(`files[${index}].name`, "different from the names before it", name));
+    files.forEach(({ path }, index) => {
+      assertLiteral(`files[${index}].path`, FILE_PATH, path);
+      if (files.findIndex((file) => file.path === path) < index) {
+        throw new Error(mustBe(`files[${index}].path`, "different from the paths before it", path));
       }
     });
 
-    new Resource(this, `pems-${node.id}`, {
+    const connection: SSHProvisionerConnection = {
+      type: "ssh",
+      user: NODE_USER,
+      host: node.publicIp,
+      privateKey: sshKey.privateKeyPem,
+      // An agent with many keys is refused before it comes to ours.
+      agent: "false",
+      scriptPath: SCRIPT_PATH,
+      timeout: props.connectionTimeout ?? "5m",
+    };
+    this.completed = new Resource(this, id, {
       triggers: {
         machine: node.instance.id,
-        // No hash of a secret in a plan: a private key never changes without its certificate.
-        files: Fn.sha256(
-          Fn.join(
-            "\n",
-            files.flatMap((file) => {
-              const version = file.secret ? file.version : file.content;
-              return [`${mode(file)} ${HOME}/${file.name}`, ...(version === undefined ? [] : [version])];
-            }),
-          ),
-        ),
+        // No hash of a secret in a plan.
+        files: Fn.sha256(Fn.join("\n", files.flatMap(fingerprint))),
       },
-      connection: {
-        type: "ssh",
-        user: NODE_USER,
-        host: node.publicIp,
-        privateKey: sshKey.privateKeyPem,
-        // An agent with many keys is refused before it comes to ours.
-        agent: "false",
-        timeout: props.connectionTimeout ?? "5m",
-      },
-      // A script of remote-exec lies in a world-readable file while it runs: nothing secret stands in it.
+      connection,
       provisioners: [
-        { type: "remote-exec", inline: ["set -eu", `rm -rf ${STAGING}`, `install -d -m 0700 ${STAGING}`] },
-        ...files.map(({ name, content }) => ({
-          type: "file" as const,
-          content,
-          destination: `${STAGING}/${name}`,
-        })),
         {
           type: "remote-exec",
-          inline: [
-            "set -eu",
-            ...files.map((file) => `install -m ${mode(file)} ${STAGING}/${file.name} ${HOME}/${file.name}`),
-            `rm -rf ${STAGING}`,
-          ],
+          // Terraform takes what is missing here from the connection of the resource.
+          connection: { type: "ssh", host: node.publicIp, scriptPath: STAGING_SCRIPT_PATH },
+          inline: [...STAGING_SCRIPT],
         },
+        {
+          type: "file",
+          content: [...files.map(({ content }) => base64(content)), BUNDLE_END, ""].join("\n"),
+          destination: BUNDLE,
+        },
+        { type: "remote-exec", inline: distributionScript(files, props.activate) },
       ],
+      dependsOn: props.dependsOn && [...props.dependsOn],
     });
   }
 }
 
-function mode(file: PemFile): string {
-  return file.secret ? "0600" : "0644";
+/** A token in a text, as cdktf writes it. */
+const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
+
+/** Content in base64, as Terraform's expression. Texts are escaped; tokens, which `Fn.rawString` would escape too, are not. */
+function base64(content: string): string {
+  const parts = content.split(TOKEN).filter((part) => part !== "");
+  const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part)));
+  const [first = "", ...others] = values;
+  return Fn.base64encode(others.length === 0 ? first : Fn.join("", values));
+}
+
+/** A file's part of the trigger. */
+function fingerprint({ path, mode, owner, version }: FileToDistribute): string[] {
+  const place = `${mode} ${path}${owner === NODE_USER ? "" : ` ${owner}`}`;
+  return [place, ...(version === undefined ? [] : [version])];
 }

@@ -21,7 +21,7 @@ export { ClusterSecurityGroups, type ClusterSecurityGroupsProps } from "./cluste
 export { type BackendProps, ClusterStack, type ClusterStackProps } from "./cluster-stack";
 export { ControlPlaneNlb, type ControlPlaneNlbProps } from "./control-plane-nlb";
 export { EncryptionKey } from "./encryption-key";
-export { PemDistribution, type PemDistributionProps, type PemFile } from "./file-distribution";
+export { FileDistribution, type FileDistributionProps, type FileToDistribute } from "./file-distribution";
 export { type ClusterNode, NodeFleet, type NodeFleetProps, type RootVolumeProps } from "./node-fleet";
 export { PodRoutes, type PodRoutesProps } from "./pod-routes";
 export { SshKey, type SshKeyProps } from "./ssh-key";

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { readDistributionScript } from "../model/distribution";
 import {
   type Action,
   type ArgumentChange,
@@ -212,22 +213,14 @@ function copyChanges(old: Resources, fresh: Resources): CopyChange[] {
   });
 }
 
-function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: string | undefined }> {
-  const scripts = [...copy]
-    .filter(([path]) => path.endsWith("remote-exec.inline"))
-    .map(([, lines]) => lines as string[]);
-  const modes = new Map(
-    scripts.flat().flatMap((line) => {
-      const [, mode, name] = /^install -m (\d+) \S+ \S+\/([^/]+)$/.exec(line) ?? [];
-      return mode === undefined || name === undefined ? [] : [[name, mode] as const];
-    }),
-  );
-  return new Map(
-    [...copy].flatMap(([path, content]) => {
-      const name = /^provisioner\(.*?([^/]+)\)\.file\.content$/.exec(path)?.[1];
-      return name === undefined ? [] : [[name, { content, mode: modes.get(name) }] as const];
-    }),
-  );
+/** The files of a distribution, by path: the bundle has a line for each row of the script. */
+function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: string }> {
+  const values = (end: string) => [...copy].filter(([path]) => path.endsWith(end)).map(([, value]) => value);
+  const script = values("remote-exec.inline")
+    .map((lines) => readDistributionScript(lines as unknown[]))
+    .find((each) => each !== undefined);
+  const bundle = values(".file.content").join("\n").split("\n");
+  return new Map(script?.files.map(({ path, mode }, index) => [path, { content: bundle[index], mode }]));
 }
 
 function elsewhere(before: Document, after: Document): ArgumentChange[] {

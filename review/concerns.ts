@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
 import { type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 
 /** What a reviewer is to look at; `--fail-on` takes the keys. */
@@ -70,14 +71,12 @@ function isSecret(value: unknown): boolean {
   return /private_key_(pem|openssh)|nonsensitive\(/.test(JSON.stringify(value ?? ""));
 }
 
-/** The lines of a copy's own scripts; a file's name and mode are told as a copy. */
-const COPY_LINE =
-  /^(set -eu|rm -rf \S+\/\.pem-staging|install -d -m 0700 \S+\/\.pem-staging|install -m 0[0-7]{3} [\w./-]+ [\w./-]+)$/;
-
-/** What a provisioner runs beside the lines of copies. */
+/** The commands that a provisioner runs beside the scripts of a file distribution. */
 function commandsOf(path: string, value: unknown): unknown[] {
-  if (!/^provisioner/.test(path) || /\.file\./.test(path)) return [];
-  return (Array.isArray(value) ? value : [value]).filter((line) => line !== undefined && !COPY_LINE.test(String(line)));
+  if (!/^provisioner/.test(path) || /\.(file|connection)\./.test(path)) return [];
+  const lines = Array.isArray(value) ? value : [value];
+  if (isDeepStrictEqual(lines, STAGING_SCRIPT)) return [];
+  return (readDistributionScript(lines)?.activate ?? lines).filter((line) => line !== undefined);
 }
 
 /** Whether something holds for an argument that is new, or is another than before. */

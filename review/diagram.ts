@@ -1,4 +1,5 @@
 import { contains, isCidr } from "../model/addressing";
+import { readDistributionScript } from "../model/distribution";
 import type { Document } from "./compare";
 
 // biome-ignore lint/suspicious/noExplicitAny: a block's arguments are whatever its provider defines
@@ -89,8 +90,9 @@ function machines(all: Resources): Machine[] {
 }
 
 function copiedFiles({ provisioner = [] }: Block): string[] {
-  const destinations = (provisioner as Block[]).flatMap(({ file }) => (file === undefined ? [] : [file.destination]));
-  return destinations.map((destination: string) => destination.slice(destination.lastIndexOf("/") + 1));
+  const scripts = (provisioner as Block[]).flatMap((each) => each["remote-exec"] ?? []);
+  const files = scripts.flatMap(({ inline }) => readDistributionScript(inline ?? [])?.files ?? []);
+  return files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
 }
 
 function crewsOf(all: readonly Machine[]): Crew[] {

@@ -1,4 +1,5 @@
 import json2md from "json2md";
+import { readDistributionScript } from "../model/distribution";
 import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 import { type Concern, concernsOf, describeConcern, named } from "./concerns";
 import { META } from "./effects";
@@ -142,7 +143,13 @@ function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   return [
     { p: title },
     ...(action === "create" && told.length > 0
-      ? [{ p: told.map(([path, value]) => `${code(path)} ${differing("", value, lengthOf(path))[1]}`).join(", ") }]
+      ? [
+          {
+            p: told
+              .map(([path, value]) => `${code(path)} ${differing("", shown(value), lengthOf(path))[1]}`)
+              .join(", "),
+          },
+        ]
       : []),
     ...(changed.length > 0 ? [argumentTable(changed, true)] : []),
   ];
@@ -156,7 +163,7 @@ function isLiteral(value: unknown): boolean {
 function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean): json2md.DataObject {
   const rows = changes.map(({ path, before, after, action, note }) => [
     code(path),
-    ...differing(before, after, lengthOf(path)),
+    ...differing(shown(before), shown(after), lengthOf(path)),
     [withEffect ? ACTIONS[action] : "", note].filter(Boolean).join("; "),
   ]);
   return table(["argument", "before", "after", "does"], rows);
@@ -167,6 +174,14 @@ const RUN = /^provisioner/;
 
 function lengthOf(path: string): number {
   return RUN.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
+}
+
+/** A value as the page shows it: of a file distribution's script the files and commands, of a bundle its lines. */
+function shown(value: unknown): unknown {
+  if (typeof value === "string" && value.includes("\n")) return value.split("\n").filter((line) => line !== "");
+  const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
+  if (script === undefined) return value;
+  return [...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`), ...script.activate];
 }
 
 /** Of two lists of text what only one of them has; other values as they are. */

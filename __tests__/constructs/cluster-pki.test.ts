@@ -157,12 +157,12 @@ describe("in somebody else's stack", () => {
     ]);
   });
 
-  test("gives single files, and all of them", () => {
+  test("returns single pairs, and all files", () => {
     synthesizeConstructs((scope) => {
       const pki = new ClusterPki(scope, "pki", PROPS);
-      expect(pki.file("certificate", "ca")).toMatchObject({ name: "ca.pem", secret: false });
-      expect(pki.file("key", "node-a")).toMatchObject({ name: "node-a-key.pem", secret: true });
-      expect(pki.files.map(({ name }) => name).filter((name) => !name.endsWith("-key.pem"))).toEqual([
+      expect(pki.pair("ca")).toBe(pki.certificateAuthority);
+      expect(pki.files["node-a-key.pem"]).toBe(pki.certificates["node-a"]?.privateKeyPem);
+      expect(Object.keys(pki.files).filter((name) => !name.endsWith("-key.pem"))).toEqual([
         "ca.pem",
         "master-kubernetes.pem",
         "node-a.pem",
@@ -172,7 +172,7 @@ describe("in somebody else's stack", () => {
         "admin.pem",
         "service-account.pem",
       ]);
-      expect(() => pki.file("key", "node-b")).toThrow(
+      expect(() => pki.pair("node-b")).toThrow(
         /^'name' must be one of ca, master-kubernetes, node-a, .*, service-account, got: "node-b"$/,
       );
     });

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { TerraformElement, TerraformOutput } from "cdktf";
@@ -20,6 +20,18 @@ const INDICES = [0, 1, 2];
 const json = synthesizeCluster();
 const at = (address: string) => argumentsOf(blockAt(json, address));
 const ref = (expression: string) => `$\{${expression}}`;
+
+/** The files that a copy brings into the home, by name: their contents. The script has a row for each line of the bundle. */
+function copiedFiles({ provisioner }: Block): Record<string, string> {
+  const [, { file: bundle }, { "remote-exec": script }] = provisioner;
+  const lines = bundle.content.replaceAll(/base64encode\((.*)\)/g, "$1").split("\n");
+  return Object.fromEntries(
+    (script.inline as string[]).flatMap((command) => {
+      const [, line, path] = /^write (\d+) 06[04][04] ubuntu \/home\/ubuntu\/(\S+)$/.exec(command) ?? [];
+      return path === undefined ? [] : [[path, lines[Number(line) - 1]]];
+    }),
+  );
+}
 
 describe("the tutorial, value for value", () => {
   test("Terraform, providers and state", () => {
@@ -130,12 +142,7 @@ describe("the tutorial, value for value", () => {
   });
 
   test.each(INDICES)("copies %d", (index) => {
-    const files = (address: string) =>
-      Object.fromEntries(
-        (at(address).provisioner as { file?: { destination: string; content: string } }[]).flatMap(({ file }) =>
-          file === undefined ? [] : [[file.destination.split("/").at(-1), file.content]],
-        ),
-      );
+    const files = (address: string) => copiedFiles(at(address));
     const worker = `worker-${index}`;
     expect(files(`null_resource.pems-${worker}`)).toEqual({
       "ca.pem": ref("tls_self_signed_cert.ca-certificate.cert_pem"),
@@ -198,9 +205,7 @@ test("kubeconfigs and encryption config are copied where settings say so, and no
     Object.fromEntries(
       Object.entries(resourcesOf(synthesizeCluster(settings), "null_resource")).map(([name, { provisioner }]) => [
         name,
-        (provisioner as Block[])
-          .flatMap(({ file }) => (file === undefined ? [] : [basename(file.destination)]))
-          .filter((file) => !file.endsWith(".pem")),
+        Object.keys(copiedFiles({ provisioner })).filter((file) => !file.endsWith(".pem")),
       ]),
     );
   const onMasters = ["admin.kubeconfig", "kube-controller-manager.kubeconfig", "kube-scheduler.kubeconfig"];

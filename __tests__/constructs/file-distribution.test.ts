@@ -1,93 +1,104 @@
 import { argumentsOf, resourcesOf } from "../../cloud/terraform-json";
-import { PemDistribution, type PemFile } from "../../constructs/index";
+import { FileDistribution, type FileDistributionProps, type FileToDistribute } from "../../constructs/index";
+import { distributionScript, readDistributionScript, STAGING_SCRIPT } from "../../model/distribution";
 import { someMachines } from "../../testing/parts";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
-const CERTIFICATE: PemFile = { name: "a.pem", content: "certificate", secret: false };
-const KEY: PemFile = { name: "a-key.pem", content: "key", secret: true };
+const CERTIFICATE: FileToDistribute = {
+  path: "/home/ubuntu/a.pem",
+  content: "certificate",
+  mode: "0644",
+  owner: "ubuntu",
+  version: "certificate",
+};
+const KEY: FileToDistribute = { path: "/home/ubuntu/a-key.pem", content: "key", mode: "0600", owner: "ubuntu" };
 
-function copy(files: readonly PemFile[], connectionTimeout?: string) {
+function distribute(files: readonly FileToDistribute[], props: Partial<FileDistributionProps> = {}) {
   const json = synthesizeConstructs((scope) => {
     const { sshKey, nodes } = someMachines(scope, 1);
     const [node] = nodes;
     if (node === undefined) throw new Error("no machine");
-    new PemDistribution(scope, "pems", { node, sshKey, files, connectionTimeout });
+    new FileDistribution(scope, "files", { node, sshKey, files, ...props });
   });
   const [machine] = Object.keys(resourcesOf(json, "aws_instance"));
-  const [copyBlock, ...others] = Object.values(resourcesOf(json, "null_resource"));
+  const [block, ...others] = Object.values(resourcesOf(json, "null_resource"));
   expect(others).toEqual([]);
-  return { machine, copy: argumentsOf(copyBlock ?? {}) };
+  return { machine, copy: argumentsOf(block ?? {}) };
 }
 
-test("a private staging folder, the files, their installation, the end of staging: in this order and nothing else", () => {
-  expect(copy([CERTIFICATE, KEY]).copy.provisioner).toEqual([
+test("three provisioners: the staging folder, the bundle, the script that puts files into their places", () => {
+  const { copy } = distribute([CERTIFICATE, KEY], { activate: ["echo done"] });
+  expect(copy.provisioner).toEqual([
     {
       "remote-exec": {
-        inline: ["set -eu", "rm -rf /home/ubuntu/.pem-staging", "install -d -m 0700 /home/ubuntu/.pem-staging"],
+        connection: {
+          type: "ssh",
+          host: copy.connection.host,
+          script_path: "/home/ubuntu/.ssh/terraform-staging.sh",
+        },
+        inline: STAGING_SCRIPT,
       },
     },
-    { file: { content: "certificate", destination: "/home/ubuntu/.pem-staging/a.pem" } },
-    { file: { content: "key", destination: "/home/ubuntu/.pem-staging/a-key.pem" } },
     {
-      "remote-exec": {
-        inline: [
-          "set -eu",
-          "install -m 0644 /home/ubuntu/.pem-staging/a.pem /home/ubuntu/a.pem",
-          "install -m 0600 /home/ubuntu/.pem-staging/a-key.pem /home/ubuntu/a-key.pem",
-          "rm -rf /home/ubuntu/.pem-staging",
-        ],
+      file: {
+        content: "$" + '{base64encode("certificate")}\n$' + '{base64encode("key")}\nend\n',
+        destination: "/home/ubuntu/.distribution/bundle",
       },
     },
+    { "remote-exec": { inline: distributionScript([CERTIFICATE, KEY], ["echo done"]) } },
   ]);
 });
 
-test("over ssh as ubuntu to the public address, with the key alone and an end to waiting", () => {
-  const { copy: resource, machine } = copy([CERTIFICATE]);
-  expect(resource.connection).toEqual({
+test("over ssh as ubuntu to the public address, with the key alone, scripts out of everybody's reach", () => {
+  const { copy, machine } = distribute([CERTIFICATE]);
+  expect(copy.connection).toEqual({
     type: "ssh",
     user: "ubuntu",
     host: `$\{aws_instance.${machine}.public_ip}`,
     private_key: expect.stringMatching(/^\$\{tls_private_key\.ssh_ssh-key_\w+\.private_key_pem\}$/),
     agent: "false",
+    script_path: "/home/ubuntu/.distribution/run/script.sh",
     timeout: "5m",
   });
-  expect(copy([CERTIFICATE], "90s").copy.connection.timeout).toBe("90s");
+  expect(distribute([CERTIFICATE], { connectionTimeout: "90s" }).copy.connection.timeout).toBe("90s");
 });
 
-test("a secret's version is what redoes its copy, and not the secret", () => {
-  const trigger = (version?: string) =>
-    copy([{ name: "admin.kubeconfig", content: "secret", secret: true, version }]).copy.triggers.files;
-  expect(trigger("certificate")).toBe(
-    "$" + '{sha256(join("\\n", ["0600 /home/ubuntu/admin.kubeconfig", "certificate"]))}',
-  );
-  expect(trigger()).toBe("$" + '{sha256(join("\\n", ["0600 /home/ubuntu/admin.kubeconfig"]))}');
-});
-
-test("redone with the machine, a certificate, a name or a mode; a key's content is in no hash", () => {
-  const { copy: resource, machine } = copy([CERTIFICATE, KEY]);
-  expect(resource.triggers).toEqual({
+test("copies again with the machine, a version, a path, a mode or an owner; no secret is in the trigger", () => {
+  const { copy, machine } = distribute([CERTIFICATE, KEY]);
+  expect(copy.triggers).toEqual({
     machine: `$\{aws_instance.${machine}.id}`,
     files: "$" + '{sha256(join("\\n", ["0644 /home/ubuntu/a.pem", "certificate", "0600 /home/ubuntu/a-key.pem"]))}',
   });
+  const [{ copy: ofRoot }] = [distribute([{ ...KEY, owner: "root", version: "1" }])];
+  expect(ofRoot.triggers.files).toBe("$" + '{sha256(join("\\n", ["0600 /home/ubuntu/a-key.pem root", "1"]))}');
 });
 
-test.each<[string, readonly PemFile[], string]>([
+test("its script is read back, to the letter or not at all", () => {
+  const files = [CERTIFICATE, { ...KEY, owner: "root" as const }].map(({ path, mode, owner }) => ({
+    path,
+    mode,
+    owner,
+  }));
+  const script = distributionScript(files, ["systemctl restart etcd"]);
+  expect(readDistributionScript(script)).toEqual({ files, activate: ["systemctl restart etcd"] });
+  for (let index = 0; index < script.length - 1; index++) {
+    expect(readDistributionScript(script.map((line, at) => (at === index ? `${line}; true` : line)))).toBeUndefined();
+    expect(readDistributionScript(script.filter((_line, at) => at !== index))).not.toEqual({ files, activate: [] });
+  }
+  expect(readDistributionScript(["echo"])).toBeUndefined();
+});
+
+const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
+
+test.each<[string, readonly FileToDistribute[], string]>([
+  ["a name alone", [{ ...KEY, path: "a.pem" }], `'files[0].path' must be ${PATHS}, got: "a.pem"`],
+  ["a path that climbs", [{ ...KEY, path: "/a/../b" }], `'files[0].path' must be ${PATHS}, got: "/a/../b"`],
+  ["a path for the shell", [{ ...KEY, path: "/a;b" }], `'files[0].path' must be ${PATHS}, got: "/a;b"`],
   [
-    "a path for a name",
-    [{ ...KEY, name: "../a.pem" }],
-    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "../a.pem"`,
+    "a path twice",
+    [KEY, KEY],
+    `'files[1].path' must be different from the paths before it, got: "/home/ubuntu/a-key.pem"`,
   ],
-  [
-    "a name for the shell",
-    [{ ...KEY, name: "a;b" }],
-    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "a;b"`,
-  ],
-  [
-    "a name like an option",
-    [{ ...KEY, name: "-rf" }],
-    `'files[0].name' must be a file name of letters, digits, dots, underscores and hyphens that begins with a letter or digit, got: "-rf"`,
-  ],
-  ["a name twice", [KEY, KEY], `'files[1].name' must be different from the names before it, got: "a-key.pem"`],
-])("%s is refused", (_what, files, message) => {
-  expect(() => copy(files)).toThrow(new Error(message));
+])("refuses %s", (_name, files, message) => {
+  expect(() => distribute(files)).toThrow(new Error(message));
 });

@@ -479,7 +479,7 @@ story({
         expect([...output.matchAll(/with null_resource\.pems-(.+),/g)].map(([, id]) => id).sort()).toEqual(broken);
         return output;
       });
-      // On the full one, a first file is in staging.
+      // On the full one, staging is left.
       expect(changes.rewritten).toEqual([full, ...healthy]);
 
       await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(refusing));

@@ -105,7 +105,8 @@ story({
   "SIGKILL during a copy: it may count as made; -replace makes it": async () => {
     const id = "worker-1";
     const key = `${TUTORIAL_NAME}-${id}-key.pem`;
-    const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").includes("PRIVATE KEY"));
+    // A bundle of PEM files in base64, with keys among them.
+    const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").startsWith("LS0tLS1CRUdJTi"));
     const isRecorded = () =>
       rehearsal.folder.state.resources.some(
         ({ type, name }: { type: string; name: string }) => [type, name].join(".") === `null_resource.pems-${id}`,
@@ -113,7 +114,7 @@ story({
     for (let attempt = 1; ; attempt++) {
       await killed(
         ({ process, output }) =>
-          until(copiesKey, { what: () => `the copy of a key: ${output()}`, process, seconds: 120 }),
+          until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 120 }),
         `-replace=aws_instance.${id}`,
       );
       expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);

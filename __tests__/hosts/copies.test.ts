@@ -14,11 +14,22 @@ import type { Computed } from "../../testing/tls-resources";
 import { expectTutorialFiles, TUTORIAL_NAME, tutorialFiles } from "../../testing/tutorial";
 
 const APPLY = ["apply", "-auto-approve", "-no-color"];
-const STAGING = ".pem-staging";
+const STAGING = ".distribution";
 /** Every path at which a secret may ever lie: keys at home, and everything in staging. */
 function secretPaths(id: string): string[] {
   const names = Object.keys(tutorialFiles(id));
-  return [...names.filter((name) => name.endsWith("-key.pem")), ...names.map((name) => `${STAGING}/${name}`)];
+  const keys = names.filter((name) => name.endsWith("-key.pem"));
+  const beside = keys.flatMap((name) => [`${name}.distribution-new`, `${name}.distribution-old`]);
+  return [...keys, ...beside, `${STAGING}/bundle`, `${STAGING}/line`];
+}
+
+/** A function that does its work at the first call, and then returns that call's result. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
+  };
 }
 
 describeSuite("real ssh", () => {
@@ -86,7 +97,7 @@ describeSuite("real ssh", () => {
 
   /** The moment at which the first byte of a worker's key is on its machine. */
   function firstKeyByte(id: string): Promise<void> {
-    const path = join(host(id).home, STAGING, `k8s-cluster-from-ground-up-${id}-key.pem`);
+    const path = join(host(id).home, STAGING, "bundle");
     return until(() => existsSync(path) && statSync(path).size > 0, { what: () => path });
   }
 
@@ -98,14 +109,25 @@ describeSuite("real ssh", () => {
     return originalAddress((/with (terraform_data\.\S+),/.exec(output) as RegExpExecArray)[1] as string);
   }
 
-  test("every machine gets exactly its files, and no other user can open a key even for a moment", async () => {
+  /** The first copy to all machines, once: each test builds on it, and none on another test. */
+  const firstCopy = once(async () => {
     configure();
     const end = [...hosts.keys()].map((id) => host(id).watch(secretPaths(id)));
-
     await terraform.run(...APPLY);
+    return { opened: (await Promise.all(end.map((stop) => stop()))).flat(), sessions: sessions() };
+  });
 
-    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
+  beforeEach(async () => {
+    await firstCopy();
+  });
+
+  test("every machine gets exactly its files; no other user can read a key or write a script, even for a moment", async () => {
+    expect((await firstCopy()).opened).toEqual([]);
     for (const id of hosts.keys()) expectComplete(id);
+  });
+
+  test("a machine is logged in to three times", async () => {
+    expect(Object.values((await firstCopy()).sessions)).toEqual(Object.keys(MACHINES).map(() => 3));
   });
 
   test("a second apply touches nothing", async () => {
@@ -162,12 +184,12 @@ describeSuite("real ssh", () => {
     expectComplete("worker-2");
   });
 
-  test("a machine that comes up 20 seconds late is waited for", async () => {
+  test("a machine that comes up late is waited for", async () => {
     await replaceMachine("worker-0", "198.51.100.30");
     configure();
 
     const apply = terraform.run(...APPLY);
-    await sleep(20_000);
+    await sleep(3_000);
     await startHost("worker-0");
     await apply;
 
@@ -210,6 +232,20 @@ describeSuite("real ssh", () => {
     expectComplete("worker-1");
   });
 
+  test("on a full disk the files in place stay, all of them, and the next apply copies them", async () => {
+    const before = host("master-2").files();
+    await renew(["tls_locally_signed_cert.master-kubernetes-certificate"]);
+    configure();
+    host("master-2").fillDisk();
+    expect((await terraform.start(...APPLY).ended).status).toBe(1);
+    host("master-2").clearDisk();
+
+    const after = host("master-2").files();
+    for (const name of Object.keys(tutorialFiles("master-2"))) expect(after[name]).toEqual(before[name]);
+    await terraform.run(...APPLY);
+    expectComplete("master-2");
+  });
+
   test("the watcher does see keys where staging is open to others", async () => {
     await replaceMachine("worker-1", "198.51.100.51");
     await startHost("worker-1");
@@ -218,7 +254,7 @@ describeSuite("real ssh", () => {
 
     await terraform.run(...APPLY);
 
-    expect(await end()).toContain(`${STAGING}/k8s-cluster-from-ground-up-worker-1-key.pem`);
+    expect(await end()).toContain(`${STAGING}/bundle`);
   });
 
   test("kubeconfigs and encryption config are copied where settings say so, as npm run credentials writes them", async () => {
@@ -247,8 +283,9 @@ describeSuite("real ssh", () => {
       host(id).watch([
         "admin.kubeconfig",
         "encryption-config.yaml",
-        `${STAGING}/admin.kubeconfig`,
-        `${STAGING}/kube-proxy.kubeconfig`,
+        "admin.kubeconfig.distribution-new",
+        "kube-proxy.kubeconfig.distribution-new",
+        `${STAGING}/bundle`,
       ]),
     );
     await terraform.run(...APPLY);

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Block } from "../../cloud/terraform-json";
+import { distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
 import { CONCERNS, concernsOf } from "../../review/concerns";
 import { renderPage } from "../../review/page";
@@ -11,17 +12,17 @@ const PAGES = join(__dirname, "review-pages");
 
 const cluster = (settings: ClusterSettingsInput = {}) => synthesizeCluster(settings) as unknown as Document;
 
-/** One more file on every control plane machine, as PemDistribution would write it. */
+/** One more file on every control plane machine, as FileDistribution would write it. */
 function withAdminOnMasters(): Document {
   const document = JSON.parse(JSON.stringify(cluster()));
   for (const [name, copy] of Object.entries<Block>(document.resource.null_resource)) {
     if (!name.startsWith("pems-master")) continue;
-    const staging = "/home/ubuntu/.pem-staging/admin-key.pem";
-    const content = "$" + "{tls_private_key.admin-private-key.private_key_pem}";
-    copy.provisioner.splice(-1, 0, { file: { content, destination: staging } });
-    copy.provisioner
-      .at(-1)
-      ["remote-exec"].inline.splice(-1, 0, `install -m 0600 ${staging} /home/ubuntu/admin-key.pem`);
+    const content = "$" + "{base64encode(tls_private_key.admin-private-key.private_key_pem)}";
+    const [, { file: bundle }, { "remote-exec": script }] = copy.provisioner;
+    bundle.content = bundle.content.replace(/end\n$/, `${content}\nend\n`);
+    const { files = [] } = readDistributionScript(script.inline) ?? {};
+    const more = { path: "/home/ubuntu/admin-key.pem", mode: "0600", owner: "ubuntu" } as const;
+    script.inline = distributionScript([...files, more]);
     copy.triggers.files = copy.triggers.files.replace("]))}", ', "0600 /home/ubuntu/admin-key.pem"]))}');
   }
   return document;

@@ -1,0 +1,119 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { BUNDLE, BUNDLE_END, type DistributedFile, distributionScript, STAGING } from "../../model/distribution";
+import { NODE_HOME } from "../../model/layout";
+
+const FILES: readonly DistributedFile[] = [
+  { path: `${NODE_HOME}/a.pem`, mode: "0644", owner: "ubuntu" },
+  { path: `${NODE_HOME}/b-key.pem`, mode: "0600", owner: "ubuntu" },
+  { path: `${NODE_HOME}/run.sh`, mode: "0755", owner: "ubuntu" },
+];
+
+describe("the script, as a machine runs it", () => {
+  let home: string;
+  const here = (text: string) => text.replaceAll(NODE_HOME, home).replaceAll(" ubuntu ", ` ${userInfo().username} `);
+  const files = () =>
+    Object.fromEntries(
+      readdirSync(home)
+        .sort()
+        .map((name) => {
+          const { mode } = statSync(join(home, name));
+          const text = statSync(join(home, name)).isFile() ? readFileSync(join(home, name), "utf8") : "a folder";
+          return [name, `${(mode & 0o777).toString(8).padStart(4, "0")} ${text}`];
+        }),
+    );
+
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), "home-"));
+  });
+  afterEach(() => {
+    rmSync(home, { recursive: true });
+  });
+
+  /** Runs it with contents, where some programs may be others. */
+  function run(
+    contents: readonly string[],
+    { programs = {}, activate = [], end = `${BUNDLE_END}\n` }: RunOptions = {},
+  ): { status: number | null; output: string } {
+    mkdirSync(here(STAGING), { mode: 0o700 });
+    const lines = contents.map((content) => `${Buffer.from(content).toString("base64")}\n`);
+    writeFileSync(here(BUNDLE), lines.join("") + end);
+    const bin = mkdtempSync(join(tmpdir(), "bin-"));
+    for (const [name, script] of Object.entries(programs)) {
+      writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+      chmodSync(join(bin, name), 0o755);
+    }
+    const script = here(distributionScript(FILES, activate).join("\n"));
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+    const { status, stdout, stderr } = spawnSync("sh", ["-c", script], { env, encoding: "utf8" });
+    rmSync(bin, { recursive: true });
+    return { status, output: stdout + stderr };
+  }
+
+  interface RunOptions {
+    readonly programs?: Readonly<Record<string, string>>;
+    readonly activate?: readonly string[];
+    readonly end?: string;
+  }
+
+  const OLD = { "a.pem": "0644 old a", "b-key.pem": "0600 old b" };
+  const NEW = { "a.pem": "0644 new a", "b-key.pem": "0600 new b", "run.sh": "0755 new c\n" };
+
+  function putOld(): void {
+    for (const [name, status] of Object.entries(OLD)) {
+      const [mode = "", ...words] = status.split(" ");
+      writeFileSync(join(home, name), words.join(" "));
+      chmodSync(join(home, name), Number.parseInt(mode, 8));
+    }
+  }
+
+  test("puts files in place of others, with their modes, and leaves nothing else", () => {
+    putOld();
+    expect(run(["new a", "new b", "new c\n"], { activate: ["echo done"] })).toEqual({ status: 0, output: "done\n" });
+    expect(files()).toEqual(NEW);
+  });
+
+  test("repeats after what an interrupted run left", () => {
+    writeFileSync(join(home, "a.pem.distribution-new"), "x");
+    writeFileSync(join(home, "b-key.pem.distribution-old"), "x");
+    run(["new a", "new b", "new c\n"]);
+    expect(files()).toEqual(NEW);
+  });
+
+  test.each<[string, Readonly<Record<string, string>>]>([
+    ["a content that is no base64 to the program", { base64: "exit 1" }],
+    ["a mode that cannot be set", { chmod: 'case $2 in *b-key*) exit 1;; esac; exec /bin/chmod "$@"' }],
+    ["the second rename", { mv: 'case $2 in *b-key.pem.distribution-new) exit 1;; esac; exec /bin/mv "$@"' }],
+    ["the last rename", { mv: 'case $2 in *run.sh.distribution-new) exit 1;; esac; exec /bin/mv "$@"' }],
+    [
+      "a signal between the renames",
+      { mv: '/bin/mv "$@"; case $2 in *a.pem.distribution-new) kill -TERM $PPID;; esac' },
+    ],
+  ])("keeps the files in place, all of them, after %s fails", (_name, programs) => {
+    putOld();
+    const { status } = run(["new a", "new b", "new c\n"], { programs, activate: ["touch activated"] });
+    expect(status).not.toBe(0);
+    expect(files()).toEqual(OLD);
+  });
+
+  test("refuses a bundle that was cut", () => {
+    putOld();
+    expect(run(["new a", "new b"], { end: "" })).toEqual({ status: 1, output: "the bundle was cut\n" });
+    expect(files()).toEqual(OLD);
+  });
+
+  test("refuses to put a file where a folder is", () => {
+    putOld();
+    mkdirSync(join(home, "run.sh"), { mode: 0o755 });
+    expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 1, output: `${home}/run.sh is a folder\n` });
+    expect(files()).toEqual({ ...OLD, "run.sh": "0755 a folder" });
+  });
+
+  test("a command that fails after all files are in place is reported, and the files stay", () => {
+    putOld();
+    expect(run(["new a", "new b", "new c\n"], { activate: ["false"] }).status).toBe(1);
+    expect(files()).toEqual(NEW);
+  });
+});
