@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Ended, Running } from "../../cloud/program";
 import { signalInside, until } from "../../cloud/ssh-hosts";
 import { shellBlocks } from "../../testing/documented";
@@ -109,14 +110,17 @@ story({
     const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").startsWith("LS0tLS1CRUdJTi"));
     const isRecorded = () =>
       rehearsal.folder.state.resources.some(
-        ({ type, name }: { type: string; name: string }) => [type, name].join(".") === `null_resource.pems-${id}`,
+        ({ type, name, instances }: { type: string; name: string; instances: readonly object[] }) =>
+          `${type}.${name}` === `null_resource.pems-${id}` && instances.length > 0,
       );
     for (let attempt = 1; ; attempt++) {
-      await killed(
-        ({ process, output }) =>
-          until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 120 }),
-        `-replace=aws_instance.${id}`,
-      );
+      await killed(async ({ process, output }) => {
+        await until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 120 });
+        // The copy is over in a second. Frozen, it lasts until Terraform has written down its other work.
+        rehearsal.machine(id).host.freeze();
+        await sleep(5_000);
+      }, `-replace=aws_instance.${id}`);
+      await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(id));
       expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
       const lock = readdirSync(rehearsal.folder.path).filter((name) => name.endsWith(".lock.info"));
       expect(lock).toEqual([`.terraform.${TUTORIAL_NAME}.tfstate.lock.info`]);
