@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { UserError } from "../model/user-error";
 import { start } from "./program";
 import type { TerraformJson } from "./terraform-json";
 
@@ -9,8 +10,8 @@ const PROVIDERS_FOLDER = join(__dirname, "..", ".cloud", "providers");
 /** Terraform's configuration in the cloud: providers come from the folder above and from nowhere else. */
 export const CLI_CONFIG = join(PROVIDERS_FOLDER, "terraform.rc");
 
-/** Terraform cannot install the providers here; the message says in one line what it needs and what it said. */
-export class NoProvidersError extends Error {}
+/** Terraform cannot install the providers. The message has, in one line, the places that it tried and its error. */
+export class NoProvidersError extends UserError {}
 
 /**
  * Has Terraform install the providers that a cluster requires, as it is configured on this machine, unless they are

@@ -2,12 +2,12 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runProgram } from "./program";
 
 const ROOT = join(__dirname, "..");
 const ROUNDS = 5;
-const folder = mkdtempSync(join(tmpdir(), "benchmark-"));
 
-/** Whole-process synthesis: what is measured, by what command, with which settings. */
+/** Whole processes that synthesize: their commands and settings. */
 const CASES: readonly { readonly name: string; readonly command: string; readonly settings: object }[] = [
   { name: "the default cluster", command: appCommand(), settings: {} },
   {
@@ -15,7 +15,7 @@ const CASES: readonly { readonly name: string; readonly command: string; readonl
     command: appCommand(),
     settings: { workers: { count: 200 } },
   },
-  // What cdktf's template starts a program with, type check on.
+  // The command of cdktf's own template, with type check.
   { name: "the default cluster under ts-node", command: "node --require ts-node/register main.ts", settings: {} },
 ];
 
@@ -23,8 +23,8 @@ function appCommand(): string {
   return JSON.parse(readFileSync(join(ROOT, "cdktf.json"), "utf8")).app;
 }
 
-/** Seconds that a command takes, once. */
-function seconds(command: string, settings: object): number {
+/** The duration of one run of a command, in seconds. */
+function seconds(folder: string, command: string, settings: object): number {
   const file = join(folder, "settings.json");
   writeFileSync(file, JSON.stringify(settings));
   const env = { ...process.env, CDKTF_OUTDIR: join(folder, "out"), CLUSTER_SETTINGS: file };
@@ -34,12 +34,13 @@ function seconds(command: string, settings: object): number {
   return (performance.now() - begin) / 1000;
 }
 
-/** Takes turns between the cases, so that a slow moment of the machine meets all of them. */
-function main(): void {
+/** Measures the cases in turns, so that a slow moment of the machine affects all of them. */
+function main(): number {
+  const folder = mkdtempSync(join(tmpdir(), "benchmark-"));
   const times = CASES.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {
     CASES.forEach(({ command, settings }, index) => {
-      times[index]?.push(seconds(command, settings));
+      times[index]?.push(seconds(folder, command, settings));
     });
   }
   rmSync(folder, { recursive: true });
@@ -49,6 +50,7 @@ function main(): void {
   });
   const [ours, , tsNode] = medians as [number, number, number];
   console.log(`${(ours / tsNode).toFixed(2)}  of the time under ts-node (medians of ${ROUNDS})`);
+  return 0;
 }
 
-main();
+runProgram({ name: "benchmark", usage: "npm run benchmark    measures synthesis, in seconds", main });

@@ -1,4 +1,4 @@
-/** `npm run cloud`: an emulated AWS with a real ssh host behind each machine, to deploy a cluster in and play with it. */
+/** `npm run cloud`: an emulated AWS with an ssh host for each instance, in which a cluster can be deployed and tried. */
 import { type SpawnOptions, spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -9,19 +9,21 @@ import { EmulatedCloud } from "../cloud/emulated-cloud";
 import { ENDPOINT_URL, installEmulator } from "../cloud/emulator";
 import { takeInventory } from "../cloud/inventory";
 import { start } from "../cloud/program";
-import { installProviders, NoProvidersError } from "../cloud/providers";
+import { installProviders } from "../cloud/providers";
 import { missing, type Requirement } from "../cloud/requirements";
+import { UserError } from "../model/user-error";
+import { runProgram, unknownWord } from "./program";
 
 const PROJECT = join(__dirname, "..");
-/** Where a cloud keeps what is its own; another one than the usual is for tests. */
+/** The folder of a cloud's own files. Tests set another one. */
 const FOLDER = process.env.CLOUD_FOLDER ?? join(PROJECT, ".cloud");
 const LOG = join(FOLDER, "cloud.log");
-/** What a cloud that is up says about itself. */
+/** A file that a running cloud keeps about itself. */
 const UP = join(FOLDER, "up.json");
-/** What a cloud leaves for the next one: programs that were installed. */
+/** Files that `down` keeps: installed programs. */
 const KEPT = ["python", "providers", "kubernetes"];
 
-/** How long a cloud may take to come up or go down, in milliseconds. */
+/** The limit for starting or ending a cloud, in milliseconds. */
 const PATIENCE = 30_000;
 
 interface Up {
@@ -30,49 +32,55 @@ interface Up {
   readonly inside: readonly string[];
 }
 
-/** Ends the program with one line and status 1. */
-class Refusal extends Error {}
-
 const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: string[]) => Promise<number> }> = {
   up: { usage: "up               starts the cloud", run: up },
-  status: { usage: "status           says what is in it", run: status },
-  deploy: { usage: "deploy           cdktf deploy, in it", run: deploy },
-  diff: { usage: "diff             cdktf diff, in it", run: (args) => script("diff", args) },
-  ssh: { usage: "ssh NAME ...     logs in to a machine, worker-0 or so, or runs a command there", run: ssh },
-  exec: { usage: "exec PROGRAM ... runs terraform, aws or anything else in it, in the stack's folder", run: exec },
+  status: { usage: "status           prints the state of the cloud and its machines", run: status },
+  deploy: { usage: "deploy           runs cdktf deploy in the cloud", run: deploy },
+  diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => script("diff", args) },
+  ssh: { usage: "ssh NAME ...     logs in to a machine, such as worker-0, or runs a command on it", run: ssh },
+  exec: {
+    usage: "exec PROGRAM ... runs a program, such as terraform or aws, in the cloud and in the stack's folder",
+    run: exec,
+  },
   credentials: {
-    usage: "credentials ...  npm run credentials, in it, into .cloud/credentials; check --nodes looks at them",
+    usage: "credentials ...  runs npm run credentials in the cloud, with the folder .cloud/credentials",
     run: credentials,
   },
-  destroy: { usage: "destroy          cdktf destroy, in it", run: (args) => script("destroy", args) },
-  down: { usage: "down             ends the cloud, and all that was deployed in it", run: down },
+  destroy: { usage: "destroy          runs cdktf destroy in the cloud", run: (args) => script("destroy", args) },
+  down: { usage: "down             ends the cloud and deletes everything in it", run: down },
 };
 
-/** The commands that stand alone. */
-const ALONE = ["up", "status", "down"];
+/** The commands without arguments. */
+const WITHOUT_ARGUMENTS = ["up", "status", "down"];
+
+const USAGE = [
+  "npm run cloud -- COMMAND    an emulated AWS, in which a cluster can be deployed and tried",
+  "",
+  ...Object.values(COMMANDS).map(({ usage }) => `  npm run cloud -- ${usage}`),
+].join("\n");
 
 async function main([name = "", ...args]: string[]): Promise<number> {
+  // Started by `up`, in the background.
   if (name === "serve") return serve();
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command !== undefined) {
-    if (ALONE.includes(name) && args.length > 0)
-      throw new Refusal(`${name} takes no arguments, got: ${args.join(" ")}`);
-    return command.run(args);
-  }
-  const usages = Object.values(COMMANDS).map(({ usage }) => `  npm run cloud -- ${usage}`);
-  if (["help", "--help", "-h"].includes(name)) {
-    say(usages.join("\n"));
+  if (name === "help" || (WITHOUT_ARGUMENTS.includes(name) && args.includes("--help"))) {
+    console.log(USAGE);
     return 0;
   }
-  throw new Refusal([`a command is needed, got: '${name}'`, ...usages].join("\n"));
+  if (name === "") throw new UserError(`a command is missing\n${USAGE}`);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) throw new UserError(unknownWord("a command", name, Object.keys(COMMANDS)));
+  if (WITHOUT_ARGUMENTS.includes(name) && args.length > 0) {
+    throw new UserError(`${name} takes no arguments, got: ${args.join(" ")}`);
+  }
+  return command.run(args);
 }
 
 async function up(): Promise<number> {
   need("sshd", "root with network namespaces", "Python 3 with venv", "Terraform 1.11");
-  if (await whatIsUp()) throw new Refusal("it is up already: npm run cloud -- status");
+  if (await runningCloud()) throw new UserError("it is up already: npm run cloud -- status");
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
   forget();
-  say("Installing the emulator, moto, unless it is there ...");
+  say("Installing the emulator, moto, unless it is installed ...");
   installEmulator();
   const log = openSync(LOG, "a", 0o600);
   const server = spawn(process.execPath, [...process.execArgv, __filename, "serve"], {
@@ -81,17 +89,17 @@ async function up(): Promise<number> {
     stdio: ["ignore", log, log],
   });
   server.unref();
-  await patiently(async () => (await whatIsUp()) !== undefined || server.exitCode !== null);
-  if (server.exitCode !== null) throw new Refusal(`it did not come up: ${LOG} says why`);
+  await patiently(async () => (await runningCloud()) !== undefined || server.exitCode !== null);
+  if (server.exitCode !== null) throw new UserError(`it did not start: ${LOG} has the reason`);
   say("The cloud is up. Now:");
-  say("  npm run cloud -- deploy          the cluster of your settings; about a minute and a half");
-  say("  npm run cloud -- ssh worker-0    what it has put there");
+  say("  npm run cloud -- deploy          the cluster of your settings; takes about a minute and a half");
+  say("  npm run cloud -- ssh worker-0    a shell on a machine");
   say("  npm run cloud -- status");
   say("  npm run cloud -- destroy         and then: npm run cloud -- down");
   return 0;
 }
 
-/** What runs in the background. */
+/** Runs the cloud, in the background, until a signal ends it. */
 async function serve(): Promise<number> {
   const cloud = await EmulatedCloud.open(LOG);
   const { socket, network } = cloud;
@@ -105,9 +113,9 @@ async function serve(): Promise<number> {
 }
 
 async function down(): Promise<number> {
-  if (existsSync(UP) && !(await whatIsUp())) {
+  if (existsSync(UP) && !(await runningCloud())) {
     forget();
-    say("The cloud had ended by itself. What it left is removed.");
+    say("The cloud was not running. Its files are removed.");
     return 0;
   }
   const { pid } = await theCloud();
@@ -135,14 +143,14 @@ async function deploy(args: string[]): Promise<number> {
   const synthesized = await run(folder.script("synth"), { cwd: PROJECT });
   if (synthesized !== 0) return synthesized;
   if (folder.stateFile === undefined) {
-    throw new Refusal(`'backend' must be local, with a path in the project's folder, for a cluster in the cloud`);
+    throw new UserError(`'backend' must be local, with a path in the project's folder, for a cluster in the cloud`);
   }
-  say("Installing the providers, unless they are there ...");
+  say("Installing the providers, unless they are installed ...");
   await installProviders(folder.json);
   // With a lock file there, cdktf asks no registry for one.
   const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
   const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
-  if (status !== 0) throw new Refusal(`terraform init failed:\n${output}`);
+  if (status !== 0) throw new UserError(`terraform init failed:\n${output}`);
   return inside(cloud, toItsEnd(folder.script("deploy", "--skip-synth", ...args)));
 }
 
@@ -157,7 +165,7 @@ async function ssh([wanted = "", ...command]: string[]): Promise<number> {
   const machine = machines.find(({ name }) => [name, name.replace(`${folder.clusterName}-`, "")].includes(wanted));
   if (machine === undefined) {
     const names = machines.map(({ name }) => name.replace(`${folder.clusterName}-`, "")).join(", ");
-    throw new Refusal(`the machine must be one of those that run: ${names || "none"}, got: '${wanted}'`);
+    throw new UserError(`the machine must be one of those that run: ${names || "none"}, got: '${wanted}'`);
   }
   const key = join(FOLDER, "id_rsa");
   rmSync(key, { force: true });
@@ -171,17 +179,17 @@ function privateKey(folder: ClusterFolder): string {
   try {
     return folder.output("ssh_private_key");
   } catch {
-    throw new Refusal(`there is no key in ${folder.stateFile}: npm run cloud -- deploy, or docs/recovery.md`);
+    throw new UserError(`there is no key in ${folder.stateFile}: npm run cloud -- deploy, or docs/recovery.md`);
   }
 }
 
 async function exec(command: string[]): Promise<number> {
-  if (command.length === 0) throw new Refusal("a program is needed: npm run cloud -- exec terraform plan");
+  if (command.length === 0) throw new UserError("a program is needed: npm run cloud -- exec terraform plan");
   const cwd = isSynthesized() ? theCluster().stackFolder : PROJECT;
   return inside(await theCloud(), privately(...command), cwd);
 }
 
-/** Their names are those of the real cluster's, so they go into a folder of their own. */
+/** The files have the same names as those of the real cluster, so they get a folder of their own. */
 async function credentials(args: string[]): Promise<number> {
   theCluster();
   const options = ["--from", join(FOLDER, "cdktf.out"), "--out", join(FOLDER, "credentials")];
@@ -204,7 +212,7 @@ async function machinesIn({ socket }: Up) {
 
 /** The folder of the cluster that was deployed. */
 function theCluster(): ClusterFolder {
-  if (!isSynthesized()) throw new Refusal("nothing is deployed: npm run cloud -- deploy");
+  if (!isSynthesized()) throw new UserError("nothing is deployed: npm run cloud -- deploy");
   return new ClusterFolder(FOLDER);
 }
 
@@ -213,13 +221,13 @@ function isSynthesized(): boolean {
 }
 
 async function theCloud(): Promise<Up> {
-  const cloud = await whatIsUp();
-  if (cloud === undefined) throw new Refusal("it is not up: npm run cloud -- up");
+  const cloud = await runningCloud();
+  if (cloud === undefined) throw new UserError("it is not up: npm run cloud -- up");
   return cloud;
 }
 
-/** The cloud that is up, if one is: a file may outlive it, its socket answers only while it lives. */
-async function whatIsUp(): Promise<Up | undefined> {
+/** The running cloud, if there is one. Its file may outlive it; its socket answers only while it runs. */
+async function runningCloud(): Promise<Up | undefined> {
   if (!existsSync(UP)) return undefined;
   const cloud: Up = JSON.parse(readFileSync(UP, "utf8"));
   const answers = await new Promise((resolve) => {
@@ -229,7 +237,7 @@ async function whatIsUp(): Promise<Up | undefined> {
   return answers ? cloud : undefined;
 }
 
-/** Removes what belongs to a cloud that is gone. */
+/** Removes the files of a cloud that has ended. */
 function forget(): void {
   // A cloud that was killed has not removed its socket.
   if (existsSync(UP)) rmSync(dirname(JSON.parse(readFileSync(UP, "utf8")).socket), { recursive: true, force: true });
@@ -240,7 +248,7 @@ function forget(): void {
 
 function need(...needed: Requirement[]): void {
   const lacks = missing(needed).map(({ requirement, get }) => `${requirement} is missing: ${get}`);
-  if (lacks.length > 0) throw new Refusal(lacks.join("\ncloud: "));
+  if (lacks.length > 0) throw new UserError(lacks.join("\ncloud: "));
 }
 
 function inside(cloud: Up, command: readonly string[], cwd = PROJECT): Promise<number> {
@@ -263,7 +271,7 @@ async function run(command: readonly string[], options: SpawnOptions): Promise<n
 async function patiently(happened: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + PATIENCE;
   while (!(await happened())) {
-    if (Date.now() > deadline) throw new Refusal(`it takes longer than ${PATIENCE / 1000} s: ${LOG}`);
+    if (Date.now() > deadline) throw new UserError(`it takes longer than ${PATIENCE / 1000} s: ${LOG}`);
     await sleep(100);
   }
 }
@@ -272,16 +280,4 @@ function say(line: string): void {
   console.log(line);
 }
 
-// Whoever reads may stop reading.
-process.stdout.on("error", () => process.exit());
-
-main(process.argv.slice(2)).then(
-  (status) => {
-    process.exitCode = status;
-  },
-  (error: Error) => {
-    if (!(error instanceof Refusal || error instanceof NoProvidersError)) throw error;
-    console.error(`cloud: ${error.message}`);
-    process.exitCode = 1;
-  },
-);
+runProgram({ name: "cloud", usage: USAGE, main, helpAnywhere: false });

@@ -1,16 +1,18 @@
-/**
- * `npm run control-plane`: a real etcd, API server, controller manager and scheduler take the certificates, kubeconfigs and
- * encryption config that this project makes, and refuse broken ones. Arguments are jest's. Exit status: 0 passed, 1 failed,
- * 2 something is missing on this machine, or Kubernetes cannot be built.
- */
+/** `npm run control-plane`: tests the generated credentials on a real control plane. Arguments are jest's. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { buildControlPlane } from "../cloud/kubernetes/build";
 import { missing } from "../cloud/requirements";
+import { runProgram } from "./program";
 
 const CANNOT = 2;
 
-function main(): number {
+const USAGE = `npm run control-plane [-- arguments of jest]    tests certificates, kubeconfigs and encryption config on a real etcd,
+                                               API server, controller manager and scheduler; broken ones are refused
+
+exit status   0: passed   1: failed   2: this machine lacks something, or Kubernetes cannot be built`;
+
+function main(args: string[]): number {
   const lacks = missing(["Go", "etcd", "curl", "openssl", "sshd", "root with network namespaces"]);
   for (const { requirement, get } of lacks) console.error(`control-plane: ${requirement} is missing: ${get}`);
   if (lacks.length > 0) return CANNOT;
@@ -20,12 +22,8 @@ function main(): number {
     console.error(`control-plane: ${(error as Error).message}`);
     return CANNOT;
   }
-  const arguments_ = [
-    "--config",
-    join(__dirname, "../__tests__/control-plane/jest.config.js"),
-    ...process.argv.slice(2),
-  ];
-  return spawnSync("npx", ["jest", ...arguments_], { stdio: "inherit" }).status ?? 1;
+  const config = join(__dirname, "../__tests__/control-plane/jest.config.js");
+  return spawnSync("npx", ["jest", "--config", config, ...args], { stdio: "inherit" }).status ?? 1;
 }
 
-process.exitCode = main();
+runProgram({ name: "control-plane", usage: USAGE, main });

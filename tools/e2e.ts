@@ -1,34 +1,36 @@
-/**
- * `npm run e2e`: deploys, changes and destroys clusters in an emulated cloud, with real Terraform, real providers and
- * real ssh hosts. Arguments are jest's. Exit status: 0 passed, 1 failed, 2 something is missing on this machine,
- * 3 not run because Terraform cannot install the providers here.
- */
+/** `npm run e2e`: deploys, changes and destroys clusters in the emulated cloud, as tests. Arguments are jest's. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { installEmulator } from "../cloud/emulator";
 import { installProviders, NoProvidersError } from "../cloud/providers";
 import { missing } from "../cloud/requirements";
-import { synthesizeCluster } from "../testing/synthesize";
+import type { TerraformJson } from "../cloud/terraform-json";
+import { synthesizeCheckout } from "../review/base";
+import { runProgram } from "./program";
 
 const STATUS = { missing: 2, noProviders: 3 };
 
-async function main(): Promise<number> {
+const USAGE = `npm run e2e [-- arguments of jest]    deploys, changes and destroys clusters in the emulated cloud, with real
+                                      Terraform, real providers and real ssh hosts
+
+exit status   0: passed   1: failed   2: this machine lacks something   3: Terraform cannot install the providers`;
+
+async function main(args: string[]): Promise<number> {
   const lacks = missing(["Terraform 1.11", "openssl", "sshd", "root with network namespaces", "Python 3 with venv"]);
   for (const { requirement, get } of lacks) console.error(`e2e: ${requirement} is missing: ${get}`);
   if (lacks.length > 0) return STATUS.missing;
   installEmulator();
   try {
-    await installProviders(synthesizeCluster());
+    const json = await synthesizeCheckout(join(__dirname, ".."), "the working tree");
+    await installProviders(json as unknown as TerraformJson);
   } catch (error) {
     if (!(error instanceof NoProvidersError)) throw error;
     console.error(`e2e: ${error.message}`);
     console.log("e2e: NOT RUN (no providers)");
     return STATUS.noProviders;
   }
-  const arguments_ = ["--config", join(__dirname, "../__tests__/e2e/jest.config.js"), ...process.argv.slice(2)];
-  return spawnSync("npx", ["jest", ...arguments_], { stdio: "inherit" }).status ?? 1;
+  const config = join(__dirname, "../__tests__/e2e/jest.config.js");
+  return spawnSync("npx", ["jest", "--config", config, ...args], { stdio: "inherit" }).status ?? 1;
 }
 
-main().then((status) => {
-  process.exitCode = status;
-});
+runProgram({ name: "e2e", usage: USAGE, main });

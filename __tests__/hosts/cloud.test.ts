@@ -15,20 +15,26 @@ describeSuite("the emulated cloud", () => {
 
   const processId = (): number => JSON.parse(readFileSync(join(cloud.folder, "up.json"), "utf8")).pid;
 
-  test("a command that it does not know gets the list of those that it does", async () => {
-    const { status, output } = await cloud.run("toString");
+  test("refuses unknown commands, with the closest that there is", async () => {
+    expect(await cloud.run("statsu")).toEqual({
+      status: 1,
+      output:
+        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, status, deploy, diff, ssh, exec, credentials, destroy, down\n",
+    });
+    expect((await cloud.run("toString")).output).toMatch(/^cloud: 'toString' is not a command, /);
+    const { status, output } = await cloud.run();
     expect(status).toBe(1);
-    expect(output).toMatch(/^cloud: a command is needed, got: 'toString'\n {2}npm run cloud -- up /);
+    expect(output).toMatch(/^cloud: a command is missing\nnpm run cloud -- COMMAND .*\n\n {2}npm run cloud -- up /);
   });
 
-  test("what needs it says that it is not up", async () => {
+  test("commands for a running cloud report that it is not up", async () => {
     const commands = ["status", "deploy", "diff", "ssh", "exec", "destroy", "down"];
     const alone = ["status", "down"];
     const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(alone.includes(name) ? [] : ["ls"]))));
     expect(ends).toEqual(commands.map(() => NOT_UP));
   });
 
-  test("what would not be heard is refused, above all before an end", async () => {
+  test("up, status and down reject arguments", async () => {
     for (const name of ["up", "status", "down"]) {
       expect(await cloud.run(name, "--bogus")).toEqual({
         status: 1,
@@ -37,7 +43,7 @@ describeSuite("the emulated cloud", () => {
     }
   });
 
-  test("it comes up once, says what to do next, and leaves nothing when it goes down", async () => {
+  test("up starts one cloud and prints the next commands; down leaves nothing", async () => {
     const { status, output } = await cloud.run("up");
     expect(status).toBe(0);
     expect(output).toContain("npm run cloud -- deploy");
@@ -53,7 +59,7 @@ describeSuite("the emulated cloud", () => {
       });
     }
 
-    // What was built or installed takes minutes to come again.
+    // Built and installed programs would take minutes to make again.
     mkdirSync(join(cloud.folder, "kubernetes"));
     expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
     expect(cloud.files).toEqual(["kubernetes"]);
@@ -61,11 +67,14 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("status")).toEqual(NOT_UP);
   });
 
-  test("help is no error", async () => {
-    expect(await cloud.run("help")).toMatchObject({ status: 0, output: expect.stringContaining("cloud -- up ") });
+  test.each([["help"], ["--help"], ["up", "--help"]])("%s %s prints the commands", async (...args) => {
+    expect(await cloud.run(...args.filter(Boolean))).toMatchObject({
+      status: 0,
+      output: expect.stringContaining("cloud -- up "),
+    });
   });
 
-  test("what runs in it ends when it goes down", async () => {
+  test("down ends the programs that run in the cloud", async () => {
     await cloud.run("up");
     const program = cloud.start(["exec", "sh", "-c", "echo under way; sleep 60"]);
     await until(() => program.output().includes("under way"), { what: program.output, process: program.process });
@@ -73,12 +82,12 @@ describeSuite("the emulated cloud", () => {
     expect((await program.ended).status).not.toBe(0);
   });
 
-  test("one that was killed is not up: down removes what it left, or the next comes up", async () => {
+  test("after a killed cloud, down removes its files, and up starts another", async () => {
     await cloud.run("up");
     process.kill(processId(), "SIGKILL");
     expect(await cloud.run("down")).toEqual({
       status: 0,
-      output: "The cloud had ended by itself. What it left is removed.\n",
+      output: "The cloud was not running. Its files are removed.\n",
     });
     expect(cloud.files).toEqual([]);
 

@@ -1,0 +1,69 @@
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { closest } from "fastest-levenshtein";
+import { UserError } from "../model/user-error";
+
+/** The options of a program, as `parseArgs` takes them. */
+type Options = NonNullable<ParseArgsConfig["options"]>;
+
+/** A program of this project: an npm script. */
+export interface Program {
+  /** The name of the npm script; error lines begin with it. */
+  readonly name: string;
+  /** The text for `--help`. */
+  readonly usage: string;
+  /** Does the work. @returns the exit status */
+  readonly main: (args: string[]) => number | Promise<number>;
+  /**
+   * Whether `--help` is for this program wherever it stands; else only as the first argument, and others belong to a
+   * program that this one starts. @default true
+   */
+  readonly helpAnywhere?: boolean;
+  /** The exit status after a {@link UserError}. @default 1 */
+  readonly errorStatus?: number;
+}
+
+/**
+ * Runs a program: prints its usage for `--help`, and a {@link UserError} as one line on stderr. Any other error is one of
+ * the program itself: it is printed with its stack trace, and the exit status is the same.
+ */
+export async function runProgram({ name, usage, main, helpAnywhere = true, errorStatus = 1 }: Program): Promise<void> {
+  // A reader that takes only the first lines closes the pipe.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+  const args = process.argv.slice(2);
+  const asksForHelp = (arg?: string) => arg === "--help" || arg === "-h";
+  if (asksForHelp(args[0]) || (helpAnywhere && args.some(asksForHelp))) {
+    console.log(usage);
+    return;
+  }
+  try {
+    process.exitCode = await main(args);
+  } catch (error) {
+    console.error(`${name}: ${error instanceof UserError ? error.message : (error as Error).stack}`);
+    process.exitCode = errorStatus;
+  }
+}
+
+/**
+ * Parses options, and positional arguments where they are allowed.
+ * @throws UserError on an unknown option, with the closest that there is, on a missing value and on other arguments
+ */
+export function parseOptions<const T extends Options>(args: readonly string[], options: T, allowPositionals = false) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals, strict: true });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const unknown = /^Unknown option '(-[^']*)'/.exec(message)?.[1];
+    const known = Object.keys(options).map((option) => `--${option}`);
+    if (unknown !== undefined) throw new UserError(unknownWord("an option", unknown, known));
+    if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
+    // Node's first sentence is about the problem, the others about ways around it.
+    throw new UserError(`${message.split(/\.?[ \n](?=[A-Z])/)[0]}; allowed: ${known.join(", ")}`);
+  }
+}
+
+/** The error line for a word that is not among those that are allowed: `'statsu' is not a command, did you mean …`. */
+export function unknownWord(kind: string, word: string, known: readonly string[]): string {
+  return `'${word}' is not ${kind}, did you mean '${closest(word, [...known])}'? allowed: ${known.join(", ")}`;
+}
