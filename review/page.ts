@@ -1,8 +1,8 @@
 import json2md from "json2md";
 import { readDistributionScript } from "../model/distribution";
 import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
-import { type Concern, concernsOf, describeConcern, named } from "./concerns";
 import { META } from "./effects";
+import { type Concern, concernsOf, describeConcern, named } from "./findings";
 
 /** How much of a value a page shows, in characters; of what runs on machines, more. */
 const VALUE_LENGTH = 80;

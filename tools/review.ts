@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { cleanUpOnSignals, ReviewError, synthesizeCheckout, synthesizeReference } from "../review/base";
 import type { Changes } from "../review/changes";
 import { compare } from "../review/compare";
-import { CONCERNS, concernsOf, describeConcern } from "../review/concerns";
+import { CONCERNS, concernsOf, describeConcern } from "../review/findings";
 import { renderPage } from "../review/page";
 import { PlanError, readPlan } from "../review/plan";
 

@@ -1,5 +1,5 @@
 import { describeSuite } from "../../cloud/requirements";
-import { concernsOf } from "../../review/concerns";
+import { concernsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import { PlanError, readPlan } from "../../review/plan";
 import { TerraformFolder } from "../../testing/terraform";

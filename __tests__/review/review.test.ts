@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Block } from "../../cloud/terraform-json";
 import { distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
-import { CONCERNS, concernsOf } from "../../review/concerns";
+import { CONCERNS, concernsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import type { ClusterSettingsInput } from "../../settings/schema";
 import { synthesizeCluster } from "../../testing/synthesize";
