@@ -9,30 +9,30 @@ import type { Document } from "./compare";
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
-/** What is running, and the folders that go when it has ended, or is interrupted. */
+/** The programs that are running, and the folders to remove when they have ended or are interrupted. */
 const children = new Set<ChildProcess>();
 const temporary = new Set<string>();
 const interrupted = new AbortController();
 
-/** Something that cannot be reviewed; the message says why in one line. */
+/** A review that is not possible. The message gives the reason in one line. */
 export class ReviewError extends Error {}
 
-/** Has nothing left behind by a signal: no program, no folder, no worktree. */
+/** Makes a signal leave nothing behind: no program, no folder, no worktree. */
 export function cleanUpOnSignals(project: string): void {
   for (const signal of SIGNALS) {
     process.once(signal, async () => {
       interrupted.abort();
       for (const child of children) child.kill("SIGKILL");
-      // What they have started in turn may go on writing for a moment.
-      for (let attempt = 0; attempt < 20 && [...temporary].some(isLeft); attempt++) await sleep(100);
+      // Programs that they have started may write for a moment longer.
+      for (let attempt = 0; attempt < 20 && [...temporary].some(cannotRemove); attempt++) await sleep(100);
       spawnSync("git", ["worktree", "prune"], { cwd: project });
       process.exit(128 + constants.signals[signal]);
     });
   }
 }
 
-/** Tries to remove a folder. @returns whether something of it is left */
-function isLeft(folder: string): boolean {
+/** Tries to remove a folder. @returns whether a part of it remains */
+function cannotRemove(folder: string): boolean {
   try {
     rmSync(folder, { recursive: true, force: true });
     return false;
@@ -47,14 +47,14 @@ async function run(program: string, args: readonly string[], cwd: string, env = 
   await running.finally(() => children.delete(running.child));
 }
 
-/** Gives a folder to something, and removes it afterwards. */
+/** Calls a function with a temporary folder, and removes the folder afterwards. */
 async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), prefix));
   temporary.add(folder);
   try {
     return await use(folder);
   } catch (error) {
-    // What fails then, fails for being killed: nothing is left to say.
+    // The failure comes from the kill, so there is nothing to report.
     if (interrupted.signal.aborted) await new Promise(() => {});
     throw error;
   } finally {
@@ -64,8 +64,8 @@ async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T
 }
 
 /**
- * Synthesizes a checkout as the CLI does: its own app, with the context of its own cdktf.json.
- * @throws ReviewError where it does not synthesize
+ * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json.
+ * @throws ReviewError if it does not synthesize
  */
 export function synthesizeCheckout(folder: string, name: string): Promise<Document> {
   return inTemporary("review-", async (output) => {
@@ -79,21 +79,21 @@ export function synthesizeCheckout(folder: string, name: string): Promise<Docume
       return JSON.parse(readFileSync(join(output, stack?.synthesizedStackPath as string), "utf8"));
     } catch (error) {
       const { stderr = "", message } = error as Error & { stderr?: string };
-      throw new ReviewError(`${name} does not synthesize: ${gist(stderr.trim() || message)}`);
+      throw new ReviewError(`${name} does not synthesize: ${errorLine(stderr.trim() || message)}`);
     }
   });
 }
 
 /**
- * Synthesizes what a git reference names, in a worktree of its own that is gone afterwards. Its dependencies are those of
- * the working tree where the lock files are equal, and installed otherwise.
- * @throws ReviewError where there is no such reference, or it does not synthesize
+ * Synthesizes a git reference in a temporary worktree, which is removed afterwards. The worktree uses the dependencies of
+ * the working tree if the lock files are equal. Otherwise its own are installed.
+ * @throws ReviewError if there is no such reference, or it does not synthesize
  */
 export async function synthesizeReference(project: string, reference: string): Promise<Document> {
   const git = simpleGit({ baseDir: project, abort: interrupted.signal });
-  if (!(await git.checkIsRepo())) throw new ReviewError(`a git checkout is needed, got: ${project}`);
-  const wanted = ["--verify", "--quiet", "--end-of-options", `${reference}^{commit}`];
-  const commit = await git.revparse(wanted).catch(() => "");
+  if (!(await git.checkIsRepo())) throw new ReviewError(`the project must be a git checkout, got: ${project}`);
+  const args = ["--verify", "--quiet", "--end-of-options", `${reference}^{commit}`];
+  const commit = await git.revparse(args).catch(() => "");
   if (commit === "") throw new ReviewError(`'--base' must be a git reference, got: ${reference}`);
   try {
     return await inTemporary("review-base-", async (parent) => {
@@ -116,17 +116,19 @@ async function provideDependencies(project: string, worktree: string): Promise<v
   try {
     await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], worktree);
   } catch (error) {
-    throw new ReviewError(`the base's dependencies cannot be installed: ${gist((error as { stderr: string }).stderr)}`);
+    throw new ReviewError(
+      `the base's dependencies cannot be installed: ${errorLine((error as { stderr: string }).stderr)}`,
+    );
   }
 }
 
-/** What a program that failed has to say, in one line: the error that was thrown, npm's, or the first of its lines. */
-function gist(text: string): string {
+/** The error of a failed program in one line: the error that was thrown, npm's error, or the first line of the output. */
+function errorLine(text: string): string {
   const lines = text
     .split("\n")
     .map((line) => line.trim())
     .filter(Boolean);
   const thrown = lines.find((line) => /^\w*Error: /.test(line));
-  const ofNpm = lines.find((line) => /^npm error (?!code|errno|syscall|path)\S/.test(line));
-  return (thrown ?? ofNpm ?? lines[0] ?? "").replace(/^(Error: |npm error )/, "");
+  const npmError = lines.find((line) => /^npm error (?!code|errno|syscall|path)\S/.test(line));
+  return (thrown ?? npmError ?? lines[0] ?? "").replace(/^(Error: |npm error )/, "");
 }

@@ -10,7 +10,7 @@ import {
 } from "./changes";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKnown } from "./effects";
 
-/** A synthesized document, as far as it is compared. */
+/** The compared part of a synthesized document. */
 export interface Document {
   readonly resource?: Readonly<Record<string, Readonly<Record<string, Block>>>>;
   readonly [section: string]: unknown;
@@ -23,57 +23,62 @@ type Arguments = ReadonlyMap<string, unknown>;
 /** From the weakest to the strongest. */
 const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 
-/** Sections apart: cdktf's notes, resources, which are compared by themselves, outputs, each as one, and what is moved. */
-const APART = ["//", "resource", "output", "moved"];
+/** Sections that are not compared as they are: cdktf's notes, resources, outputs (each is one value) and `moved` blocks. */
+const HANDLED_SEPARATELY = ["//", "resource", "output", "moved"];
 
 const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
 
-/** What a change outside of resources does. */
+/** The effect of a change outside of resources. */
 const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
-  [/^data\.aws_ami\./, "counts for machines that are made from now on"],
-  [DEFAULT_TAGS, "the tags of all that has some, in place"],
-  [/^terraform\.backend\./, "where the state lies"],
-  [/^terraform\.required_/, "what Terraform installs"],
-  [/^output\./, "for whoever reads it"],
-  [/^provider\.\w+\[0\]\.region$/, "where all of it is"],
+  [/^data\.aws_ami\./, "applies only to machines that are created later"],
+  [DEFAULT_TAGS, "changes the tags of every resource that can have tags, in place"],
+  [/^terraform\.backend\./, "the location of the state"],
+  [/^terraform\.required_/, "the versions of Terraform and its providers"],
+  [/^output\./, "affects only readers of the output"],
+  [/^provider\.\w+\[0\]\.region$/, "the region of every resource"],
 ];
 
-/** What is said of what the table does not know. */
-const UNKNOWN = "unknown to this page: look at the plan";
+/** The note for an argument that the table of effects does not know. */
+const UNKNOWN = "unknown to this page: read the plan";
 
-/** Compares two synthesized documents by Terraform address, without a plan: what is changed, and what follows from it. */
-export function compare(base: Document, after: Document): Changes {
-  const moves = (after.moved ?? []) as readonly Move[];
-  const before = moved(base, moves);
-  const [old, fresh] = [resources(before), resources(after)];
-  const both = [...fresh.keys()].filter((address) => old.has(address));
+/** Compares two synthesized documents by Terraform address, without a plan. @returns the changes and their consequences */
+export function compare(base: Document, changed: Document): Changes {
+  const moves = (changed.moved ?? []) as readonly Move[];
+  const moved = applyMoves(base, moves);
+  const [before, after] = [resources(moved), resources(changed)];
+  const both = [...after.keys()].filter((address) => before.has(address));
   const direct = new Map(
-    both.map((address) => [address, argumentChanges(address, at(old, address), at(fresh, address))]),
+    both.map((address) => [
+      address,
+      argumentChanges(address, argumentsOf(before, address), argumentsOf(after, address)),
+    ]),
   );
-  const outside = elsewhere(before, after);
+  const outside = elsewhere(moved, changed);
   const tagged = outside.some(({ path }) => DEFAULT_TAGS.test(path))
     ? both.filter((each) => hasDefaultTags(typeOf(each)))
     : [];
-  const changed = propagate(fresh, direct, tagged);
+  const outcomes = propagate(after, direct, tagged);
 
   const movedFrom = (address: string) =>
     base.resource?.[typeOf(address)]?.[address.split(".")[1] as string] === undefined
       ? moves.find(({ to }) => to === address)?.from
       : undefined;
-  const created = [...fresh.keys()].filter((address) => !old.has(address));
-  const destroyed = [...old.keys()].filter((address) => !fresh.has(address));
+  const created = [...after.keys()].filter((address) => !before.has(address));
+  const destroyed = [...before.keys()].filter((address) => !after.has(address));
   const renames = new Map(
     created.flatMap((address) => {
-      const from = destroyed.find((gone) => isRename(gone, at(old, gone), address, at(fresh, address)));
+      const from = destroyed.find((candidate) =>
+        isRename(candidate, argumentsOf(before, candidate), address, argumentsOf(after, address)),
+      );
       return from === undefined ? [] : [[address, from] as const];
     }),
   );
   const describe = (address: string, action: Action, because: readonly string[] = []): ResourceChange => ({
     address,
     action,
-    ...(action === "create" && !isWhollyKnown(address, at(fresh, address)) && { unknown: true }),
+    ...(action === "create" && !isFullyKnown(address, argumentsOf(after, address)) && { unknown: true }),
     arguments: direct.get(address) ?? [],
-    settings: Object.fromEntries(fresh.get(address) ?? at(old, address)),
+    settings: Object.fromEntries(after.get(address) ?? argumentsOf(before, address)),
     because,
     renamedFrom: renames.get(address),
     movedFrom: movedFrom(address),
@@ -82,26 +87,31 @@ export function compare(base: Document, after: Document): Changes {
     ...destroyed.map((address) => describe(address, "destroy")),
     ...created.map((address) => describe(address, "create")),
     ...both.flatMap((address) => {
-      const { action, because } = changed.get(address) as Outcome;
-      const byItself = direct.get(address)?.length;
-      if (action === "none" && !byItself && movedFrom(address) === undefined) return [];
+      const { action, because } = outcomes.get(address) as Outcome;
+      const hasOwnChanges = direct.get(address)?.length;
+      if (action === "none" && !hasOwnChanges && movedFrom(address) === undefined) return [];
       return [
-        describe(address, action, because.length > 0 || byItself || action === "none" ? because : ["provider.aws"]),
+        describe(
+          address,
+          action,
+          because.length > 0 || hasOwnChanges || action === "none" ? because : ["provider.aws"],
+        ),
       ];
     }),
   ];
   return {
     resources: list.sort((a, b) => (a.address < b.address ? -1 : 1)),
-    copies: copyChanges(old, fresh),
+    copies: copyChanges(before, after),
     elsewhere: outside,
   };
 }
 
-/** Whether the table has all that a resource sets. */
-function isWhollyKnown(address: string, block: Arguments): boolean {
+/** Whether the table of effects has every argument that a resource sets. */
+function isFullyKnown(address: string, block: Arguments): boolean {
   const type = typeOf(address);
   return (
-    isKnown(type) && [...block.keys()].every((path) => effectOf(type, plain(path), undefined, undefined) !== undefined)
+    isKnown(type) &&
+    [...block.keys()].every((path) => effectOf(type, withoutIndexes(path), undefined, undefined) !== undefined)
   );
 }
 
@@ -110,49 +120,49 @@ interface Outcome {
   readonly because: readonly string[];
 }
 
-/** What the changes of arguments lead to, through references: an attribute that becomes another changes who refers to it. */
+/** The outcome of changed arguments for every resource: a changed attribute changes each resource that refers to it. */
 function propagate(
-  fresh: Resources,
+  after: Resources,
   direct: ReadonlyMap<string, readonly ArgumentChange[]>,
   tagged: readonly string[],
 ): Map<string, Outcome> {
   const outcomes = new Map<string, Outcome>(
     [...direct].map(([address, changes]) => {
-      const ofTags = tagged.includes(address);
+      const tagsChange = tagged.includes(address);
       const effects = [
         ...changes.map(({ action }) => action as Effect),
-        ofTags ? ("update" as const) : ("none" as const),
+        tagsChange ? ("update" as const) : ("none" as const),
       ];
       return [address, { action: strongest(effects), because: [] }];
     }),
   );
-  /** Whether what a reference stands for becomes another value. */
-  const becomesAnother = ({ address, attribute }: Reference): boolean => {
+  /** Whether the value of a reference changes. */
+  const valueChanges = ({ address, attribute }: Reference): boolean => {
     const action = outcomes.get(address)?.action;
     if (action === "restart") return CHANGED_BY_RESTART.includes(attribute);
     if (action !== "replace") return false;
-    const value = at(fresh, address).get(attribute);
-    // A literal stays what it is when its resource is replaced.
-    return value === undefined || references(value).some(becomesAnother);
+    const value = argumentsOf(after, address).get(attribute);
+    // A literal stays the same when its resource is replaced.
+    return value === undefined || references(value).some(valueChanges);
   };
 
-  for (let again = true; again; ) {
-    again = false;
+  for (let isUnfinished = true; isUnfinished; ) {
+    isUnfinished = false;
     for (const [address, outcome] of outcomes) {
       const because = new Set<string>();
       const effects: Effect[] = [outcome.action];
-      for (const [path, value] of at(fresh, address)) {
+      for (const [path, value] of argumentsOf(after, address)) {
         const triggers = path === "lifecycle.replace_triggered_by";
         const causes = triggers ? triggersOf(value) : references(value);
         const hits = causes.filter((reference) =>
           reference.attribute === ""
             ? (outcomes.get(reference.address)?.action ?? "none") !== "none"
-            : becomesAnother(reference),
+            : valueChanges(reference),
         );
-        if (hits.length === 0 || isIgnored(at(fresh, address), path)) continue;
+        if (hits.length === 0 || isIgnored(argumentsOf(after, address), path)) continue;
         const effect = triggers
           ? "replace"
-          : (effectOf(typeOf(address), plain(path), undefined, undefined) ?? "update");
+          : (effectOf(typeOf(address), withoutIndexes(path), undefined, undefined) ?? "update");
         if (effect === "none") continue;
         effects.push(effect);
         for (const hit of hits) because.add(hit.address);
@@ -160,7 +170,7 @@ function propagate(
       const action = strongest(effects);
       if (action === outcome.action && because.size === outcome.because.length) continue;
       outcomes.set(address, { action, because: [...because].sort() });
-      again = true;
+      isUnfinished = true;
     }
   }
   return outcomes;
@@ -169,51 +179,61 @@ function propagate(
 function argumentChanges(address: string, before: Arguments, after: Arguments): ArgumentChange[] {
   const paths = [...new Set([...before.keys(), ...after.keys()])];
   return paths.flatMap((path) => {
-    const [old, fresh] = [before.get(path), after.get(path)];
-    if (isDeepStrictEqual(old, fresh)) return [];
-    const change = { path, before: old, after: fresh };
-    if (isIgnored(after, path)) return [{ ...change, action: "none", note: "ignored on what exists" }];
-    if (path === "lifecycle.ignore_changes") return [unguarded(address, change)];
-    const effect = effectOf(typeOf(address), plain(path), old, fresh);
+    const change = { path, before: before.get(path), after: after.get(path) };
+    if (isDeepStrictEqual(change.before, change.after)) return [];
+    if (isIgnored(after, path)) return [{ ...change, action: "none", note: "ignored for existing resources" }];
+    if (path === "lifecycle.ignore_changes") return [ignoreListChange(address, change)];
+    const effect = effectOf(typeOf(address), withoutIndexes(path), change.before, change.after);
     if (effect === undefined) return [{ ...change, action: "update", note: UNKNOWN, unknown: true }];
-    if (path === "early_renewal_hours" && Number(fresh ?? 0) > Number(old ?? 0)) {
-      return [{ ...change, action: effect, note: "replaced by the first apply within so many hours of its end" }];
+    if (path === "early_renewal_hours" && Number(change.after ?? 0) > Number(change.before ?? 0)) {
+      return [{ ...change, action: effect, note: "the first apply within so many hours of its expiry replaces it" }];
     }
-    const later = effect === "none" && /^(connection|provisioner)/.test(path);
-    return [{ ...change, action: effect, note: later ? "counts at the next copy" : undefined }];
+    const isLater = effect === "none" && /^(connection|provisioner)/.test(path);
+    return [{ ...change, action: effect, note: isLater ? "used at the next copy" : undefined }];
   });
 }
 
-/** What follows from a change of what is ignored: what was ignored so far, and differs, counts from now on. */
-function unguarded(address: string, change: Omit<ArgumentChange, "action">): ArgumentChange {
-  const [old, fresh] = [change.before ?? [], change.after ?? []] as [readonly string[], readonly string[]];
-  const released = old.filter((name) => !fresh.includes(name));
+/** The effect of a change of `ignore_changes`: an argument that is no longer ignored takes effect if it differs. */
+function ignoreListChange(address: string, change: Omit<ArgumentChange, "action">): ArgumentChange {
+  const [before, after] = [change.before ?? [], change.after ?? []] as [readonly string[], readonly string[]];
+  const released = before.filter((name) => !after.includes(name));
   const effects = released.map((name) => effectOf(typeOf(address), name, undefined, undefined) ?? "update");
   const action = strongest(effects);
-  return { ...change, action, note: action === "none" ? undefined : `where ${released.join(" or ")} differs by now` };
+  return {
+    ...change,
+    action,
+    note: action === "none" ? undefined : `if ${released.join(" or ")} differs from the existing resource`,
+  };
 }
 
-/** What copies put onto machines that were and stay: their provisioners say the files, the last of them the modes. */
-function copyChanges(old: Resources, fresh: Resources): CopyChange[] {
-  const machine = (all: Resources, address: string) => references(at(all, address).get("connection.host"))[0]?.address;
-  const stays = (address = "") => old.has(address) && fresh.has(address);
-  const copies = [...new Set([...old.keys(), ...fresh.keys()])].filter((address) =>
+/**
+ * The changes of the files that are copied to machines that exist before and after. The provisioners of a copy contain its
+ * files; the last one contains their modes.
+ */
+function copyChanges(before: Resources, after: Resources): CopyChange[] {
+  const machine = (all: Resources, address: string) =>
+    references(argumentsOf(all, address).get("connection.host"))[0]?.address;
+  const stays = (address = "") => before.has(address) && after.has(address);
+  const copies = [...new Set([...before.keys(), ...after.keys()])].filter((address) =>
     address.startsWith("null_resource."),
   );
-  const addresses = copies.filter((address) => stays(machine(fresh, address) ?? machine(old, address)));
+  const addresses = copies.filter((address) => stays(machine(after, address) ?? machine(before, address)));
   return addresses.sort().flatMap((address) => {
-    const [before, after] = [copiedFiles(at(old, address)), copiedFiles(at(fresh, address))];
-    return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((file): CopyChange[] => {
-      const [was, is] = [before.get(file), after.get(file)];
-      if (was === undefined) return [{ address, file, change: "added" }];
-      if (is === undefined) return [{ address, file, change: "removed" }];
-      if (was.mode !== is.mode) return [{ address, file, change: "another mode" }];
-      return was.content === is.content ? [] : [{ address, file, change: "another source" }];
+    const [filesBefore, filesAfter] = [
+      copiedFiles(argumentsOf(before, address)),
+      copiedFiles(argumentsOf(after, address)),
+    ];
+    return [...new Set([...filesBefore.keys(), ...filesAfter.keys()])].sort().flatMap((file): CopyChange[] => {
+      const [one, other] = [filesBefore.get(file), filesAfter.get(file)];
+      if (one === undefined) return [{ address, file, change: "added" }];
+      if (other === undefined) return [{ address, file, change: "removed" }];
+      if (one.mode !== other.mode) return [{ address, file, change: "mode changed" }];
+      return one.content === other.content ? [] : [{ address, file, change: "source changed" }];
     });
   });
 }
 
-/** The files of a distribution, by path: the bundle has a line for each row of the script. */
+/** The files of a distribution, by path. Each row of the script has one line in the bundle. */
 function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: string }> {
   const values = (end: string) => [...copy].filter(([path]) => path.endsWith(end)).map(([, value]) => value);
   const script = values("remote-exec.inline")
@@ -223,9 +243,10 @@ function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: str
   return new Map(script?.files.map(({ path, mode }, index) => [path, { content: bundle[index], mode }]));
 }
 
-function elsewhere(before: Document, after: Document): ArgumentChange[] {
+/** The changes outside of resources. */
+function elsewhere(documentBefore: Document, documentAfter: Document): ArgumentChange[] {
   const flat = (document: Document) => {
-    const rest = Object.entries(document).filter(([section]) => !APART.includes(section));
+    const rest = Object.entries(document).filter(([section]) => !HANDLED_SEPARATELY.includes(section));
     const outputs = Object.entries((document.output ?? {}) as Record<string, { value: unknown; sensitive?: boolean }>);
     return new Map([
       ...flatten(Object.fromEntries(rest)),
@@ -235,13 +256,13 @@ function elsewhere(before: Document, after: Document): ArgumentChange[] {
       ]),
     ]);
   };
-  const [old, fresh] = [flat(before), flat(after)];
-  const paths = [...new Set([...old.keys(), ...fresh.keys()])].filter((path) => !path.includes("//"));
+  const [before, after] = [flat(documentBefore), flat(documentAfter)];
+  const paths = [...new Set([...before.keys(), ...after.keys()])].filter((path) => !path.includes("//"));
   return paths
-    .filter((path) => !isDeepStrictEqual(old.get(path), fresh.get(path)))
+    .filter((path) => !isDeepStrictEqual(before.get(path), after.get(path)))
     .map((path) => {
       const note = NOTES.find(([pattern]) => pattern.test(path))?.[1];
-      const change = { path, before: old.get(path), after: fresh.get(path), action: "none" as const };
+      const change = { path, before: before.get(path), after: after.get(path), action: "none" as const };
       return note === undefined ? { ...change, note: UNKNOWN, unknown: true as const } : { ...change, note };
     })
     .sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -255,8 +276,8 @@ interface Move {
   readonly to: string;
 }
 
-/** A document in which what is moved has its new addresses already, and so has what refers to it. */
-function moved(document: Document, moves: readonly Move[]): Document {
+/** Applies `moved` blocks to a document: moved resources get their new addresses, and so do the references to them. */
+function applyMoves(document: Document, moves: readonly Move[]): Document {
   const applied = moves.filter(({ from }) => {
     const [type = "", name = ""] = from.split(".");
     return document.resource?.[type]?.[name] !== undefined;
@@ -284,11 +305,15 @@ function resources(document: Document): Resources {
   );
 }
 
-function at(all: Resources, address: string): Arguments {
+/** The arguments of the resource at an address; empty if there is none. */
+function argumentsOf(all: Resources, address: string): Arguments {
   return all.get(address) ?? new Map();
 }
 
-/** A block's leaves by their paths. Provisioners stand under what they copy, so that one more moves no other. */
+/**
+ * The leaves of a block by their paths. The path of a provisioner has its destination instead of an index, so that an
+ * additional provisioner does not change the paths of the others.
+ */
 function flatten(value: unknown, path = ""): Map<string, unknown> {
   if (Array.isArray(value) && value.some(isObject)) {
     return join(value.map((each, index) => flatten(each, `${path}${keyInList(each, index)}`)));
@@ -311,7 +336,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A reference to an attribute, or with an empty attribute to a whole resource. */
+/** A reference to an attribute. If the attribute is empty, it refers to the whole resource. */
 interface Reference {
   readonly address: string;
   readonly attribute: string;
@@ -336,18 +361,18 @@ function triggersOf(value: unknown): Reference[] {
 
 function isIgnored(block: Arguments, path: string): boolean {
   const ignored = block.get("lifecycle.ignore_changes");
-  return Array.isArray(ignored) && ignored.includes(plain(path).split(".")[0]);
+  return Array.isArray(ignored) && ignored.includes(withoutIndexes(path).split(".")[0]);
 }
 
-/** Whether two resources differ in nothing but names: their own, and those that they refer to. */
+/** Whether two resources differ only in names: their own, and those of the resources that they refer to. */
 function isRename(from: string, before: Arguments, to: string, after: Arguments): boolean {
   const nameless = (block: Arguments) =>
     JSON.stringify([...block]).replaceAll(/((?:aws|null|tls)_\w+)\.[\w-]+/g, "$1.*");
   return typeOf(from) === typeOf(to) && nameless(before) === nameless(after);
 }
 
-/** A path as the table has it, without what tells elements of a list apart. */
-function plain(path: string): string {
+/** A path as the table of effects has it: without indexes and other keys of list elements. */
+function withoutIndexes(path: string): string {
   return path.replaceAll(/\[\d+\]|\(.*?\)/g, "");
 }
 

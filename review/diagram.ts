@@ -2,18 +2,18 @@ import { contains, isCidr } from "../model/addressing";
 import { readDistributionScript } from "../model/distribution";
 import type { Document } from "./compare";
 
-// biome-ignore lint/suspicious/noExplicitAny: a block's arguments are whatever its provider defines
+// biome-ignore lint/suspicious/noExplicitAny: the provider defines the arguments of a block
 type Block = Record<string, any>;
 
-/** The resources of a type with their names. */
+/** Returns the resources of a type with their names. */
 type Resources = (type: string) => [name: string, block: Block][];
 
-/** How many machines of a role are drawn one by one in a subnet; more of them share a box. */
-const DRAWN_EACH = 5;
+/** The largest number of machines of a role in a subnet that have a box each. More machines share one box. */
+const SEPARATE_BOXES = 5;
 
 const ANYWHERE = "0.0.0.0/0";
 
-/** IP protocols as rules name them, and as people do. */
+/** The words for the IP protocols of security rules. */
 const PROTOCOLS: Readonly<Record<string, string>> = { "-1": "everything", icmp: "ICMP", tcp: "TCP", udp: "UDP" };
 
 interface Machine {
@@ -21,31 +21,31 @@ interface Machine {
   readonly name: string;
   readonly address: string;
   readonly subnet: string;
-  /** The pod network that is routed to it. */
+  /** The pod network whose route leads to it. */
   readonly pods?: string;
-  /** The files that are copied to it, its own name left out of theirs. */
+  /** The names of the files that are copied to it, with NAME instead of its own name. */
   readonly files: readonly string[];
 }
 
-/** The machines of a role in a subnet that get the same files. */
-type Crew = readonly [Machine, ...Machine[]];
+/** The machines of one role in one subnet that get the same files. */
+type MachineSet = readonly [Machine, ...Machine[]];
 
 /**
- * A picture of a synthesized cluster, as a Mermaid flowchart: subnets, machines with their addresses, the load balancer
- * and its targets, who may reach which port, which files go where. Where a role has more than five machines in a
- * subnet, they are one box.
+ * Draws a synthesized cluster as a Mermaid flowchart: subnets, machines with their addresses, the load balancer and its
+ * targets, the allowed sources of each port, and the files that are copied to each machine. More than five machines of a
+ * role in one subnet are one box.
  */
 export function renderDiagram(document: Pick<Document, "resource">): string {
   const all: Resources = (type) => Object.entries((document.resource?.[type] ?? {}) as Block);
   const every = machines(all);
-  const crews = crewsOf(every);
+  const sets = machineSetsOf(every);
   const isInside = (vpc: string, from: string) =>
     isCidr(from) &&
     (contains(vpc, from) || (from !== ANYWHERE && every.some(({ pods }) => pods && contains(from, pods))));
 
   const sources = [...new Set(ingress(all).map(({ from }) => from))];
   const subnets = all("aws_subnet").flatMap(([name, { cidr_block }]) =>
-    frame(name, `subnet ${cidr_block}`, crews.filter(([{ subnet }]) => subnet === name).flatMap(drawCrew)),
+    frame(name, `subnet ${cidr_block}`, sets.filter(([{ subnet }]) => subnet === name).flatMap(drawMachineSet)),
   );
   const balancers = all("aws_lb_listener").map(([, listener]) =>
     node(referenced(listener.load_balancer_arn), ["load balancer", port(listener)]),
@@ -61,7 +61,7 @@ export function renderDiagram(document: Pick<Document, "resource">): string {
       ...groups,
     ]),
     ...reachability(all),
-    ...targets(crews, all),
+    ...targets(sets, all),
   ]);
   return `${["flowchart LR", ...indented(lines)].join("\n")}\n`;
 }
@@ -95,39 +95,39 @@ function copiedFiles({ provisioner = [] }: Block): string[] {
   return files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
 }
 
-function crewsOf(all: readonly Machine[]): Crew[] {
-  const crews = new Map<string, [Machine, ...Machine[]]>();
+function machineSetsOf(all: readonly Machine[]): MachineSet[] {
+  const sets = new Map<string, [Machine, ...Machine[]]>();
   for (const machine of all) {
     const key = [role(machine.name), machine.subnet, ...machine.files].join();
-    const crew = crews.get(key);
-    if (crew === undefined) crews.set(key, [machine]);
-    else crew.push(machine);
+    const set = sets.get(key);
+    if (set === undefined) sets.set(key, [machine]);
+    else set.push(machine);
   }
-  return [...crews.values()];
+  return [...sets.values()];
 }
 
-/** A crew by its first machine. */
-function crewId({ name, subnet }: Machine): string {
+/** The id of a set, which contains its first machine. */
+function machineSetId({ name, subnet }: Machine): string {
   return `${role(name)}s-${subnet}-from-${name.slice(role(name).length + 1)}`;
 }
 
-/** A machine's name without its number. */
+/** The role of a machine: its name without the number. */
 function role(name: string): string {
   return name.replace(/-\d+$/, "");
 }
 
-function drawCrew(crew: Crew): string[] {
-  const [first, last] = [crew[0], crew.at(-1) as Machine];
-  const id = crewId(first);
+function drawMachineSet(set: MachineSet): string[] {
+  const [first, last] = [set[0], set.at(-1) as Machine];
+  const id = machineSetId(first);
   const nodes =
-    crew.length > DRAWN_EACH
+    set.length > SEPARATE_BOXES
       ? [node(`${id}-all`, range(first, last))]
-      : crew.map((each) => node(each.name, range(each)));
+      : set.map((each) => node(each.name, range(each)));
   const files = first.files.length === 0 ? [] : [node(`${id}-files`, first.files, "[[", "]]")];
-  return frame(id, `${crew.length} ${role(first.name)}${crew.length === 1 ? "" : "s"}`, [...nodes, ...files]);
+  return frame(id, `${set.length} ${role(first.name)}${set.length === 1 ? "" : "s"}`, [...nodes, ...files]);
 }
 
-/** What is said of a machine, or of all from the first to the last. */
+/** The text for one machine, or for all machines from the first to the last. */
 function range(first: Machine, last?: Machine): string[] {
   const upTo = (value: (machine: Machine) => string | undefined) =>
     last === undefined ? value(first) : `${value(first)} to ${value(last)}`;
@@ -138,30 +138,33 @@ function range(first: Machine, last?: Machine): string[] {
   ];
 }
 
-/** The rules that let traffic in from outside of their security group. */
+/** The rules for traffic from outside of their security group. */
 function ingress(all: Resources) {
   return all("aws_vpc_security_group_ingress_rule")
-    .map(([, rule]) => ({ from: source(rule), to: referenced(rule.security_group_id), what: service(rule), rule }))
+    .map(([, rule]) => ({ from: source(rule), to: referenced(rule.security_group_id), label: service(rule), rule }))
     .filter(({ from, to }) => from !== to);
 }
 
-/** Who may reach what: the rules of the security groups by their source, and who comes to the load balancer. */
+/**
+ * The arrows from allowed sources to ports: the rules of the security groups by source, and the sources that reach the load
+ * balancer.
+ */
 function reachability(all: Resources): string[] {
   const subnets = all("aws_subnet").map(([, { cidr_block }]) => cidr_block);
-  const inwards = ingress(all);
+  const inbound = ingress(all);
   const toBalancers = all("aws_lb_listener").flatMap(([, listener]) =>
-    inwards
+    inbound
       .filter(({ from, rule }) => rule.from_port === listener.port && !subnets.includes(from))
-      .map(({ from }) => ({ from, to: referenced(listener.load_balancer_arn), what: port(listener) })),
+      .map(({ from }) => ({ from, to: referenced(listener.load_balancer_arn), label: port(listener) })),
   );
-  const edges = [...toBalancers, ...inwards];
+  const edges = [...toBalancers, ...inbound];
   const pairs = new Map(edges.map(({ from, to }) => [`${from} ${to}`, { from, to }]));
   return [
     ...[...pairs.values()].map(({ from, to }) => {
-      const whats = edges.filter((edge) => edge.from === from && edge.to === to).map(({ what }) => what);
-      return arrow(idOf(from), whats, to);
+      const labels = edges.filter((edge) => edge.from === from && edge.to === to).map(({ label }) => label);
+      return arrow(idOf(from), labels, to);
     }),
-    // To a node of its own: an arrow back would turn the picture round.
+    // The arrow leads to a separate node: an arrow back would change the direction of the layout.
     ...all("aws_vpc_security_group_egress_rule").flatMap(([name, rule]) => [
       node(name, [addressesName(source(rule))], "([", "])"),
       arrow(referenced(rule.security_group_id), [service(rule)], name),
@@ -169,7 +172,7 @@ function reachability(all: Resources): string[] {
   ];
 }
 
-/** What members of a group may send to each other. */
+/** The traffic that the rules of a group allow between its members. */
 function betweenMembers(group: string, all: Resources): string {
   const own = all("aws_vpc_security_group_ingress_rule")
     .map(([, rule]) => rule)
@@ -177,7 +180,7 @@ function betweenMembers(group: string, all: Resources): string {
   return own.map((rule) => `; between its members: ${service(rule)}`).join("");
 }
 
-/** Where a rule's traffic comes from, or goes to: addresses, or the name of a group. */
+/** The source or destination of a rule: addresses, or the name of a group. */
 function source({ cidr_ipv4, cidr_ipv6, prefix_list_id, referenced_security_group_id }: Block): string {
   if (cidr_ipv4 === undefined) return cidr_ipv6 ?? prefix_list_id ?? referenced(referenced_security_group_id);
   return cidr_ipv4.startsWith("${") ? "the machines' public addresses" : cidr_ipv4;
@@ -189,17 +192,17 @@ function service({ ip_protocol, from_port, to_port }: Block): string {
   return `${protocol} ${from_port}${from_port === to_port ? "" : ` to ${to_port}`}`;
 }
 
-/** The port at which a listener listens. */
+/** The protocol and port of a listener. */
 function port({ protocol, port }: Block): string {
   return `${protocol} ${port}`;
 }
 
-function targets(crews: readonly Crew[], all: Resources): string[] {
+function targets(sets: readonly MachineSet[], all: Resources): string[] {
   const [balancer] = all("aws_lb_listener").map(([, { load_balancer_arn }]) => referenced(load_balancer_arn));
   const ports = new Map(all("aws_lb_target_group_attachment").map(([, target]) => [target.target_id, target.port]));
-  return crews.flatMap((crew) => {
-    const behind = crew.map(({ address }) => ports.get(address)).filter((port) => port !== undefined);
-    return behind.length === 0 ? [] : [arrow(balancer as string, [`TCP ${behind[0]}`], crewId(crew[0]))];
+  return sets.flatMap((set) => {
+    const behind = set.map(({ address }) => ports.get(address)).filter((port) => port !== undefined);
+    return behind.length === 0 ? [] : [arrow(balancer as string, [`TCP ${behind[0]}`], machineSetId(set[0]))];
   });
 }
 
@@ -211,8 +214,8 @@ function node(id: string, lines: readonly string[], open = "[", close = "]"): st
   return `${id}${open}${text(lines)}${close}`;
 }
 
-function arrow(from: string, whats: readonly string[], to: string): string {
-  return `${from} -- ${text([...new Set(whats)])} --> ${to}`;
+function arrow(from: string, labels: readonly string[], to: string): string {
+  return `${from} -- ${text([...new Set(labels)])} --> ${to}`;
 }
 
 function text(lines: readonly string[]): string {
@@ -223,7 +226,7 @@ function indented(lines: readonly string[]): string[] {
   return lines.map((line) => `  ${line}`);
 }
 
-/** Addresses, or words for them, as an id. */
+/** Turns addresses, or words for them, into an id. */
 function idOf(addresses: string): string {
   return ["from", ...(addresses.match(/\w+/g) ?? [])].join("-");
 }

@@ -1,12 +1,12 @@
 import type { Action } from "./changes";
 
-/** What a change of an argument does to a resource that exists. */
+/** The effect of a changed argument on an existing resource. */
 export type Effect = Exclude<Action, "create" | "destroy" | "forget">;
 
-/** An argument's effect: always the same, or by what it changes from and to. */
+/** The effect of an argument: always the same, or dependent on the values before and after. */
 type Rule = Effect | ((before: unknown, after: unknown) => Effect);
 
-/** Arguments by what their change does. */
+/** The arguments of a resource type by their effect. */
 interface Row {
   readonly replace?: readonly string[];
   readonly update?: readonly string[];
@@ -21,13 +21,13 @@ const SUBJECT = ["common_name", "organization", "organizational_unit", "country"
 
 const SECURITY_RULE: Row = {
   replace: ["security_group_id"],
-  // The kind of source is never changed under one address: it is part of the address.
+  // The kind of source never changes at one address, since it is part of the address.
   update: ["cidr_ipv4", "referenced_security_group_id", "ip_protocol", "from_port", "to_port", "description"],
 };
 
 /**
- * What a change of each argument that this project sets does, from the providers' source: ForceNew and CustomizeDiff of
- * hashicorp/aws, plan modifiers of hashicorp/tls and hashicorp/null. Terraform's exported schema does not say it.
+ * The effect of each argument that this project sets. The table comes from the providers' source: ForceNew and CustomizeDiff
+ * of hashicorp/aws, plan modifiers of hashicorp/tls and hashicorp/null. Terraform's exported schema does not contain it.
  */
 const TABLE: Readonly<Record<string, Row>> = {
   aws_vpc: { replace: ["cidr_block"], update: ["enable_dns_support", "enable_dns_hostnames"] },
@@ -46,7 +46,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   aws_vpc_security_group_egress_rule: SECURITY_RULE,
   aws_key_pair: { replace: ["key_name", "public_key"] },
   aws_instance: {
-    // The first two are ignored on machines that exist, by lifecycle.ignore_changes, and so are user data.
+    // On existing machines, lifecycle.ignore_changes ignores the first two and the user data.
     replace: [
       "ami",
       "associate_public_ip_address",
@@ -65,14 +65,14 @@ const TABLE: Readonly<Record<string, Row>> = {
       "root_block_device.volume_type",
     ],
     special: {
-      // No machine changes its architecture.
+      // A machine cannot change its architecture.
       instance_type: (before, after) => (isArm(before) === isArm(after) ? "restart" : "replace"),
     },
   },
   aws_lb: {
     replace: ["name", "load_balancer_type", "internal"],
-    // A network load balancer takes another subnet in place, and gives none back.
-    special: { subnets: (before, after) => (holdsAll(after, before) ? "update" : "replace") },
+    // A network load balancer can get another subnet in place, but cannot lose one.
+    special: { subnets: (before, after) => (includesAll(after, before) ? "update" : "replace") },
   },
   aws_lb_target_group: {
     replace: ["name", "protocol", "port", "target_type", "vpc_id"],
@@ -94,7 +94,7 @@ const TABLE: Readonly<Record<string, Row>> = {
       "set_subject_key_id",
       ...SUBJECT,
     ],
-    // In place, until the time comes that it gives.
+    // The update is in place. The certificate is replaced only when the renewal time comes.
     update: ["early_renewal_hours"],
   },
   tls_locally_signed_cert: {
@@ -108,19 +108,19 @@ const TABLE: Readonly<Record<string, Row>> = {
     ],
     update: ["early_renewal_hours"],
   },
-  // All of `triggers`: see below.
+  // Every argument of `triggers` replaces: see effectOf.
   null_resource: {},
 };
 
-/** Arguments of Terraform's own, which do nothing to what exists: they count when it is made. */
+/** Terraform's own arguments. They do not affect existing resources, only the creation of a resource. */
 export const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
 
-/** Whether the table has a type at all. */
+/** Whether the table has a resource type. */
 export function isKnown(type: string): boolean {
   return TABLE[type] !== undefined;
 }
 
-/** What AWS keeps without tags, so that the provider's default tags do not reach it. */
+/** Resource types that have no tags in AWS, so that the provider's default tags do not apply to them. */
 const UNTAGGED = [
   "aws_lb_target_group_attachment",
   "aws_route",
@@ -128,18 +128,18 @@ const UNTAGGED = [
   "aws_vpc_dhcp_options_association",
 ];
 
-/** Whether the provider's default tags are put on resources of a type. */
+/** Whether the provider adds its default tags to resources of a type. */
 export function hasDefaultTags(type: string): boolean {
   return type.startsWith("aws_") && !UNTAGGED.includes(type);
 }
 
-/** Attributes that become others when a machine is stopped and started. */
+/** Attributes that change when a machine is stopped and started. */
 export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
 
 /**
- * What a change of an argument does.
- * @param path - without indexes, `subject.common_name`
- * @returns undefined where the table does not know the argument
+ * The effect of a changed argument.
+ * @param path - without indexes, for example `subject.common_name`
+ * @returns undefined if the table does not know the argument
  */
 export function effectOf(type: string, path: string, before: unknown, after: unknown): Effect | undefined {
   if (META.test(path)) return "none";
@@ -152,12 +152,12 @@ export function effectOf(type: string, path: string, before: unknown, after: unk
   return undefined;
 }
 
-/** Whether a list has all that another has; so it is taken to be where one is not known. */
-function holdsAll(list: unknown, other: unknown): boolean {
+/** Whether a list contains every element of another; also true if one of them is not known. */
+function includesAll(list: unknown, other: unknown): boolean {
   return !Array.isArray(list) || !Array.isArray(other) || other.every((each) => list.includes(each));
 }
 
-/** Whether an instance type is of AWS's own processors: a1, t4g, m7gd, is4gen. */
+/** Whether an instance type has an Arm processor: a1, t4g, m7gd, is4gen. */
 function isArm(type: unknown): boolean {
   return /^(a1|[a-z]+\d+g[a-z]*)\./.test(String(type));
 }

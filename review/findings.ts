@@ -2,76 +2,79 @@ import { isDeepStrictEqual } from "node:util";
 import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
 import { type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 
-/** What a reviewer is to look at; `--fail-on` takes the keys. */
-export const CONCERNS = {
-  "open-world": "open to the whole world",
-  secret: "a private key goes where it was not, or may be seen",
-  commands: "runs other commands, on a machine or here",
-  "replace-ca": "the certificate authority, replaced: every certificate and every copy follows",
-  "replace-machine": "replaced, with an empty disk and another public address",
-  "destroy-machine": "destroyed, with its disk",
-  "restart-machine": "stopped and started, with another public address",
-  "replace-network": "replaced: what lies in it does not move, so destroy the cluster first",
-  "replace-ssh-key": "replaced: machines keep the key that they were made with, so copies to them will fail",
-  "replace-encryption-key": "replaced or destroyed: what it has encrypted in etcd cannot be read without it",
-  "replace-certificate": "replaced, and copied to who has it",
-  "renew-earlier": "renewed earlier: the first apply in that time replaces it",
-  "replace-load-balancer": "replaced; a load balancer gets another name",
-  forget: "left behind: it stays, and Terraform knows it no more",
-  rename: "renamed, as it seems: without a `moved` block it is destroyed, and made anew",
-  copies: "other files are copied",
-  name: "another name is another cluster, with a state of its own: this one stays, and is made a second time",
-  region: "the region changes: what exists does not move, so destroy the cluster first",
-  backend: "the state moves: `terraform init -migrate-state`, or the next apply makes everything a second time",
-  unknown: "this page does not know what it does: look at the plan",
+/** The text of each kind of finding. `--fail-on` takes the keys. */
+export const FINDINGS = {
+  "open-world": "allows connections from the whole internet",
+  secret: "a private key appears in a new place, or becomes visible",
+  commands: "changes the commands that run on a machine or on the host that deploys",
+  "replace-ca": "the CA is replaced, and so are every certificate and every copy",
+  "replace-machine": "replaced: the new machine has an empty disk and another public address",
+  "destroy-machine": "destroyed, and its disk too",
+  "restart-machine": "stopped and started: its public address changes",
+  "replace-network": "replaced: the resources in it cannot move, so destroy the cluster first",
+  "replace-ssh-key":
+    "replaced: existing machines keep the key that they were created with, so copies to them will fail",
+  "replace-encryption-key": "replaced or destroyed: the data in etcd that it encrypted cannot be read without it",
+  "replace-certificate": "replaced, and copied again to each machine that has it",
+  "renew-earlier": "renewed earlier: the first apply within `early_renewal_hours` of its expiry replaces it",
+  "replace-load-balancer": "replaced: a new load balancer has another DNS name",
+  forget: "removed from Terraform's state but not destroyed",
+  rename: "probably renamed: without a `moved` block it is destroyed and created again",
+  copies: "the copied files change",
+  name: "the name changes: this creates a second cluster with its own state, and the existing cluster stays",
+  region: "the region changes: existing resources cannot move, so destroy the cluster first",
+  backend: "the state moves: run `terraform init -migrate-state`, or the next apply creates everything a second time",
+  unknown: "this page does not know the effect: read the plan",
 } as const;
 
-/** The kind of a thing to look at. */
-export type ConcernKind = keyof typeof CONCERNS;
+/** The kind of a finding. */
+export type FindingKind = keyof typeof FINDINGS;
 
-/** Something to look at. */
-export interface Concern {
-  readonly kind: ConcernKind;
-  /** The addresses that it is about; none where it is about all. */
-  readonly about: readonly string[];
+/** A consequence of a change that a reviewer must look at. */
+export interface Finding {
+  readonly kind: FindingKind;
+  /** The addresses of the resources with this finding; empty if it applies to the whole configuration. */
+  readonly addresses: readonly string[];
 }
 
-/** How many addresses a line names before it counts the rest. */
-const NAMED = 6;
+/** The number of addresses that a line names. The rest is counted. */
+const NAMED_ADDRESSES = 6;
 
-/** Addresses in a line, as Markdown. */
-export function named(addresses: readonly string[]): string {
-  const some = addresses.slice(0, NAMED).map((address) => `\`${address}\``);
-  return addresses.length > NAMED ? `${some.join(", ")} and ${addresses.length - NAMED} more` : some.join(", ");
+/** Addresses in one line, as Markdown. */
+export function listAddresses(addresses: readonly string[]): string {
+  const some = addresses.slice(0, NAMED_ADDRESSES).map((address) => `\`${address}\``);
+  return addresses.length > NAMED_ADDRESSES
+    ? `${some.join(", ")} and ${addresses.length - NAMED_ADDRESSES} more`
+    : some.join(", ");
 }
 
-/** A concern in one line, as Markdown. */
-export function describeConcern({ kind, about }: Concern): string {
-  const text = CONCERNS[kind];
-  return about.length === 0 ? text.charAt(0).toUpperCase() + text.slice(1) : `${named(about)}: ${text}`;
+/** A finding in one line, as Markdown. */
+export function describeFinding({ kind, addresses }: Finding): string {
+  const text = FINDINGS[kind];
+  return addresses.length === 0 ? text.charAt(0).toUpperCase() + text.slice(1) : `${listAddresses(addresses)}: ${text}`;
 }
 
-/** The arguments of a rule that say who may come in, and where. */
-const OPENING = /^(cidr_ipv[46]|ip_protocol|from_port|to_port|security_group_id)$/;
+/** The arguments of a security rule that define its sources, its ports and its group. */
+const RULE_SCOPE = /^(cidr_ipv[46]|ip_protocol|from_port|to_port|security_group_id)$/;
 
-/** Addresses of so few bits in common are taken for everybody's: two halves of the world are the world. */
-const WORLD_BITS = 7;
+/** The longest prefix that counts as the whole internet: two rules of half the internet each open all of it. */
+const WORLD_PREFIX = 7;
 
 const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
 
 function isWorld(cidr: unknown): boolean {
-  return typeof cidr === "string" && Number(cidr.split("/")[1] ?? Number.POSITIVE_INFINITY) <= WORLD_BITS;
+  return typeof cidr === "string" && Number(cidr.split("/")[1] ?? Number.POSITIVE_INFINITY) <= WORLD_PREFIX;
 }
 
-/** Where a private key may stand, since nobody sees it there, or since it is told as a copy. */
+/** The arguments that may hold a private key: they are not visible, or the page lists them as copied files. */
 const SECRET_PLACES = /^((ca_)?private_key_pem|connection\.private_key|provisioner\(.*\)\.file\.content)$/;
 
-/** Whether a value holds a private key, or takes the cover off something. */
+/** Whether a value holds a private key, or makes a sensitive value visible. */
 function isSecret(value: unknown): boolean {
   return /private_key_(pem|openssh)|nonsensitive\(/.test(JSON.stringify(value ?? ""));
 }
 
-/** The commands that a provisioner runs beside the scripts of a file distribution. */
+/** The commands that a provisioner runs in addition to the scripts of a file distribution. */
 function commandsOf(path: string, value: unknown): unknown[] {
   if (!/^provisioner/.test(path) || /\.(file|connection)\./.test(path)) return [];
   const lines = Array.isArray(value) ? value : [value];
@@ -79,24 +82,24 @@ function commandsOf(path: string, value: unknown): unknown[] {
   return (readDistributionScript(lines)?.activate ?? lines).filter((line) => line !== undefined);
 }
 
-/** Whether something holds for an argument that is new, or is another than before. */
-function someNew(
+/** Whether a test is true for an argument now, and was not true for it before. */
+function becomesTrue(
   { action, arguments: changed, settings }: ResourceChange,
-  holds: (path: string, value: unknown) => boolean,
+  test: (path: string, value: unknown) => boolean,
 ): boolean {
-  if (action === "create") return Object.entries(settings).some(([path, value]) => holds(path, value));
-  return changed.some(({ path, before, after }) => holds(path, after) && !holds(path, before));
+  if (action === "create") return Object.entries(settings).some(([path, value]) => test(path, value));
+  return changed.some(({ path, before, after }) => test(path, after) && !test(path, before));
 }
 
-/** Which changed resources each kind is about. */
-const ABOUT: Partial<Record<ConcernKind, (change: ResourceChange, type: string) => boolean>> = {
+/** For each kind, a test of whether a changed resource has that finding. */
+const RESOURCE_TESTS: Partial<Record<FindingKind, (change: ResourceChange, type: string) => boolean>> = {
   "open-world": ({ action, settings, arguments: changed }, type) =>
     (type === "aws_vpc_security_group_ingress_rule" &&
-      (action === "create" || (!isGone(action) && changed.some(({ path }) => OPENING.test(path)))) &&
+      (action === "create" || (!isRemoved(action) && changed.some(({ path }) => RULE_SCOPE.test(path)))) &&
       [settings.cidr_ipv4, settings.cidr_ipv6].some(isWorld)) ||
-    // Without it, who comes through the load balancer comes from the subnet, which the rules let in.
+    // Without it, clients of the load balancer have an address of the subnet, which the rules allow.
     changed.some(({ path, after }) => path === "preserve_client_ip" && String(after) !== "true"),
-  secret: (change) => someNew(change, (path, value) => !SECRET_PLACES.test(path) && isSecret(value)),
+  secret: (change) => becomesTrue(change, (path, value) => !SECRET_PLACES.test(path) && isSecret(value)),
   commands: (change) =>
     change.action === "create"
       ? Object.entries(change.settings).some(([path, value]) => commandsOf(path, value).length > 0)
@@ -104,55 +107,56 @@ const ABOUT: Partial<Record<ConcernKind, (change: ResourceChange, type: string) 
           ({ path, before, after }) => !isDeepStrictEqual(commandsOf(path, before), commandsOf(path, after)),
         ),
   "replace-ca": ({ action, address }, type) =>
-    (type === "tls_self_signed_cert" || address === "tls_private_key.ca-private-key") && isLost(action),
+    (type === "tls_self_signed_cert" || address === "tls_private_key.ca-private-key") && isReplacedOrDestroyed(action),
   "replace-machine": ({ action }, type) => type === "aws_instance" && action === "replace",
   "destroy-machine": ({ action }, type) => type === "aws_instance" && action === "destroy",
   "restart-machine": ({ action }, type) => type === "aws_instance" && action === "restart",
   "replace-network": ({ action }, type) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
-  "replace-ssh-key": ({ action }, type) => type === "aws_key_pair" && isLost(action),
-  "replace-encryption-key": ({ action, address }) => address === "tls_private_key.encryption-key" && isLost(action),
+  "replace-ssh-key": ({ action }, type) => type === "aws_key_pair" && isReplacedOrDestroyed(action),
+  "replace-encryption-key": ({ action, address }) =>
+    address === "tls_private_key.encryption-key" && isReplacedOrDestroyed(action),
   "replace-certificate": ({ action }, type) => type === "tls_locally_signed_cert" && action === "replace",
   "renew-earlier": ({ arguments: changed }) =>
     changed.some(
       ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
     ),
-  "replace-load-balancer": ({ action }, type) => LOAD_BALANCER_PARTS.includes(type) && isLost(action),
+  "replace-load-balancer": ({ action }, type) => LOAD_BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
   forget: ({ action }) => action === "forget",
   rename: ({ renamedFrom }) => renamedFrom !== undefined,
   unknown: ({ unknown, arguments: changed }) => unknown === true || changed.some((each) => each.unknown === true),
 };
 
-/** The changes outside of resources that each kind is about. */
-const ABOUT_ALL: Partial<Record<ConcernKind, (change: ArgumentChange) => boolean>> = {
+/** For each kind, a test of whether a change outside of resources has that finding. */
+const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange) => boolean>> = {
   secret: ({ path, before, after }) =>
     path.endsWith(".sensitive")
       ? before === true && after === false
       : /nonsensitive\(/.test(JSON.stringify(after ?? "")),
-  // Every cluster's resources carry its name in a tag, which no setting changes by itself.
+  // The resources of every cluster have a tag with its name. No other setting changes that tag.
   name: ({ path }) => path === "provider.aws[0].default_tags[0].tags.Cluster",
   region: ({ path }) => path === "provider.aws[0].region",
   backend: ({ path }) => path.startsWith("terraform.backend."),
   unknown: ({ unknown }) => unknown === true,
 };
 
-function isGone(action: ResourceChange["action"]): boolean {
+function isRemoved(action: ResourceChange["action"]): boolean {
   return action === "destroy" || action === "forget";
 }
 
-function isLost(action: ResourceChange["action"]): boolean {
+function isReplacedOrDestroyed(action: ResourceChange["action"]): boolean {
   return action === "replace" || action === "destroy";
 }
 
-/** What to look at in changes, in the order of {@link CONCERNS}. */
-export function concernsOf({ resources, copies, elsewhere }: Changes): Concern[] {
-  return (Object.keys(CONCERNS) as ConcernKind[]).flatMap((kind) => {
-    const isAbout = ABOUT[kind];
-    const about =
+/** The findings in changes, in the order of {@link FINDINGS}. */
+export function findingsOf({ resources, copies, elsewhere }: Changes): Finding[] {
+  return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind) => {
+    const isFound = RESOURCE_TESTS[kind];
+    const addresses =
       kind === "copies"
         ? [...new Set(copies.map(({ address }) => address))]
-        : resources.filter((change) => isAbout?.(change, typeOf(change.address))).map(({ address }) => address);
-    const whole = ABOUT_ALL[kind];
-    const isElsewhere = whole !== undefined && elsewhere.some(whole);
-    return about.length > 0 || isElsewhere ? [{ kind, about }] : [];
+        : resources.filter((change) => isFound?.(change, typeOf(change.address))).map(({ address }) => address);
+    const isFoundElsewhere = OTHER_TESTS[kind];
+    const whole = isFoundElsewhere !== undefined && elsewhere.some(isFoundElsewhere);
+    return addresses.length > 0 || whole ? [{ kind, addresses }] : [];
   });
 }

@@ -2,81 +2,81 @@ import json2md from "json2md";
 import { readDistributionScript } from "../model/distribution";
 import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 import { META } from "./effects";
-import { type Concern, concernsOf, describeConcern, named } from "./findings";
+import { describeFinding, type Finding, findingsOf, listAddresses } from "./findings";
 
-/** How much of a value a page shows, in characters; of what runs on machines, more. */
+/** The number of characters that a page shows of a value, and of a command that runs on a machine. */
 const VALUE_LENGTH = 80;
 const COMMAND_LENGTH = 2000;
 
-/** How many rows a table has before the rest is counted. */
+/** The number of rows that a table has. The rest is counted. */
 const ROWS = 60;
 
-/** How much of what two values have in common is shown before they differ, in characters. */
+/** The number of equal characters that a page shows before the first difference of two values. */
 const CONTEXT = 20;
 
-/** What each action is called, in the order in which a page counts them. */
+/** The words for each action, in the order in which a page counts them. */
 const ACTIONS: Readonly<Record<Action, string>> = {
   create: "added",
   update: "changed in place",
   restart: "restarted",
   replace: "replaced",
   destroy: "destroyed",
-  forget: "left behind, unmanaged",
+  forget: "removed from the state",
   none: "without effect",
 };
 
-/** Why Terraform does what it does, by its own word for it. */
+/** The words for Terraform's reasons. */
 const REASONS: Readonly<Record<string, string>> = {
-  replace_because_tainted: "which an earlier apply left unfinished",
-  replace_because_cannot_update: "since it cannot change in place",
-  replace_by_request: "as `-replace` asks",
-  replace_by_triggers: "by its `replace_triggered_by`",
-  imported: "taken over as it is",
-  delete_because_no_resource_config: "since nothing declares it any more",
+  replace_because_tainted: "because an earlier apply did not finish it",
+  replace_because_cannot_update: "because it cannot change in place",
+  replace_by_request: "because of `-replace`",
+  replace_by_triggers: "because of its `replace_triggered_by`",
+  imported: "imported",
+  delete_because_no_resource_config: "because the configuration no longer declares it",
 };
 
-/** How many resources are listed openly; more are folded, to be opened. */
-const OPEN = 12;
+/** The largest number of resources whose list is open at first. A longer list is folded. */
+const OPEN_RESOURCES = 12;
 
-/** How long a page may be, in characters: a comment on GitHub takes 65536, and a picture may follow. */
+/** The largest length of a page in characters. A comment on GitHub may have 65536, and a picture may follow the page. */
 const PAGE_LENGTH = 55_000;
 
-/** The page for a pull request, in Markdown. What does not fit a comment is counted. */
+/** The page for a pull request, in Markdown. The page counts the rows and resources that do not fit a comment. */
 export function renderPage(changes: Changes): string {
   const { resources, copies, elsewhere } = changes;
-  const concerns = concernsOf(changes);
+  const findings = findingsOf(changes);
   const head = markdown([
-    { h2: "What changes in the cluster" },
-    { p: verdict(changes, concerns) },
-    ...section(concerns.length > 0, "What to look at", [
+    { h2: "Changes in the cluster" },
+    { p: verdict(changes, findings) },
+    ...section(findings.length > 0, "Findings", [
       {
-        ul: concerns.map(describeConcern),
+        ul: findings.map(describeFinding),
       },
     ]),
     ...section(resources.length > 0, "Counts", [countTable(resources)]),
-    ...section(copies.length > 0, "What is copied to whom", [
+    ...section(copies.length > 0, "Copied files", [
       table(
         ["copy", "file", "change"],
         copies.slice(0, ROWS).map(({ address, file, change }) => [code(address), code(file), change]),
       ),
-      ...more(copies),
+      ...omittedRows(copies),
     ]),
     ...section(elsewhere.length > 0, "Outside of resources", [
       argumentTable(elsewhere.slice(0, ROWS), false),
-      ...more(elsewhere),
+      ...omittedRows(elsewhere),
     ]),
   ]);
   if (resources.length === 0) return `${head}\n`;
-  return `${head}\n\n${folded(resources, PAGE_LENGTH - head.length)}\n`;
+  return `${head}\n\n${resourceDetails(resources, PAGE_LENGTH - head.length)}\n`;
 }
 
-/** What says that a table leaves rows out. */
-function more(rows: readonly unknown[]): json2md.DataObject[] {
+/** The line that counts the rows that a table omits. */
+function omittedRows(rows: readonly unknown[]): json2md.DataObject[] {
   return rows.length > ROWS ? [{ p: `and ${rows.length - ROWS} more: \`--format json\` lists all` }] : [];
 }
 
-/** The list of resources, as many as there is room for. */
-function folded(resources: readonly ResourceChange[], room: number): string {
+/** The list of resources, with as many as there is room for. */
+function resourceDetails(resources: readonly ResourceChange[], room: number): string {
   const blocks: string[] = [];
   for (const block of resources.map((change) => markdown(resourceBlocks(change)))) {
     room -= block.length + 2;
@@ -85,11 +85,11 @@ function folded(resources: readonly ResourceChange[], room: number): string {
   }
   const rest = resources.length - blocks.length;
   if (rest > 0) blocks.push(`and ${rest} more: \`--format json\` lists all`);
-  const open = resources.length <= OPEN ? " open" : "";
+  const open = resources.length <= OPEN_RESOURCES ? " open" : "";
   return [`<details${open}><summary>Resources</summary>`, ...blocks, "</details>"].join("\n\n");
 }
 
-/** Markdown in which no value is taken for a comment of HTML, by which others find their own. */
+/** Markdown without HTML comments from values: the workflows find their own pull request comments by such a comment. */
 function markdown(blocks: json2md.DataObject[]): string {
   return json2md(blocks, "")
     .replaceAll("<!--", "<\u2060!--")
@@ -97,16 +97,16 @@ function markdown(blocks: json2md.DataObject[]): string {
     .trim();
 }
 
-/** One line that says it all. */
-function verdict({ resources, elsewhere }: Changes, concerns: readonly Concern[]): string {
+/** The summary in one line. */
+function verdict({ resources, elsewhere }: Changes, findings: readonly Finding[]): string {
   if (resources.length === 0 && elsewhere.length === 0) return "**Nothing changes.**";
   const counts = (Object.keys(ACTIONS) as Action[])
     .map((action) => ({ action, count: resources.filter((change) => change.action === action).length }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${ACTIONS[action]}`);
   const summary = counts.length === 0 ? "no resource changes" : counts.join(", ");
-  const look = concerns.length === 0 ? "Nothing stands out" : `Look at: ${concerns.map(({ kind }) => kind).join(", ")}`;
-  return `**${look}.** ${sentence(summary)}.`;
+  const kinds = findings.length === 0 ? "No findings" : `Findings: ${findings.map(({ kind }) => kind).join(", ")}`;
+  return `**${kinds}.** ${sentence(summary)}.`;
 }
 
 function section(wanted: boolean, title: string, blocks: json2md.DataObject[]): json2md.DataObject[] {
@@ -130,22 +130,22 @@ function countTable(resources: readonly ResourceChange[]): json2md.DataObject {
 
 function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   const { address, action, arguments: changed, because, reason, movedFrom, renamedFrom, settings } = change;
-  const told = Object.entries(settings).filter(
-    ([path, value]) => RUN.test(path) || (!META.test(path) && isLiteral(value)),
+  const listed = Object.entries(settings).filter(
+    ([path, value]) => PROVISIONER.test(path) || (!META.test(path) && isLiteral(value)),
   );
   const title = [
     `${code(address)}: ${ACTIONS[action]}`,
-    ...(because.length > 0 ? [`because of ${named(because)}`] : []),
+    ...(because.length > 0 ? [`because of ${listAddresses(because)}`] : []),
     ...(reason === undefined ? [] : [REASONS[reason] ?? code(reason)]),
     ...(movedFrom === undefined ? [] : [`moved from ${code(movedFrom)}`]),
-    ...(renamedFrom === undefined ? [] : [`equal to ${code(renamedFrom)}, which goes`]),
+    ...(renamedFrom === undefined ? [] : [`equal to ${code(renamedFrom)}, which is destroyed`]),
   ].join(", ");
   return [
     { p: title },
-    ...(action === "create" && told.length > 0
+    ...(action === "create" && listed.length > 0
       ? [
           {
-            p: told
+            p: listed
               .map(([path, value]) => `${code(path)} ${differing("", shown(value), lengthOf(path))[1]}`)
               .join(", "),
           },
@@ -155,7 +155,7 @@ function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   ];
 }
 
-/** Whether a value is known, and says something: neither empty nor a reference to another resource. */
+/** Whether a value is a literal that is not empty. A reference to another resource is no literal. */
 function isLiteral(value: unknown): boolean {
   return value !== null && !/^(""|\[\]|\{\}|.*\$\{.*)$/.test(JSON.stringify(value));
 }
@@ -166,17 +166,17 @@ function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean):
     ...differing(shown(before), shown(after), lengthOf(path)),
     [withEffect ? ACTIONS[action] : "", note].filter(Boolean).join("; "),
   ]);
-  return table(["argument", "before", "after", "does"], rows);
+  return table(["argument", "before", "after", "effect"], rows);
 }
 
-/** What is run or written on a machine. */
-const RUN = /^provisioner/;
+/** The arguments that run commands or write files on a machine. */
+const PROVISIONER = /^provisioner/;
 
 function lengthOf(path: string): number {
-  return RUN.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
+  return PROVISIONER.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
 }
 
-/** A value as the page shows it: of a file distribution's script the files and commands, of a bundle its lines. */
+/** A value as the page shows it: the files and commands of a file distribution's script, the lines of a bundle. */
 function shown(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) return value.split("\n").filter((line) => line !== "");
   const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
@@ -184,7 +184,7 @@ function shown(value: unknown): unknown {
   return [...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`), ...script.activate];
 }
 
-/** Of two lists of text what only one of them has; other values as they are. */
+/** The lines that only the first of two lists has. Other values stay as they are. */
 function onlyIn(value: unknown, other: unknown): unknown {
   const areLists = [value, other].every(
     (each) => Array.isArray(each) && each.every((line) => typeof line === "string"),
@@ -192,31 +192,31 @@ function onlyIn(value: unknown, other: unknown): unknown {
   return areLists ? (value as string[]).filter((line) => !(other as string[]).includes(line)) : value;
 }
 
-/** Two values as far as a cell shows them: what long ones begin with alike is left out. */
+/** Two values as cells show them. Long values lose their common beginning. */
 function differing(before: unknown, after: unknown, length: number): string[] {
-  const reordered = onlyIn(before, after);
-  const same = Array.isArray(reordered) && reordered.length === 0 && (onlyIn(after, before) as unknown[]).length === 0;
-  const shown = same ? [before, after] : [reordered, onlyIn(after, before)];
-  const [old, fresh] = shown.map((value) => {
+  const [removed, added] = [onlyIn(before, after), onlyIn(after, before)];
+  const isReordered = Array.isArray(removed) && removed.length === 0 && (added as unknown[]).length === 0;
+  const shown = isReordered ? [before, after] : [removed, added];
+  const [textBefore, textAfter] = shown.map((value) => {
     if (value === undefined) return "";
     return (typeof value === "string" ? value : JSON.stringify(value)).replaceAll("\n", "\\n");
   }) as [string, string];
-  let alike = 0;
-  while (alike < old.length && old[alike] === fresh[alike]) alike++;
-  const from = Math.max(old.length, fresh.length) > length ? Math.max(0, alike - CONTEXT) : 0;
-  return [old, fresh].map((text) => {
+  let equal = 0;
+  while (equal < textBefore.length && textBefore[equal] === textAfter[equal]) equal++;
+  const from = Math.max(textBefore.length, textAfter.length) > length ? Math.max(0, equal - CONTEXT) : 0;
+  return [textBefore, textAfter].map((text) => {
     if (text === "") return "";
     const end = Math.min(from + length, text.length);
     return code(`${from > 0 ? "…" : ""}${text.slice(from, end)}${end < text.length ? "…" : ""}`);
   });
 }
 
-/** A table whose cells no bar ends before time. */
+/** A table in whose cells every bar is escaped. */
 function table(headers: readonly string[], rows: readonly (readonly string[])[]): json2md.DataObject {
   return { table: { headers: [...headers], rows: rows.map((row) => row.map((cell) => cell.replaceAll("|", "\\|"))) } };
 }
 
-/** Text as code, with more backticks around it than it has. */
+/** Text as code, between more backticks than it contains. */
 function code(text: string): string {
   const fence = "`".repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map(({ length }) => length)) + 1);
   const pad = fence.length > 1 ? " " : "";

@@ -2,12 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 import { effectOf } from "./effects";
 
-/** What a value is shown as that may not be seen. */
+/** The text in place of a sensitive value. */
 const MASK = "(sensitive)";
 
 const KNOWN_LATER = "(known after apply)";
 
-/** A plan that cannot be read; the message says in one line what is allowed and what it got. */
+/** A plan that cannot be read. The message has the allowed value and the actual one, in one line. */
 export class PlanError extends Error {}
 
 interface Plan {
@@ -24,7 +24,7 @@ interface Values {
 
 interface PlannedChange {
   readonly address: string;
-  /** The address that it had before, where a `moved` block moves it. */
+  /** Its address before, if a `moved` block moves it. */
   readonly previous_address?: string;
   readonly mode: string;
   readonly action_reason?: string;
@@ -40,7 +40,7 @@ interface PlannedChange {
   };
 }
 
-/** What Terraform's actions are called here. */
+/** The action for each of Terraform's lists of actions. */
 const ACTIONS: Readonly<Record<string, Action>> = {
   "no-op": "none",
   read: "none",
@@ -54,7 +54,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
 };
 
 /**
- * What a plan says will change, from `terraform show -json`. Values that Terraform marks as sensitive are masked.
+ * Reads the changes of a plan from `terraform show -json`. Values that Terraform marks as sensitive are masked.
  * @throws PlanError on a document of another kind or version
  */
 export function readPlan(text: string): Changes {
@@ -74,7 +74,7 @@ export function readPlan(text: string): Changes {
   };
 }
 
-/** @throws PlanError on an action that is none of Terraform's */
+/** @throws PlanError on an unknown action */
 function actionOf(address: string, actions: readonly string[]): Action {
   const action = ACTIONS[actions.join(",")];
   if (action === undefined) {
@@ -85,17 +85,17 @@ function actionOf(address: string, actions: readonly string[]): Action {
   return action;
 }
 
-/** An output's change, and with it whether it may be seen from now on. */
+/** The change of an output's value, and of its sensitivity. */
 function outputChange(path: string, change: NonNullable<Plan["output_changes"]>[string]): ArgumentChange[] {
   const { before, after, before_sensitive, after_sensitive, after_unknown } = change;
-  const note = "for whoever reads it";
-  const seen = (each: unknown) => (each == null ? undefined : mask(mask(each, before_sensitive), after_sensitive));
-  const known = hasTrue(after_unknown) ? KNOWN_LATER : seen(after);
-  const value: ArgumentChange = { path, before: seen(before), after: known, action: "none", note };
-  const [was, is] = [before_sensitive === true, after_sensitive === true];
-  return was === is || before == null
+  const note = "affects only readers of the output";
+  const visible = (each: unknown) => (each == null ? undefined : mask(mask(each, before_sensitive), after_sensitive));
+  const known = hasTrue(after_unknown) ? KNOWN_LATER : visible(after);
+  const value: ArgumentChange = { path, before: visible(before), after: known, action: "none", note };
+  const [hidden, stillHidden] = [before_sensitive === true, after_sensitive === true];
+  return hidden === stillHidden || before == null
     ? [value]
-    : [value, { path: `${path}.sensitive`, before: was, after: is, action: "none", note }];
+    : [value, { path: `${path}.sensitive`, before: hidden, after: stillHidden, action: "none", note }];
 }
 
 function parse(text: string): Plan {
@@ -109,7 +109,7 @@ function parse(text: string): Plan {
   if (typeof version !== "string" || !version.startsWith("1.")) {
     throw new PlanError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
   }
-  if (plan.errored === true) throw new PlanError("the plan must be whole, got one that ended in an error");
+  if (plan.errored === true) throw new PlanError("the plan must be complete, got one that ended in an error");
   return plan as Plan;
 }
 
@@ -126,10 +126,10 @@ function describe({ address, change, ...planned }: PlannedChange, planAction: Ac
   const changed = paths.sort().flatMap((path): ArgumentChange[] => {
     const isUnknown = hasTrue(unknown?.[path]);
     const forces = forcing.has(path);
-    // Of what is computed anew for another resource, only that counts which forces the replacement.
+    // In a replacement, a value that is not yet known counts only if it forces the replacement.
     if (isUnknown && !forces && planAction !== "update") return [];
     if (!isUnknown && isDeepStrictEqual(change.before?.[path], change.after?.[path])) return [];
-    // Terraform does not say for which updates a machine is stopped.
+    // A plan does not show which updates stop a machine.
     const stops = planAction === "update" && effectOf(type, path, undefined, undefined) === "restart";
     return [
       {
@@ -152,8 +152,8 @@ function describe({ address, change, ...planned }: PlannedChange, planAction: Ac
 }
 
 /**
- * A resource's values with those hidden that the marks say to be sensitive, before or after: what loses its mark is not to
- * be seen for that. Whatever looks like a key is hidden too.
+ * The values of a resource. A value is masked if it is marked as sensitive before or after, so that a value that loses its
+ * mark stays hidden. Every value that looks like a private key is masked too.
  */
 function masked(
   values: Record<string, unknown> | null,

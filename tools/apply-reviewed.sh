@@ -1,5 +1,5 @@
 #!/bin/sh
-# For a workflow: applies the plan that tools/plan-page.sh has left in a stack's folder, if its page is the reviewed one.
+# For a workflow: applies the plan of tools/plan-page.sh in a stack's folder, but only if its page equals the reviewed page.
 # usage: tools/apply-reviewed.sh STACK_FOLDER PAGE_FOLDER REVIEWED_FOLDER
 set -eu
 umask 077
@@ -16,11 +16,11 @@ if node -e '
   exit
 fi
 if [ ! -d "$reviewed" ]; then
-  echo "not applied: this plan was never on a pull request; open one, whose plan shows it" >&2
+  echo "not applied: this plan was not on a pull request; open one to review the plan" >&2
   exit 1
 fi
 if ! diff -r "$reviewed" "$page" >&2; then
-  echo "not applied: this plan is not the reviewed one; open a pull request, whose plan shows it" >&2
+  echo "not applied: this plan differs from the reviewed one; open a pull request to review it" >&2
   exit 1
 fi
 terraform -chdir="$stack" apply -input=false -no-color plan

@@ -1,4 +1,4 @@
-/** `npm run diagram`: a picture of the cluster that the working tree synthesizes, as a Mermaid flowchart. */
+/** `npm run diagram`: prints a picture of the cluster of the working tree, as a Mermaid flowchart. */
 import { join } from "node:path";
 import { ReviewError, synthesizeCheckout } from "../review/base";
 import { renderDiagram } from "../review/diagram";

@@ -1,6 +1,7 @@
 #!/bin/sh
-# For a workflow: plans what is synthesized in a stack's folder. The plan, which holds secrets, stays there; PAGE_FOLDER gets
-# page.md, and what a page has no room for: changes.json, all that changes; what was synthesized; the providers' versions.
+# For a workflow: makes a plan in the folder of a synthesized stack. The plan holds secrets and stays there. PAGE_FOLDER gets
+# page.md and the data that a page has no room for: changes.json with every change, the synthesized JSON, and the lock file
+# with the versions of the providers.
 # usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER
 set -eu
 umask 077

@@ -1,6 +1,6 @@
 /**
- * `npm run review`: what changes in the cluster, as a page for a pull request. Exit status: 0, or 1 where it cannot be
- * said or something that `--fail-on` names is among what to look at.
+ * `npm run review`: prints the changes in the cluster as a page for a pull request. Exit status: 0, or 1 if the review is
+ * not possible or has a finding of a kind in `--fail-on`.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,20 +8,20 @@ import { parseArgs } from "node:util";
 import { cleanUpOnSignals, ReviewError, synthesizeCheckout, synthesizeReference } from "../review/base";
 import type { Changes } from "../review/changes";
 import { compare } from "../review/compare";
-import { CONCERNS, concernsOf, describeConcern } from "../review/findings";
+import { describeFinding, FINDINGS, findingsOf } from "../review/findings";
 import { renderPage } from "../review/page";
 import { PlanError, readPlan } from "../review/plan";
 
 const PROJECT = join(__dirname, "..");
 const FORMATS = ["markdown", "json"];
 
-const USAGE = `npm run review -- --base REFERENCE | --plan FILE    what changes in the cluster, on a page
+const USAGE = `npm run review -- --base REFERENCE | --plan FILE    prints a page of the changes in the cluster
 
-  --base REFERENCE    against what a git reference synthesizes
-  --plan FILE         what \`terraform show -json\` says of a saved plan
-  --format FORMAT     ${FORMATS.join(" or ")}, else ${FORMATS[0]}
-  --fail-on KINDS     exit status 1 where it has one of these, with commas between:
-                      ${Object.keys(CONCERNS).join(", ")}`;
+  --base REFERENCE    compare the working tree with this git reference
+  --plan FILE         read the changes from a plan: the output of \`terraform show -json\`
+  --format FORMAT     ${FORMATS.join(" or ")} (default: ${FORMATS[0]})
+  --fail-on KINDS     exit with status 1 if there is a finding of one of these kinds (separated by commas):
+                      ${Object.keys(FINDINGS).join(", ")}`;
 
 async function main(): Promise<number> {
   const { base, plan, format = "markdown", "fail-on": failOn = "", help } = options();
@@ -31,19 +31,19 @@ async function main(): Promise<number> {
   }
   mustBeOneOf("--format", FORMATS, format);
   const kinds = failOn.split(",").filter(Boolean);
-  for (const kind of kinds) mustBeOneOf("--fail-on", Object.keys(CONCERNS), kind);
+  for (const kind of kinds) mustBeOneOf("--fail-on", Object.keys(FINDINGS), kind);
 
   const changes = await changesOf(base, plan);
-  const concerns = concernsOf(changes);
-  console.log(format === "json" ? JSON.stringify({ ...changes, concerns }, null, 2) : renderPage(changes));
-  const failed = concerns.filter(({ kind }) => kinds.includes(kind));
-  for (const concern of failed) console.error(`review: ${concern.kind}: ${describeConcern(concern)}`);
+  const findings = findingsOf(changes);
+  console.log(format === "json" ? JSON.stringify({ ...changes, findings }, null, 2) : renderPage(changes));
+  const failed = findings.filter(({ kind }) => kinds.includes(kind));
+  for (const finding of failed) console.error(`review: ${finding.kind}: ${describeFinding(finding)}`);
   return failed.length === 0 ? 0 : 1;
 }
 
 async function changesOf(base?: string, plan?: string): Promise<Changes> {
   if ((base === undefined) === (plan === undefined)) {
-    throw new ReviewError("either --base GIT_REFERENCE or --plan FILE is needed");
+    throw new ReviewError("exactly one of --base REFERENCE and --plan FILE is required");
   }
   if (plan !== undefined) return readPlan(readFile(plan));
   cleanUpOnSignals(PROJECT);
@@ -60,7 +60,7 @@ function options() {
     const flag = { type: "boolean" } as const;
     return parseArgs({ options: { base: option, plan: option, format: option, "fail-on": option, help: flag } }).values;
   } catch (error) {
-    // Node's first sentence says what is wrong.
+    // The first sentence of Node's message names the problem.
     throw new ReviewError((error as Error).message.split(". ")[0]);
   }
 }
@@ -70,7 +70,7 @@ function readFile(path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new ReviewError(
-      `'--plan' must be a file from \`terraform show -json\`, got: ${path} (${(error as Error).message})`,
+      `'--plan' must be a file with the output of \`terraform show -json\`, got: ${path} (${(error as Error).message})`,
     );
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ReviewError, synthesizeCheckout, synthesizeReference } from "../../review/base";
 
-/** A project whose app writes its own text as the stack's document. */
+/** The app of a project. It writes its own generation and context as the document of the stack. */
 const APP = `
 const { mkdirSync, writeFileSync } = require("node:fs");
 const out = process.env.CDKTF_OUTDIR;
@@ -13,7 +13,7 @@ writeFileSync(out + "/manifest.json", JSON.stringify({ stacks: { a: { synthesize
 writeFileSync(out + "/stacks/a/cdk.tf.json", JSON.stringify({ generation: GENERATION, context: process.env.CDKTF_CONTEXT_JSON }));
 `;
 
-describe("a base", () => {
+describe("synthesizeReference", () => {
   const project = mkdtempSync(join(tmpdir(), "review-project-"));
   const git = (...args: string[]) =>
     execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...args], {
@@ -49,7 +49,7 @@ describe("a base", () => {
 
   const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith("review-base-"));
 
-  test("is synthesized as it was, and the working tree as it is", async () => {
+  test("synthesizes the code of the reference, and synthesizeCheckout that of the working tree", async () => {
     writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "3"));
     expect(await synthesizeReference(project, "one")).toEqual({ generation: 1, context: '{"cluster":{"name":"x"}}' });
     expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ generation: 3 });
@@ -60,22 +60,24 @@ describe("a base", () => {
     ["--help", "'--base' must be a git reference, got: --help"],
     ["broken", "broken does not synthesize: workers.count is wrong"],
     ["throwing", "throwing does not synthesize: RangeError: too many"],
-  ])("%s is one line, and leaves no worktree behind", async (reference, message) => {
+  ])("refuses %s in one line and leaves no worktree behind", async (reference, message) => {
     const before = temporary();
     await expect(synthesizeReference(project, reference)).rejects.toThrow(new ReviewError(message));
     expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
     expect(temporary()).toEqual(before);
   });
 
-  test("dependencies that cannot be installed are one line, and leave no worktree behind", async () => {
+  test("reports dependencies that cannot be installed in one line and leaves no worktree behind", async () => {
     const message = /^the base's dependencies cannot be installed: [^\n]*`npm ci`[^\n]*$/;
     await expect(synthesizeReference(project, "uninstallable")).rejects.toThrow(message);
     expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
   });
 
-  test("a folder that is no git checkout is one line", async () => {
+  test("refuses a folder that is no git checkout in one line", async () => {
     const folder = mkdtempSync(join(tmpdir(), "no-git-"));
-    await expect(synthesizeReference(folder, "HEAD")).rejects.toThrow(`a git checkout is needed, got: ${folder}`);
+    await expect(synthesizeReference(folder, "HEAD")).rejects.toThrow(
+      `the project must be a git checkout, got: ${folder}`,
+    );
     rmSync(folder, { recursive: true });
   });
 });

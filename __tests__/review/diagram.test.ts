@@ -28,7 +28,7 @@ const CLOSED: ClusterSettingsInput = {
   podNetwork: { routed: false },
 };
 
-test("the default cluster: machines in their subnet, with what is copied to them", () => {
+test("draws the machines of the default cluster in their subnet, with the files that are copied to them", () => {
   expect(diagram()).toContain(`
       subgraph subnet-0["subnet 172.31.0.0/24"]
         subgraph masters-subnet-0-from-0["3 masters"]
@@ -47,7 +47,7 @@ test("the default cluster: machines in their subnet, with what is copied to them
 `);
 });
 
-/** Who reaches what, by names in place of ids. */
+/** The arrows of a diagram, with names instead of ids. */
 function arrows(settings: ClusterSettingsInput): string[] {
   const all = lines(settings);
   const names = new Map(
@@ -57,14 +57,14 @@ function arrows(settings: ClusterSettingsInput): string[] {
     }),
   );
   return all.flatMap((line) => {
-    const [, from = "", what, to = ""] = /^([\w-]+) -- "(.*)" --> ([\w-]+)$/.exec(line) ?? [];
-    return what === undefined
+    const [, from = "", label, to = ""] = /^([\w-]+) -- "(.*)" --> ([\w-]+)$/.exec(line) ?? [];
+    return label === undefined
       ? []
-      : [`${names.get(from) ?? from} > ${names.get(to) ?? to}: ${what.split("<br/>").join(", ")}`];
+      : [`${names.get(from) ?? from} > ${names.get(to) ?? to}: ${label.split("<br/>").join(", ")}`];
   });
 }
 
-test("who may reach which port in the default cluster, and no more", () => {
+test("draws exactly the allowed sources of each port in the default cluster", () => {
   expect(arrows({})).toEqual([
     "anywhere > load-balancer: TCP 6443",
     "anywhere > security-group: TCP 6443, ICMP, TCP 22",
@@ -76,7 +76,7 @@ test("who may reach which port in the default cluster, and no more", () => {
   expect(lines({})).toContain('subgraph security-group["security group; between its members: everything"]');
 });
 
-test("who may reach which port where access is closed", () => {
+test("draws the allowed sources of each port with closed access", () => {
   expect(arrows(CLOSED).sort()).toEqual([
     "172.31.0.0/24 > security-group: TCP 6443, TCP 2379 to 2380, TCP 30000 to 32767",
     "203.0.113.0/24 > load-balancer: TCP 6443",
@@ -90,7 +90,7 @@ test("who may reach which port where access is closed", () => {
   expect(lines(CLOSED)).toContain('subgraph security-group["security group"]');
 });
 
-test("a machine with other files is apart, whatever copies them; a source of another kind has a name", () => {
+test("draws a machine with other files separately, and a source of another kind with its addresses", () => {
   const json = JSON.parse(JSON.stringify(synthesizeCluster()));
   const { null_resource: copies, aws_vpc_security_group_ingress_rule: rules } = json.resource;
   copies["more-worker-1"] = JSON.parse(
@@ -109,7 +109,7 @@ test("a machine with other files is apart, whatever copies them; a source of ano
   expect(drawn).toContain('from-0(["::/0"])');
 });
 
-test("a large fleet is one box for each subnet, from its first machine to its last", () => {
+test("draws many machines as one box per subnet, from the first to the last", () => {
   expect(lines(LARGE).filter((line) => line.includes("worker-"))).toEqual([
     'workers-subnet-0-from-0-all["worker-0 to worker-38<br/>172.31.0.20 to 172.31.0.58<br/>pods 172.20.0.0/24 to 172.20.38.0/24"]',
     'workers-subnet-1-from-1-all["worker-1 to worker-39<br/>172.31.1.21 to 172.31.1.59<br/>pods 172.20.1.0/24 to 172.20.39.0/24"]',
@@ -122,7 +122,7 @@ test("a large fleet is one box for each subnet, from its first machine to its la
   );
 });
 
-test("Mermaid's own parser takes them, and the pictures of README and docs", () => {
+test("Mermaid's parser accepts the diagrams, and the pictures of README and docs", () => {
   const pages = [
     "README.md",
     ...readdirSync(join(PROJECT, "docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`),
@@ -135,16 +135,16 @@ test("Mermaid's own parser takes them, and the pictures of README and docs", () 
   expect(pictures.length).toBeGreaterThan(1);
   const none: ClusterSettingsInput = { workers: { count: 0 } };
   const all = [...pictures, ...[LARGE, CLOSED, none].map(diagram), 'flowchart LR\n  a["no end'];
-  const faults = JSON.parse(
+  const problems = JSON.parse(
     execFileSync(process.execPath, [join(PROJECT, "testing/parse-mermaid.mjs")], {
       input: JSON.stringify(all),
       encoding: "utf8",
     }),
   );
-  expect(faults).toEqual([...all.slice(1).map(() => null), expect.stringContaining("Parse error")]);
+  expect(problems).toEqual([...all.slice(1).map(() => null), expect.stringContaining("Parse error")]);
 });
 
-test("npm run diagram draws what the working tree synthesizes, and refuses in one line", () => {
+test("npm run diagram draws the cluster of the working tree, and reports a problem in one line", () => {
   const run = (settings?: string) =>
     spawnSync("npm", ["run", "--silent", "diagram"], {
       cwd: PROJECT,

