@@ -186,7 +186,7 @@ function argumentChanges(address: string, before: Arguments, after: Arguments): 
     const effect = effectOf(typeOf(address), withoutIndexes(path), change.before, change.after);
     if (effect === undefined) return [{ ...change, action: "update", note: UNKNOWN, unknown: true }];
     if (path === "early_renewal_hours" && Number(change.after ?? 0) > Number(change.before ?? 0)) {
-      return [{ ...change, action: effect, note: "the first apply within so many hours of its expiry replaces it" }];
+      return [{ ...change, action: effect, note: "the first apply within this many hours of its expiry replaces it" }];
     }
     const isLater = effect === "none" && /^(connection|provisioner)/.test(path);
     return [{ ...change, action: effect, note: isLater ? "used at the next copy" : undefined }];

@@ -52,7 +52,7 @@ describe("npm run review", () => {
         status: 1,
         stdout: page.stdout,
         stderr:
-          "review: replace-machine: `aws_instance.a`: replaced: the new machine has an empty disk and another public address\n",
+          "review: replace-machine: `aws_instance.a`: replaced by a machine with an empty disk and another public address\n",
       }),
     );
   });

@@ -134,7 +134,7 @@ function changed(
   return [cluster(), after];
 }
 
-describe("reports the findings of", () => {
+describe("the findings of a change", () => {
   const RULE = "control-plane-api-from-0-0-0-0-0";
   const at = (resource: Record<string, Record<string, Block>>, address: string): Block => {
     const [type = "", name = ""] = address.split(".");
@@ -268,7 +268,7 @@ describe("reports the findings of", () => {
     expect(kinds).toEqual(expected);
   });
 
-  test("another address range of the VPC (replace-network among others)", () => {
+  test("include replace-network for another address range of the VPC", () => {
     const kinds = findingsOf(
       compare(...changed((r) => Object.assign(at(r, "aws_vpc.vpc"), { cidr_block: "10.0.0.0/16" }))),
     ).map(({ kind }) => kind);

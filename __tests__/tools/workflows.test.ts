@@ -146,9 +146,9 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
       mkdirSync(join(checkout, "page"), { recursive: true });
       writeFileSync(join(checkout, "page/page.md"), "## A page\n<!-- Sticky Pull Request Commentplan -->\n");
       process.env.HEAD_SHA = "0123abc";
-      expect(run(workflow, "Say where it is from")).toMatchObject({ status: 0, stderr: "" });
+      expect(run(workflow, "Add the source of the page")).toMatchObject({ status: 0, stderr: "" });
       expect(readFileSync(join(checkout, "comment.md"), "utf8")).toMatch(
-        /^(The plan for 0123abc|Without a plan, by this pull request's own code, at 0123abc):\n\n## A page\n<\\!-- Sticky/,
+        /^(The plan for 0123abc|The review of 0123abc without a plan, made by the code of this pull request):\n\n## A page\n<\\!-- Sticky/,
       );
     },
   );
@@ -158,12 +158,12 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
     mkdirSync(stack, { recursive: true });
     const check = (backend: object) => {
       writeFileSync(join(stack, "cdk.tf.json"), JSON.stringify({ terraform: { backend } }, null, 2));
-      return run(workflow, "Refuse a state that would end with this runner");
+      return run(workflow, "Refuse local state");
     };
     expect(check({ s3: { bucket: "states" } })).toMatchObject({ status: 0, stdout: "" });
     expect(check({ local: { path: "a.tfstate" } })).toMatchObject({
       status: 1,
-      stdout: "::error::'backend.type' must be s3 where a workflow plans, got: local\n",
+      stdout: "::error::'backend.type' must be s3 if a workflow plans, got: local\n",
     });
   });
 });
