@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { simpleGit } from "simple-git";
+import { UserError } from "../model/user-error";
 import type { Document } from "./compare";
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
@@ -13,9 +14,6 @@ const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const children = new Set<ChildProcess>();
 const temporary = new Set<string>();
 const interrupted = new AbortController();
-
-/** A review that is not possible. The message gives the reason in one line. */
-export class ReviewError extends Error {}
 
 /** Makes a signal leave nothing behind: no program, no folder, no worktree. */
 export function cleanUpOnSignals(project: string): void {
@@ -65,7 +63,7 @@ async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T
 
 /**
  * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json.
- * @throws ReviewError if it does not synthesize
+ * @throws UserError if it does not synthesize
  */
 export function synthesizeCheckout(folder: string, name: string): Promise<Document> {
   return inTemporary("review-", async (output) => {
@@ -79,7 +77,7 @@ export function synthesizeCheckout(folder: string, name: string): Promise<Docume
       return JSON.parse(readFileSync(join(output, stack?.synthesizedStackPath as string), "utf8"));
     } catch (error) {
       const { stderr = "", message } = error as Error & { stderr?: string };
-      throw new ReviewError(`${name} does not synthesize: ${errorLine(stderr.trim() || message)}`);
+      throw new UserError(`${name} does not synthesize: ${errorLine(stderr.trim() || message)}`);
     }
   });
 }
@@ -87,14 +85,14 @@ export function synthesizeCheckout(folder: string, name: string): Promise<Docume
 /**
  * Synthesizes a git reference in a temporary worktree, which is removed afterwards. The worktree uses the dependencies of
  * the working tree if the lock files are equal. Otherwise its own are installed.
- * @throws ReviewError if there is no such reference, or it does not synthesize
+ * @throws UserError if there is no such reference, or it does not synthesize
  */
 export async function synthesizeReference(project: string, reference: string): Promise<Document> {
   const git = simpleGit({ baseDir: project, abort: interrupted.signal });
-  if (!(await git.checkIsRepo())) throw new ReviewError(`the project must be a git checkout, got: ${project}`);
+  if (!(await git.checkIsRepo())) throw new UserError(`the project must be a git checkout, got: ${project}`);
   const args = ["--verify", "--quiet", "--end-of-options", `${reference}^{commit}`];
   const commit = await git.revparse(args).catch(() => "");
-  if (commit === "") throw new ReviewError(`'--base' must be a git reference, got: ${reference}`);
+  if (commit === "") throw new UserError(`'--base' must be a git reference, got: ${reference}`);
   try {
     return await inTemporary("review-base-", async (parent) => {
       const worktree = join(parent, "base");
@@ -116,7 +114,7 @@ async function provideDependencies(project: string, worktree: string): Promise<v
   try {
     await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], worktree);
   } catch (error) {
-    throw new ReviewError(
+    throw new UserError(
       `the base's dependencies cannot be installed: ${errorLine((error as { stderr: string }).stderr)}`,
     );
   }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { UserError } from "../model/user-error";
 import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
 import { effectOf } from "./effects";
 
@@ -6,9 +7,6 @@ import { effectOf } from "./effects";
 const MASK = "(sensitive)";
 
 const KNOWN_LATER = "(known after apply)";
-
-/** A plan that cannot be read. The message has the allowed value and the actual one, in one line. */
-export class PlanError extends Error {}
 
 interface Plan {
   readonly format_version: string;
@@ -55,7 +53,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
 
 /**
  * Reads the changes of a plan from `terraform show -json`. Values that Terraform marks as sensitive are masked.
- * @throws PlanError on a document of another kind or version
+ * @throws UserError on a document of another kind or version
  */
 export function readPlan(text: string): Changes {
   const plan = parse(text);
@@ -74,11 +72,11 @@ export function readPlan(text: string): Changes {
   };
 }
 
-/** @throws PlanError on an unknown action */
+/** @throws UserError on an unknown action */
 function actionOf(address: string, actions: readonly string[]): Action {
   const action = ACTIONS[actions.join(",")];
   if (action === undefined) {
-    throw new PlanError(
+    throw new UserError(
       `the plan's actions must be ${Object.keys(ACTIONS).join(" or ")}, got for ${address}: ${actions}`,
     );
   }
@@ -103,13 +101,13 @@ function parse(text: string): Plan {
   try {
     plan = JSON.parse(text);
   } catch {
-    throw new PlanError("the plan must be JSON from `terraform show -json`");
+    throw new UserError("the plan must be JSON from `terraform show -json`");
   }
   const version = plan?.format_version;
   if (typeof version !== "string" || !version.startsWith("1.")) {
-    throw new PlanError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
+    throw new UserError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
   }
-  if (plan.errored === true) throw new PlanError("the plan must be complete, got one that ended in an error");
+  if (plan.errored === true) throw new UserError("the plan must be complete, got one that ended in an error");
   return plan as Plan;
 }
 

@@ -1,13 +1,17 @@
 /** `npm run diagram`: prints a picture of the cluster of the working tree, as a Mermaid flowchart. */
 import { join } from "node:path";
-import { ReviewError, synthesizeCheckout } from "../review/base";
+import { synthesizeCheckout } from "../review/base";
 import { renderDiagram } from "../review/diagram";
+import { parseOptions, runProgram } from "./program";
 
-synthesizeCheckout(join(__dirname, ".."), "the working tree").then(
-  (document) => process.stdout.write(renderDiagram(document)),
-  (error: Error) => {
-    if (!(error instanceof ReviewError)) throw error;
-    console.error(`diagram: ${error.message}`);
-    process.exitCode = 1;
-  },
-);
+async function main(args: string[]): Promise<number> {
+  parseOptions(args, {});
+  process.stdout.write(renderDiagram(await synthesizeCheckout(join(__dirname, ".."), "the working tree")));
+  return 0;
+}
+
+runProgram({
+  name: "diagram",
+  usage: "npm run diagram    prints a picture of the cluster of the working tree, as a Mermaid flowchart",
+  main,
+});

@@ -56,7 +56,11 @@ export function parseOptions<const T extends Options>(args: readonly string[], o
     const { code, message } = error as NodeJS.ErrnoException;
     const unknown = /^Unknown option '(-[^']*)'/.exec(message)?.[1];
     const known = Object.keys(options).map((option) => `--${option}`);
-    if (unknown !== undefined) throw new UserError(unknownWord("an option", unknown, known));
+    if (unknown !== undefined) {
+      throw new UserError(
+        known.length === 0 ? `'${unknown}' is not an option, there are none` : unknownWord("an option", unknown, known),
+      );
+    }
     if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
     // Node's first sentence is about the problem, the others about ways around it.
     throw new UserError(`${message.split(/\.?[ \n](?=[A-Z])/)[0]}; allowed: ${known.join(", ")}`);

@@ -4,13 +4,14 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { cleanUpOnSignals, ReviewError, synthesizeCheckout, synthesizeReference } from "../review/base";
+import { UserError } from "../model/user-error";
+import { cleanUpOnSignals, synthesizeCheckout, synthesizeReference } from "../review/base";
 import type { Changes } from "../review/changes";
 import { compare } from "../review/compare";
 import { describeFinding, FINDINGS, findingsOf } from "../review/findings";
 import { renderPage } from "../review/page";
-import { PlanError, readPlan } from "../review/plan";
+import { readPlan } from "../review/plan";
+import { parseOptions, runProgram } from "./program";
 
 const PROJECT = join(__dirname, "..");
 const FORMATS = ["markdown", "json"];
@@ -23,12 +24,11 @@ const USAGE = `npm run review -- --base REFERENCE | --plan FILE    prints a page
   --fail-on KINDS     exit with status 1 if there is a finding of one of these kinds (separated by commas):
                       ${Object.keys(FINDINGS).join(", ")}`;
 
-async function main(): Promise<number> {
-  const { base, plan, format = "markdown", "fail-on": failOn = "", help } = options();
-  if (help) {
-    console.log(USAGE);
-    return 0;
-  }
+const TEXT = { type: "string" } as const;
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseOptions(args, { base: TEXT, plan: TEXT, format: TEXT, "fail-on": TEXT });
+  const { base, plan, format = "markdown", "fail-on": failOn = "" } = values;
   mustBeOneOf("--format", FORMATS, format);
   const kinds = failOn.split(",").filter(Boolean);
   for (const kind of kinds) mustBeOneOf("--fail-on", Object.keys(FINDINGS), kind);
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
 
 async function changesOf(base?: string, plan?: string): Promise<Changes> {
   if ((base === undefined) === (plan === undefined)) {
-    throw new ReviewError("exactly one of --base REFERENCE and --plan FILE is required");
+    throw new UserError("exactly one of --base REFERENCE and --plan FILE is required");
   }
   if (plan !== undefined) return readPlan(readFile(plan));
   cleanUpOnSignals(PROJECT);
@@ -54,38 +54,18 @@ async function changesOf(base?: string, plan?: string): Promise<Changes> {
   return compare(before, after);
 }
 
-function options() {
-  try {
-    const option = { type: "string" } as const;
-    const flag = { type: "boolean" } as const;
-    return parseArgs({ options: { base: option, plan: option, format: option, "fail-on": option, help: flag } }).values;
-  } catch (error) {
-    // The first sentence of Node's message names the problem.
-    throw new ReviewError((error as Error).message.split(". ")[0]);
-  }
-}
-
 function readFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new ReviewError(
+    throw new UserError(
       `'--plan' must be a file with the output of \`terraform show -json\`, got: ${path} (${(error as Error).message})`,
     );
   }
 }
 
 function mustBeOneOf(name: string, allowed: readonly string[], value: string): void {
-  if (!allowed.includes(value)) throw new ReviewError(`'${name}' must be one of ${allowed.join(", ")}, got: ${value}`);
+  if (!allowed.includes(value)) throw new UserError(`'${name}' must be one of ${allowed.join(", ")}, got: ${value}`);
 }
 
-main().then(
-  (status) => {
-    process.exitCode = status;
-  },
-  (error: Error) => {
-    if (!(error instanceof ReviewError || error instanceof PlanError)) throw error;
-    console.error(`review: ${error.message}`);
-    process.exitCode = 1;
-  },
-);
+runProgram({ name: "review", usage: USAGE, main });

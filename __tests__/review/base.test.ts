@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ReviewError, synthesizeCheckout, synthesizeReference } from "../../review/base";
+import { UserError } from "../../model/user-error";
+import { synthesizeCheckout, synthesizeReference } from "../../review/base";
 
 /** The app of a project. It writes its own generation and context as the document of the stack. */
 const APP = `
@@ -62,7 +63,7 @@ describe("synthesizeReference", () => {
     ["throwing", "throwing does not synthesize: RangeError: too many"],
   ])("refuses %s in one line and leaves no worktree behind", async (reference, message) => {
     const before = temporary();
-    await expect(synthesizeReference(project, reference)).rejects.toThrow(new ReviewError(message));
+    await expect(synthesizeReference(project, reference)).rejects.toThrow(new UserError(message));
     expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
     expect(temporary()).toEqual(before);
   });

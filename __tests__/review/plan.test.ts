@@ -1,7 +1,8 @@
 import { describeSuite } from "../../cloud/requirements";
+import { UserError } from "../../model/user-error";
 import { findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
-import { PlanError, readPlan } from "../../review/plan";
+import { readPlan } from "../../review/plan";
 import { TerraformFolder } from "../../testing/terraform";
 
 const SECRET = "correct horse battery staple";
@@ -206,7 +207,7 @@ test.each([
   ["JSON that is no plan", "[]", "the plan's 'format_version' must be 1.x, got: undefined"],
   ["null", "null", "the plan's 'format_version' must be 1.x, got: undefined"],
 ])("refuses %s in one line", (_case, text, message) => {
-  expect(() => readPlan(text)).toThrow(new PlanError(message));
+  expect(() => readPlan(text)).toThrow(new UserError(message));
 });
 
 describeSuite("real Terraform", () => {

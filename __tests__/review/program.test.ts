@@ -67,7 +67,7 @@ describe("npm run review", () => {
     ],
     [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
     [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of open-world, .*, got: rain\n$/],
-    [["--rain"], /^review: Unknown option '--rain'\n$/],
+    [["--rain"], /^review: '--rain' is not an option, did you mean '--base'\? allowed: --base, .*\n$/],
   ])("%j is refused in one line", (args, message) => {
     expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
   });
