@@ -3,19 +3,20 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 
-/** What is checked of a certificate. */
+/** The fields of a certificate that the checks read. */
 export interface CertificateFacts {
-  /** All of them, where there are several: programs differ in which they take. */
+  /** All common names, separated by commas: programs differ in which one they use. */
   readonly commonName: string;
+  /** All organizations, separated by commas. */
   readonly organization: string;
-  /** The hash that was signed: `SHA-256`. */
+  /** The hash algorithm of the signature: `SHA-256`. */
   readonly hash: string;
-  /** DNS names, and addresses that are said to be such. */
+  /** DNS names of type `dns`, and addresses of type `ip`. */
   readonly names: readonly string[];
   readonly uses: readonly string[];
-  /** Whether its basic constraints say that it is an authority. */
-  readonly isAuthority: boolean;
-  /** Whether it is an authority whose key may sign certificates. */
+  /** Whether its basic constraints mark it as a CA certificate. */
+  readonly isCa: boolean;
+  /** Whether it is a CA certificate whose key may sign certificates. */
   readonly mayCertify: boolean;
   /** Whether its key may sign a handshake. */
   readonly maySign: boolean;
@@ -23,7 +24,7 @@ export interface CertificateFacts {
   readonly subjectKeyId?: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** For signatures and keys. */
+  /** The parsed certificate, to verify signatures and keys. */
   readonly x509: X509Certificate;
 }
 
@@ -32,10 +33,10 @@ const USES: Readonly<Record<string, string>> = {
   [x509.ExtendedKeyUsage.clientAuth]: "clientAuth",
 };
 
-/** Reads a certificate. @throws Error where it is none */
+/** Reads a certificate. @throws Error if the text is not a PEM certificate */
 export function readFacts(pem: string): CertificateFacts {
   const certificate = new x509.X509Certificate(pem);
-  const isAuthority = certificate.getExtension(x509.BasicConstraintsExtension)?.ca === true;
+  const isCa = certificate.getExtension(x509.BasicConstraintsExtension)?.ca === true;
   const usages = certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? 0;
   const names = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
   return {
@@ -46,8 +47,8 @@ export function readFacts(pem: string): CertificateFacts {
     uses: (certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? []).map(
       (oid) => USES[String(oid)] ?? String(oid),
     ),
-    isAuthority,
-    mayCertify: isAuthority && (usages & x509.KeyUsageFlags.keyCertSign) !== 0,
+    isCa,
+    mayCertify: isCa && (usages & x509.KeyUsageFlags.keyCertSign) !== 0,
     maySign: (usages & x509.KeyUsageFlags.digitalSignature) !== 0,
     authorityKeyId: certificate.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId,
     subjectKeyId: certificate.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,

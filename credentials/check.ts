@@ -6,7 +6,7 @@ import { apiServer } from "../kubernetes/kubeconfig";
 import { type Identity, identities } from "../model/identities";
 import { CA } from "../model/layout";
 import { type CertificateFacts, readFacts } from "./certificate";
-import { encryptionFaults } from "./encryption";
+import { encryptionProblems } from "./encryption";
 import {
   type DescribedCluster,
   describedCluster,
@@ -23,37 +23,37 @@ import {
 import { octal } from "./stack";
 import { readYaml } from "./yaml";
 
-/** What was found of a file. */
+/** The result of checking one file. */
 export interface Finding {
-  /** The file's path in the folder, or a machine's name and the file's there. */
+  /** The file's path in the folder; on a machine, the machine's name and the file's path there. */
   readonly path: string;
-  /** Of a certificate: how many whole days it is still good for; negative when it has ended. */
+  /** Only for certificates: whole days until it expires; negative after that. */
   readonly daysLeft?: number;
-  /** What is wrong; empty where nothing is. */
-  readonly faults: readonly string[];
+  /** The problems of the file; empty if it has none. */
+  readonly problems: readonly string[];
 }
 
-/** How a folder is checked. */
+/** Options of a check. */
 export interface CheckOptions {
   readonly now: Date;
-  /** A certificate that is good for fewer days is a fault. */
+  /** A certificate that expires in fewer days is a problem. */
   readonly days: number;
 }
 
 const DAY = 24 * 3_600_000;
 
-/** Gives the text of a file, by its path in a folder of credentials; undefined where it cannot be read. */
+/** Returns the text of a file by its path in a credentials folder; undefined if it cannot be read. */
 export type Read = (path: string) => string | undefined;
 
-/** What is wrong with a file's text and, of a certificate, how long it is good for. */
-export type ContentCheck = (text: string) => Pick<Finding, "daysLeft" | "faults">;
+/** Checks a file's text. Returns its problems and, for a certificate, the days until it expires. */
+export type ContentCheck = (text: string) => Pick<Finding, "daysLeft" | "problems">;
 
-/** Reads files of a folder. */
+/** Returns a function that reads the files of a folder. */
 export function readerOf(folder: string): Read {
   return (path) => {
     const file = join(folder, path);
     try {
-      // What is no file may never end.
+      // Only regular files: reading a pipe, for example, may never end.
       return statSync(file).isFile() ? readFileSync(file, "utf8") : undefined;
     } catch {
       return undefined;
@@ -62,32 +62,32 @@ export function readerOf(folder: string): Read {
 }
 
 /**
- * Whether a control plane would take a cluster's files: a check for each that a folder must hold, by its path.
- * @param read - gives the files that it is checked with: a certificate's key, its authority
+ * The checks that a control plane accepts a cluster's files: one for each required file, by its path.
+ * @param read - reads the files that a check compares with: a certificate's key, the CA's certificate
  */
 export function contentChecks(
   cluster: DescribedCluster,
   read: Read,
   options: CheckOptions,
 ): ReadonlyMap<string, ContentCheck> {
-  const [authorityPath] = pairPaths(CA);
-  const authority = tryRead(read(authorityPath));
+  const [caPath] = pairPaths(CA);
+  const ca = tryRead(read(caPath));
 
   const pairChecks = (
-    stem: string,
-    faults: (facts: CertificateFacts) => readonly string[],
+    fileName: string,
+    problems: (facts: CertificateFacts) => readonly string[],
   ): [path: string, check: ContentCheck][] => {
-    const [path, keyPath] = pairPaths(stem);
+    const [path, keyPath] = pairPaths(fileName);
     const certificate: ContentCheck = (text) => {
       const facts = tryRead(text);
-      if (facts === undefined) return { faults: ["is no certificate in PEM"] };
+      if (facts === undefined) return { problems: ["is not a PEM certificate"] };
       return {
         daysLeft: daysLeft(facts, options.now),
-        faults: [
-          ...countFaults(text),
-          ...validityFaults(facts, options),
-          ...keyFaults(facts, read(keyPath), keyPath),
-          ...faults(facts),
+        problems: [
+          ...countProblems(text),
+          ...validityProblems(facts, options),
+          ...keyProblems(facts, read(keyPath), keyPath),
+          ...problems(facts),
         ],
       };
     };
@@ -98,51 +98,51 @@ export function contentChecks(
   };
 
   return new Map([
-    ...pairChecks(CA, authorityFaults),
+    ...pairChecks(CA, caProblems),
     ...identities(serverNamesOf(cluster)).flatMap((expected) =>
       pairChecks(expected.fileName, (facts) => [
-        ...chainFaults(facts, authority),
-        ...leafFaults(facts),
-        ...contentFaults(facts, expected),
+        ...chainProblems(facts, ca),
+        ...leafProblems(facts),
+        ...contentProblems(facts, expected),
       ]),
     ),
-    ...usersOf(cluster).map(({ fileName: stem, user, host }): [string, ContentCheck] => {
-      const [path, keyPath] = pairPaths(stem);
-      // Read when it is needed: of many users' files, a machine has two or three.
+    ...usersOf(cluster).map(({ fileName, user, host }): [string, ContentCheck] => {
+      const [path, keyPath] = pairPaths(fileName);
+      // Read only when needed: a machine has the files of only two or three users.
       const expected = () => ({
         context: { cluster: cluster.name, user },
-        cluster: { server: apiServer(host), "certificate-authority-data": read(authorityPath) },
+        cluster: { server: apiServer(host), "certificate-authority-data": read(caPath) },
         user: { "client-certificate-data": read(path), "client-key-data": read(keyPath) },
       });
-      return [kubeconfigPath(stem), (text) => ({ faults: kubeconfigFaults(text, expected()) })];
+      return [kubeconfigPath(fileName), (text) => ({ problems: kubeconfigProblems(text, expected()) })];
     }),
-    [ENCRYPTION_CONFIG, (text: string) => ({ faults: encryptionFaults(text) })],
+    [ENCRYPTION_CONFIG, (text: string) => ({ problems: encryptionProblems(text) })],
     [sshKeyPath(cluster.name), keyCheck],
   ]);
 }
 
-/** Checks all that lies in a folder: what must be there, who may read it, and whether a control plane would take it. */
+/** Checks a whole folder: every required file exists, only its owner can read it, and a control plane accepts it. */
 export function checkFolder(folder: string, options: CheckOptions): Finding[] {
   const cluster = describedCluster(folder);
   const read = readerOf(folder);
   const checks = contentChecks(cluster, read, options);
   const owner = statSync(folder).uid;
-  const access = (path: string) => accessFaults(join(folder, path), owner);
+  const access = (path: string) => accessProblems(join(folder, path), owner);
   const content = [...checks].map(([path, check]): Finding => {
     const text = read(path);
-    if (text === undefined) return { path, faults: [absence(join(folder, path))] };
-    const { faults, ...rest } = check(text);
-    return { path, ...rest, faults: [...access(path), ...faults] };
+    if (text === undefined) return { path, problems: [missingReason(join(folder, path))] };
+    const { problems, ...rest } = check(text);
+    return { path, ...rest, problems: [...access(path), ...problems] };
   });
-  // Of what else there is, only what is wrong with secrets: it is the reader's own.
+  // Other files are the user's own: report them only if they contain a secret and have a problem.
   const others = filesIn(folder)
     .filter((path) => !checks.has(path) && SECRET.test(read(path) ?? ""))
-    .map((path) => ({ path, faults: access(path) }))
-    .filter(({ faults }) => faults.length > 0);
-  return [...content, ...others, ...[".", ...FOLDERS].map((path) => ({ path, faults: access(path) }))];
+    .map((path) => ({ path, problems: access(path) }))
+    .filter(({ problems }) => problems.length > 0);
+  return [...content, ...others, ...[".", ...FOLDERS].map((path) => ({ path, problems: access(path) }))];
 }
 
-/** What private keys, kubeconfigs and encryption configs have in them. */
+/** Matches private keys, kubeconfigs and encryption configs. */
 const SECRET = /PRIVATE KEY-----|client-key-data["']?:|kind["']?: *["']?EncryptionConfig/;
 
 function tryRead(pem: string | undefined): CertificateFacts | undefined {
@@ -163,10 +163,10 @@ function isKey(pem: string): boolean {
 }
 
 function keyCheck(text: string): ReturnType<ContentCheck> {
-  return { faults: isKey(text) ? [] : ["is no private key in PEM"] };
+  return { problems: isKey(text) ? [] : ["is not a PEM private key"] };
 }
 
-/** What a path is, or why that cannot be said. */
+/** The status of a path, or the reason why it has none. */
 function statusOf(file: string): Stats | "is missing" | "cannot be read" {
   try {
     return lstatSync(file, { throwIfNoEntry: false }) ?? "is missing";
@@ -175,24 +175,24 @@ function statusOf(file: string): Stats | "is missing" | "cannot be read" {
   }
 }
 
-function absence(file: string): string {
+function missingReason(file: string): string {
   const status = statusOf(file);
   return typeof status === "string" ? status : "cannot be read";
 }
 
-/** Who else may read or change a file or folder that only its owner should. */
-function accessFaults(file: string, owner: number): string[] {
+/** Checks that only the owner can read or change a file or folder. */
+function accessProblems(file: string, owner: number): string[] {
   const status = statusOf(file);
   if (typeof status === "string") return [status];
   if (status.isSymbolicLink()) return ["is a symbolic link"];
   return [
-    ...modeFaults(status.mode & 0o777, status.isDirectory() ? 0o700 : 0o600),
+    ...modeProblems(status.mode & 0o777, status.isDirectory() ? 0o700 : 0o600),
     ...(status.uid === owner ? [] : [`must belong to the folder's owner, user ${owner}, got: ${status.uid}`]),
   ];
 }
 
-/** What a mode allows beyond what it may. */
-export function modeFaults(mode: number, allowed: number): string[] {
+/** Checks that a mode allows no more than another mode. */
+export function modeProblems(mode: number, allowed: number): string[] {
   return (mode & ~allowed) === 0 ? [] : [`must have mode ${octal(allowed)}, got: ${octal(mode)}`];
 }
 
@@ -200,63 +200,63 @@ function daysLeft({ notAfter }: CertificateFacts, now: Date): number {
   return Math.floor((notAfter.getTime() - now.getTime()) / DAY);
 }
 
-function validityFaults(facts: CertificateFacts, { now, days }: CheckOptions): string[] {
+function validityProblems(facts: CertificateFacts, { now, days }: CheckOptions): string[] {
   const left = daysLeft(facts, now);
-  if (facts.notBefore > now) return [`is good only from ${facts.notBefore.toISOString()} on`];
-  if (facts.notAfter <= now) return [`ended on ${facts.notAfter.toISOString()}`];
-  return left < days ? [`ends in ${left} days, on ${facts.notAfter.toISOString()}`] : [];
+  if (facts.notBefore > now) return [`is not valid before ${facts.notBefore.toISOString()}`];
+  if (facts.notAfter <= now) return [`expired on ${facts.notAfter.toISOString()}`];
+  return left < days ? [`expires in ${left} days, on ${facts.notAfter.toISOString()}`] : [];
 }
 
-function keyFaults({ x509 }: CertificateFacts, keyPem: string | undefined, keyPath: string): string[] {
-  // What is wrong with the key itself is said of the key.
+function keyProblems({ x509 }: CertificateFacts, keyPem: string | undefined, keyPath: string): string[] {
+  // A missing or invalid key is reported at the key's own path.
   if (keyPem === undefined || !isKey(keyPem)) return [];
-  return x509.checkPrivateKey(createPrivateKey(keyPem)) ? [] : [`does not belong to ${keyPath}`];
+  return x509.checkPrivateKey(createPrivateKey(keyPem)) ? [] : [`does not match ${keyPath}`];
 }
 
-/** kube-controller-manager refuses a second certificate beside the authority's. */
-function countFaults(text: string): string[] {
+/** kube-controller-manager refuses a CA file with a second certificate in it. */
+function countProblems(text: string): string[] {
   const count = text.split("-----BEGIN CERTIFICATE-----").length - 1;
-  return count === 1 ? [] : [`must hold one certificate, got: ${count}`];
+  return count === 1 ? [] : [`must contain one certificate, got: ${count}`];
 }
 
-function authorityFaults({ mayCertify, x509 }: CertificateFacts): string[] {
+function caProblems({ mayCertify, x509 }: CertificateFacts): string[] {
   return [
     ...(mayCertify ? [] : ["may not sign certificates (basic constraints, key usage)"]),
-    ...(x509.verify(x509.publicKey) ? [] : ["is not signed by itself"]),
+    ...(x509.verify(x509.publicKey) ? [] : ["is not self-signed"]),
   ];
 }
 
-/** What only an authority may, and what TLS insists on. */
-function leafFaults({ isAuthority, maySign, hash }: CertificateFacts): string[] {
+/** Checks of every certificate except the CA's: it must not be a CA certificate, and TLS must accept it. */
+function leafProblems({ isCa, maySign, hash }: CertificateFacts): string[] {
   return [
     ...(hash === "SHA-256" ? [] : [`must be signed with SHA-256, got: ${hash}`]),
-    ...(isAuthority ? ["is an authority's (basic constraints)"] : []),
+    ...(isCa ? ["is a CA certificate (basic constraints)"] : []),
     ...(maySign ? [] : ["may not sign handshakes (key usage)"]),
   ];
 }
 
-function chainFaults(facts: CertificateFacts, authority: CertificateFacts | undefined): string[] {
-  if (authority === undefined) return [];
+function chainProblems(facts: CertificateFacts, ca: CertificateFacts | undefined): string[] {
+  if (ca === undefined) return [];
   const keyId = facts.authorityKeyId;
   return [
-    ...(facts.x509.checkIssued(authority.x509) && facts.x509.verify(authority.x509.publicKey)
+    ...(facts.x509.checkIssued(ca.x509) && facts.x509.verify(ca.x509.publicKey)
       ? []
-      : ["is not signed by the authority in ca.pem"]),
+      : ["is not signed by the CA in ca.pem"]),
     ...(keyId === undefined
       ? ["has no authority key identifier"]
-      : keyId === authority.subjectKeyId
+      : keyId === ca.subjectKeyId
         ? []
-        : ["names another authority key than ca.pem has"]),
-    ...(facts.notAfter > authority.notAfter ? ["outlives the authority in ca.pem"] : []),
+        : ["has an authority key identifier that is not ca.pem's"]),
+    ...(facts.notAfter > ca.notAfter ? ["expires after the CA certificate in ca.pem"] : []),
   ];
 }
 
-function contentFaults(
+function contentProblems(
   facts: CertificateFacts,
   { commonName, organization, dnsNames = [], ipAddresses = [], neededUses }: Identity,
 ): string[] {
-  const lacks = (what: string, wanted: readonly string[], has: readonly string[]) =>
-    wanted.filter((each) => !has.includes(each)).map((each) => `lacks the ${what} ${each}`);
+  const lacks = (noun: string, wanted: readonly string[], present: readonly string[]) =>
+    wanted.filter((each) => !present.includes(each)).map((each) => `lacks the ${noun} ${each}`);
   return [
     ...(facts.commonName === commonName ? [] : [`common name must be ${commonName}, got: ${facts.commonName}`]),
     ...(organization === undefined || facts.organization === organization
@@ -267,13 +267,13 @@ function contentFaults(
   ];
 }
 
-/** A list in which kubectl wants each name once. */
+/** A list of entries with unique names: kubectl requires that. */
 function named<T extends { readonly name: string }>(entry: z.ZodType<T>): z.ZodType<T[]> {
   const isUnique = (all: readonly T[]) => new Set(all.map(({ name }) => name)).size === all.length;
-  return z.array(entry).refine(isUnique, "must have each name once");
+  return z.array(entry).refine(isUnique, "each name must appear once");
 }
 
-/** What kubectl needs of a kubeconfig. */
+/** The fields of a kubeconfig that kubectl requires. */
 const KUBECONFIG = z.object({
   apiVersion: z.literal("v1"),
   kind: z.literal("Config"),
@@ -283,37 +283,37 @@ const KUBECONFIG = z.object({
   users: named(z.object({ name: z.string(), user: z.record(z.string(), z.unknown()) })),
 });
 
-/** What a kubeconfig must say: its data in PEM, as the files beside it have it. */
+/** The expected content of a kubeconfig. Its data is in PEM, as in the certificate and key files. */
 interface ExpectedKubeconfig {
   readonly context: Readonly<Record<string, string>>;
   readonly cluster: Readonly<Record<string, string | undefined>>;
   readonly user: Readonly<Record<string, string | undefined>>;
 }
 
-function kubeconfigFaults(text: string, expected: ExpectedKubeconfig): string[] {
-  const { config, faults } = readYaml(KUBECONFIG, text);
-  if (config === undefined) return faults;
-  // As kubectl does: the context that is current says which cluster and which user.
+function kubeconfigProblems(text: string, expected: ExpectedKubeconfig): string[] {
+  const { config, problems } = readYaml(KUBECONFIG, text);
+  if (config === undefined) return problems;
+  // Like kubectl: the current context selects the cluster and the user.
   const context = config.contexts.find(({ name }) => name === config["current-context"])?.context;
   const cluster = config.clusters.find(({ name }) => name === context?.cluster)?.cluster ?? {};
   const user = config.users.find(({ name }) => name === context?.user)?.user ?? {};
   return [
-    ...fieldFaults({ ...context }, expected.context),
-    ...fieldFaults(cluster, expected.cluster),
-    ...fieldFaults(user, expected.user),
-    // Another way to log in, or to whom, may take the place of what is expected.
-    ...foreign("cluster", cluster, expected.cluster),
-    ...foreign("user", user, expected.user),
+    ...fieldProblems({ ...context }, expected.context),
+    ...fieldProblems(cluster, expected.cluster),
+    ...fieldProblems(user, expected.user),
+    // Any other field could change how kubectl logs in, or to which server.
+    ...extraFields("cluster", cluster, expected.cluster),
+    ...extraFields("user", user, expected.user),
   ];
 }
 
-function foreign(part: string, actual: object, expected: object): string[] {
+function extraFields(part: string, actual: object, expected: object): string[] {
   return Object.keys(actual)
     .filter((field) => !Object.hasOwn(expected, field))
     .map((field) => `${part} must not have ${field}`);
 }
 
-function fieldFaults(
+function fieldProblems(
   actual: Readonly<Record<string, unknown>>,
   expected: Readonly<Record<string, string | undefined>>,
 ): string[] {
@@ -322,6 +322,6 @@ function fieldFaults(
     if (!field.endsWith("-data")) return value === wanted ? [] : [`${field} must be ${wanted}, got: ${value}`];
     if (!value) return [`${field} is missing`];
     const isSame = wanted === undefined || value === Buffer.from(wanted).toString("base64");
-    return isSame ? [] : [`${field} is not what lies in ${PAIRS}`];
+    return isSame ? [] : [`${field} differs from the file in ${PAIRS}`];
   });
 }

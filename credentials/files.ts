@@ -10,7 +10,7 @@ import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES } from "../model/layout";
 import { roleOf } from "../model/names";
 import { CredentialsError, type DeployedCluster, NAME, NODES } from "./stack";
 
-/** The names in the servers' certificates of a cluster. */
+/** The names in the server certificates of a cluster. */
 export function serverNamesOf(cluster: DescribedCluster): ServerNames {
   return serverNames({ ...cluster, nodes: nodesOf(cluster) });
 }
@@ -20,7 +20,7 @@ export function usersOf(cluster: DescribedCluster): KubeconfigUser[] {
   return kubeconfigUsers(cluster.publicAddress, serverNamesOf(cluster));
 }
 
-/** The machines of a cluster; not those whose names have no role in them. */
+/** The machines of a cluster, without those whose names contain no role. */
 export function nodesOf({ name: clusterName, nodes }: DescribedCluster): NodeFacts[] {
   return Object.entries(nodes).flatMap(([name, { private_ip, public_ip }]) => {
     const id = name.slice(clusterName.length + 1);
@@ -30,53 +30,53 @@ export function nodesOf({ name: clusterName, nodes }: DescribedCluster): NodeFac
   });
 }
 
-/** What a folder says of its cluster, in {@link DESCRIPTION}: nothing secret. */
+/** The facts of a cluster in {@link DESCRIPTION}. None of them is secret. */
 export type DescribedCluster = Pick<DeployedCluster, "name" | "publicAddress" | "serviceAddress" | "nodes">;
 
-/** The file that says which cluster a folder is of. */
+/** The file that describes the cluster of a folder. */
 export const DESCRIPTION = "cluster.json";
 
 const DESCRIBED = z.object({ name: NAME, publicAddress: z.string(), serviceAddress: z.string(), nodes: NODES });
 
-/** The cluster that a folder is of. @throws CredentialsError where it does not say */
+/** Reads the description of a folder's cluster. @throws CredentialsError if it is missing or invalid */
 export function describedCluster(folder: string): DescribedCluster {
   try {
     return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const fault =
+    const problem =
       code === "ENOENT"
         ? `has no ${DESCRIPTION}`
         : code === undefined
-          ? `has a ${DESCRIPTION} that is not as it was written`
+          ? `has an invalid ${DESCRIPTION}`
           : `cannot be read: ${(error as Error).message}`;
     throw new CredentialsError(
-      `'--out' must be a folder that \`npm run credentials\` has written, got: ${folder}, which ${existsSync(folder) ? fault : "is not there"}`,
+      `'--out' must be a folder that \`npm run credentials\` wrote, got: ${folder}, which ${existsSync(folder) ? problem : "does not exist"}`,
     );
   }
 }
 
-/** The folder of all pairs, from which part 2 copies. */
+/** The folder of all certificates and keys, from which part 2 copies. */
 export const PAIRS = "ca-authority";
 
 const KUBECONFIGS = "kubeconfigs";
 
 const SSH = "ssh";
 
-/** The folders in it. */
+/** The subfolders of a credentials folder. */
 export const FOLDERS = [PAIRS, KUBECONFIGS, SSH];
 
-/** Where a certificate and its key are. */
-export function pairPaths(stem: string): readonly [certificate: string, key: string] {
-  return [`${PAIRS}/${FILE_NAMES.certificate(stem)}`, `${PAIRS}/${FILE_NAMES.key(stem)}`];
+/** The paths of a certificate and its key in a credentials folder. */
+export function pairPaths(fileName: string): readonly [certificate: string, key: string] {
+  return [`${PAIRS}/${FILE_NAMES.certificate(fileName)}`, `${PAIRS}/${FILE_NAMES.key(fileName)}`];
 }
 
-/** Where a user's kubeconfig is. */
-export function kubeconfigPath(stem: string): string {
-  return `${KUBECONFIGS}/${FILE_NAMES.kubeconfig(stem)}`;
+/** The path of a user's kubeconfig in a credentials folder. */
+export function kubeconfigPath(fileName: string): string {
+  return `${KUBECONFIGS}/${FILE_NAMES.kubeconfig(fileName)}`;
 }
 
-/** Where the key that opens a cluster's machines is. */
+/** The path of the ssh key for a cluster's machines. */
 export function sshKeyPath(clusterName: string): string {
   return `${SSH}/${clusterName}.id_rsa`;
 }
@@ -84,27 +84,27 @@ export function sshKeyPath(clusterName: string): string {
 /** The file with the key that encrypts secrets in etcd. */
 export const ENCRYPTION_CONFIG = ENCRYPTION_CONFIG_FILE;
 
-/** What keeps git from taking the folder in. */
+/** The file that makes git ignore the folder. */
 export const GIT_IGNORE = ".gitignore";
 
-/** Whether there is a folder, and not a link to one. */
+/** Whether a path is a folder. A link to a folder is not one. */
 export function isFolder(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** The paths of the files in a folder and in its {@link FOLDERS}; neither links nor what they lead to. */
+/** The paths of the regular files in a folder and in its {@link FOLDERS}. Links are not followed. */
 export function filesIn(folder: string): string[] {
   return ["", ...FOLDERS]
-    .filter((below) => isFolder(join(folder, below)))
-    .flatMap((below) =>
-      readdirSync(join(folder, below), { withFileTypes: true })
+    .filter((subfolder) => isFolder(join(folder, subfolder)))
+    .flatMap((subfolder) =>
+      readdirSync(join(folder, subfolder), { withFileTypes: true })
         .filter((entry) => entry.isFile())
-        .map(({ name }) => join(below, name)),
+        .map(({ name }) => join(subfolder, name)),
     )
     .sort();
 }
 
-/** The files that are named after a cluster or its workers, so that another cluster's do not take their places. */
+/** The files whose names contain a cluster's or worker's name. Another cluster's files do not overwrite them. */
 export function namedFiles(cluster: DescribedCluster): string[] {
   return [
     sshKeyPath(cluster.name),
@@ -112,42 +112,45 @@ export function namedFiles(cluster: DescribedCluster): string[] {
   ];
 }
 
-/** The name that EncryptionKey gives a key. */
+/** The name of an encryption key, as the construct EncryptionKey chooses it. */
 function encryptionKeyName(base64: string): string {
   return `key-${createHash("sha256").update(base64).digest("hex").slice(0, 8)}`;
 }
 
-/** The stems of the pairs that a cluster has. */
+/** The file names, without ending, of a cluster's certificate and key pairs. */
 function pairsOf(cluster: DescribedCluster): string[] {
   return [CA, ...identities(serverNamesOf(cluster)).map(({ fileName }) => fileName)];
 }
 
-/** All that a folder holds, by path. @throws CredentialsError where the cluster lacks a certificate or key */
+/** The content of every file of a credentials folder, by path. @throws CredentialsError if a certificate or key is missing */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
-  for (const file of pairsOf(cluster).flatMap((stem) => [FILE_NAMES.certificate(stem), FILE_NAMES.key(stem)])) {
+  for (const file of pairsOf(cluster).flatMap((fileName) => [
+    FILE_NAMES.certificate(fileName),
+    FILE_NAMES.key(fileName),
+  ])) {
     if (pemFiles[file] === undefined) {
-      throw new CredentialsError(`the deployed ${name} lacks ${file}: \`npm run deploy\` completes it`);
+      throw new CredentialsError(`the deployed ${name} lacks ${file}: \`npm run deploy\` adds it`);
     }
   }
   const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");
   const description: DescribedCluster = { name, publicAddress, serviceAddress, nodes };
   return {
-    // Nothing in here is for a repository, wherever the folder lies.
+    // No file of the folder belongs in a repository.
     [GIT_IGNORE]: "*\n",
     [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n`,
     [sshKeyPath(name)]: sshPrivateKey,
     ...Object.fromEntries(Object.entries(pemFiles).map(([file, content]) => [`${PAIRS}/${file}`, content])),
     ...Object.fromEntries(
-      usersOf(cluster).map(({ fileName: stem, user, host }) => [
-        kubeconfigPath(stem),
+      usersOf(cluster).map(({ fileName, user, host }) => [
+        kubeconfigPath(fileName),
         kubeconfig({
           clusterName: name,
           server: apiServer(host),
           user,
           authority: base64(FILE_NAMES.certificate(CA)),
-          certificate: base64(FILE_NAMES.certificate(stem)),
-          key: base64(FILE_NAMES.key(stem)),
+          certificate: base64(FILE_NAMES.certificate(fileName)),
+          key: base64(FILE_NAMES.key(fileName)),
         }),
       ]),
     ),

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
+import { CA } from "../model/layout";
 import { hasOtherKeys } from "./encryption";
 import {
   DESCRIPTION,
@@ -30,49 +31,51 @@ import {
 } from "./files";
 import { CredentialsError, octal } from "./stack";
 
-/** What writing a folder has done. */
+/** The changes that {@link writeFolder} made. */
 export interface Written {
-  /** The paths of what was new, or was not as it is now. */
+  /** The paths of the new and changed files. */
   readonly written: readonly string[];
+  /** The number of files that were already up to date. */
   readonly unchanged: number;
-  /** The encryption config that was there, where it may have a key that is nowhere else; and what it is called now. */
+  /** The path of the previous encryption config, after a possible renaming. Set only if it may have a key that exists nowhere else. */
   readonly kept?: string;
-  /** The paths of what the cluster no longer has: machines that are gone, or all that another cluster had. */
+  /** The paths of deleted files: those of removed machines, or of another cluster. */
   readonly removed: readonly string[];
-  /** The paths of what lies there beside it, and was left alone. */
+  /** The paths of other files in the folder, which were not changed. */
   readonly others: readonly string[];
 }
 
 /**
- * Where files are written before they are put in place. That it is there keeps a second run out; that it is there for long
- * tells of a run that was killed, whose work the next one completes.
+ * The folder into which files are written before they are moved into place. While it exists, a second run is refused. If it
+ * is old, its run was killed, and the next run completes the work.
  */
 const STAGING = ".writing";
 
-/** How old the staging of a run must be to be taken for that of one that was killed, in milliseconds. */
+/** The age in milliseconds after which the staging folder counts as left by a killed run. */
 const ABANDONED = 60_000;
 
-/** The hosts that `check --nodes` has met; and what ssh-keygen leaves when it removes one. */
+/** The host keys that `check --nodes` stores, and the backup that ssh-keygen makes when it removes one. */
 const KNOWN_HOSTS = /^ssh\/known_hosts(\.old)?$/;
 
-const AUTHORITY = pairPaths("ca");
+const CA_FILES = pairPaths(CA);
 
 /**
- * Writes files into a folder of mode 0700, each with mode 0600 from its first byte on. All are written aside and then put
- * in place, so that a failure before that changes nothing. What is as it should be is not touched. Files of machines that
- * are gone go. An encryption config that may have a key of its own is never lost: it stays, or with `replace` is renamed.
+ * Writes files into a folder of mode 0700. Each file has mode 0600 from its first byte on. All files are written into a
+ * staging folder and then moved into place, so a failure before that changes nothing. Files that are up to date are not
+ * touched. Files of removed machines are deleted. An encryption config that may have a key of its own is never lost: it is
+ * not changed, or, with `replace`, it is renamed.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
- * @throws CredentialsError where the folder is open to others, is somebody else's or something else's, holds another
- *   cluster's authority, is being written, or cannot be written
+ * @throws CredentialsError if the folder is open to other users, belongs to another user, was not written by this program,
+ *   contains another cluster's CA, is being written by another run, or cannot be written
  */
 export function writeFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
   const path = resolve(folder);
   const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
   try {
-    if (!isNew) mustBeOurs(path, files, replace);
+    if (!isNew) checkFolderIsOurs(path, files, replace);
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    return whileNobodyElseWrites(path, () => bringUpToDate(path, files, replace));
+    return withStagingFolder(path, () => updateFolder(path, files, replace));
   } catch (error) {
     if (isNew) removeIfEmpty(path);
     if (error instanceof CredentialsError) throw error;
@@ -80,18 +83,18 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
   }
 }
 
-function whileNobodyElseWrites<T>(folder: string, write: () => T): T {
+function withStagingFolder<T>(folder: string, write: () => T): T {
   const staging = join(folder, STAGING);
-  const left = lstatSync(staging, { throwIfNoEntry: false });
-  // A clock may have been set back.
-  if (left !== undefined && Math.abs(Date.now() - left.mtimeMs) > ABANDONED)
+  const existing = lstatSync(staging, { throwIfNoEntry: false });
+  // The absolute value, because the clock may have been set back.
+  if (existing !== undefined && Math.abs(Date.now() - existing.mtimeMs) > ABANDONED)
     rmSync(staging, { recursive: true, force: true });
   try {
     mkdirSync(staging, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     throw new CredentialsError(
-      `${folder} is being written by another run, or was less than a minute ago when that was killed: leave ${STAGING} in it, and run this again in a minute`,
+      `another run is writing ${folder}, or was killed less than a minute ago: keep ${STAGING} in it, and try again in a minute`,
     );
   }
   try {
@@ -101,10 +104,10 @@ function whileNobodyElseWrites<T>(folder: string, write: () => T): T {
   }
 }
 
-function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
-  const formerly = clusterIn(folder);
-  const former = formerly === undefined ? [] : namedFiles(formerly);
-  const different = Object.entries(files).filter(([name, content]) => !isAsItShouldBe(join(folder, name), content));
+function updateFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
+  const clusterBefore = clusterIn(folder);
+  const namedBefore = clusterBefore === undefined ? [] : namedFiles(clusterBefore);
+  const different = Object.entries(files).filter(([name, content]) => !isUpToDate(join(folder, name), content));
   const obstacle = different.find(([name]) => isFolder(join(folder, name)));
   if (obstacle !== undefined) throw new Error(`${obstacle[0]} is a folder`);
   const config = join(folder, ENCRYPTION_CONFIG);
@@ -112,10 +115,10 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
   const changed = different.filter(([name]) => replace || !wouldLoseKey || name !== ENCRYPTION_CONFIG);
   for (const parent of FOLDERS.map((name) => join(folder, name))) {
     mkdirSync(parent, { recursive: true, mode: 0o700 });
-    if (!isFolder(parent)) throw new Error(`${parent} is no folder, but a link or something else`);
+    if (!isFolder(parent)) throw new Error(`${parent} is not a folder (it may be a link)`);
     chmodSync(parent, 0o700);
   }
-  // Before anything secret is: a run that is killed leaves it where it is.
+  // Written before any secret, so that git ignores the secrets of a killed run too.
   if (!existsSync(join(folder, GIT_IGNORE)))
     writeFileSync(join(folder, GIT_IGNORE), files[GIT_IGNORE] ?? "", { mode: 0o600 });
   changed.forEach(([, content], index) => {
@@ -127,15 +130,15 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
     if (!isLink(config)) chmodSync(config, 0o600);
     renameSync(config, join(folder, kept));
   }
-  const putInPlace = (isMeant: (name: string) => boolean) =>
+  const moveIntoPlace = (isSelected: (name: string) => boolean) =>
     changed.forEach(([name], index) => {
-      if (isMeant(name)) renameSync(join(folder, STAGING, String(index)), join(folder, name));
+      if (isSelected(name)) renameSync(join(folder, STAGING, String(index)), join(folder, name));
     });
-  putInPlace((name) => name !== DESCRIPTION);
-  const removed = othersIn(folder, files).filter((name) => former.includes(name));
+  moveIntoPlace((name) => name !== DESCRIPTION);
+  const removed = othersIn(folder, files).filter((name) => namedBefore.includes(name));
   for (const name of removed) rmSync(join(folder, name));
-  // Last: until then the folder says what it was, and the next run what to remove.
-  putInPlace((name) => name === DESCRIPTION);
+  // Last: until then the description is the previous one, so that a run after a killed one knows which files to delete.
+  moveIntoPlace((name) => name === DESCRIPTION);
   return {
     written: changed.map(([name]) => name),
     unchanged: Object.keys(files).length - different.length,
@@ -145,7 +148,7 @@ function bringUpToDate(folder: string, files: Readonly<Record<string, string>>, 
   };
 }
 
-/** Writes a new file for its owner alone, and waits until it is on the disk. */
+/** Writes a new file that only its owner can access, and waits until it is on the disk. */
 function writeDurably(path: string, content: string): void {
   const file = openSync(path, "wx", 0o600);
   try {
@@ -156,7 +159,7 @@ function writeDurably(path: string, content: string): void {
   }
 }
 
-/** A name for an encryption config that makes way. */
+/** An unused file name for the previous encryption config. */
 function freeName(folder: string): string {
   const names = readdirSync(folder);
   const name = (count: number): string => {
@@ -166,7 +169,7 @@ function freeName(folder: string): string {
   return name(1);
 }
 
-/** Removes a new folder in which nothing has come to lie, from another run either. */
+/** Removes a new folder, unless this or another run has written files into it. */
 function removeIfEmpty(folder: string): void {
   if (!isFolder(folder) || existsSync(join(folder, STAGING)) || filesIn(folder).some((name) => name !== GIT_IGNORE))
     return;
@@ -175,48 +178,48 @@ function removeIfEmpty(folder: string): void {
   rmdirSync(folder);
 }
 
-/** Whether a folder that is there may be written. */
-function mustBeOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
+/** Checks that an existing folder may be written. @throws CredentialsError if not */
+function checkFolderIsOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
   if (!status.isDirectory()) {
-    const what = status.isSymbolicLink() ? ", a symbolic link" : "";
-    throw new CredentialsError(`'--out' must be a folder, got: ${folder}${what}`);
+    const kind = status.isSymbolicLink() ? ", a symbolic link" : "";
+    throw new CredentialsError(`'--out' must be a folder, got: ${folder}${kind}`);
   }
   const names = readdirSync(folder);
-  // The staging is left by a run that was killed, which had been allowed in.
+  // A staging folder means that a killed run has already passed this check.
   if (names.length > 0 && !names.includes(DESCRIPTION) && !names.includes(STAGING)) {
     throw new CredentialsError(
-      `'--out' must be a folder that is empty, or that \`npm run credentials\` has written, got: ${folder}, which has no ${DESCRIPTION}`,
+      `'--out' must be an empty folder, or one that \`npm run credentials\` wrote, got: ${folder}, which has no ${DESCRIPTION}`,
     );
   }
   if (status.uid !== process.getuid?.()) {
-    throw new CredentialsError(`'--out' must be a folder of your own, got: ${folder} of user ${status.uid}`);
+    throw new CredentialsError(`'--out' must be a folder that you own, got: ${folder}, which user ${status.uid} owns`);
   }
   const mode = status.mode & 0o777;
   if ((mode & 0o077) !== 0) {
     throw new CredentialsError(
-      `'--out' must be a folder that is closed to others (chmod 700), got: ${folder} with mode ${octal(mode)}`,
+      `'--out' must be a folder that only you can access (chmod 700), got: ${folder} with mode ${octal(mode)}`,
     );
   }
-  if (!replace && isAnothers(folder, files)) {
+  if (!replace && isOfAnotherCluster(folder, files)) {
     throw new CredentialsError(
-      `${folder} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
+      `${folder} contains the credentials of another cluster, or of this cluster with another CA key; --replace replaces them`,
     );
   }
 }
 
-/** Whether a folder says that it is of another cluster, or has another authority. */
-function isAnothers(folder: string, files: Readonly<Record<string, string>>): boolean {
+/** Whether a folder describes another cluster, or contains another CA's certificate or key. */
+function isOfAnotherCluster(folder: string, files: Readonly<Record<string, string>>): boolean {
   const name = clusterIn(folder)?.name;
   if (name !== undefined && name !== JSON.parse(files[DESCRIPTION] as string).name) return true;
-  return AUTHORITY.some((path) => {
+  return CA_FILES.some((path) => {
     const file = join(folder, path);
-    return existsSync(file) && publicHalf(readFileSync(file, "utf8")) !== publicHalf(files[path] as string);
+    return existsSync(file) && publicKeyOf(readFileSync(file, "utf8")) !== publicKeyOf(files[path] as string);
   });
 }
 
-/** A key's public half; of what is no key, the text itself. */
-function publicHalf(pem: string): string {
+/** The public key of a certificate or private key; the text itself if it is neither. */
+function publicKeyOf(pem: string): string {
   try {
     return createPublicKey(pem).export({ type: "spki", format: "pem" }).toString();
   } catch {
@@ -224,7 +227,7 @@ function publicHalf(pem: string): string {
   }
 }
 
-/** The cluster that a folder is of, if it says so. */
+/** The cluster that a folder describes; undefined if the description is missing or invalid. */
 function clusterIn(folder: string): DescribedCluster | undefined {
   try {
     return describedCluster(folder);
@@ -233,7 +236,7 @@ function clusterIn(folder: string): DescribedCluster | undefined {
   }
 }
 
-/** The paths of what lies in a folder beside the files that it must hold. */
+/** The paths of the files in a folder that are not among the given ones. */
 function othersIn(folder: string, files: Readonly<Record<string, string>>): string[] {
   return filesIn(folder).filter((name) => files[name] === undefined && !KNOWN_HOSTS.test(name));
 }
@@ -242,13 +245,13 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
 
-/** Whether an encryption config may have other keys than a text; a link is somebody's own, and what is no file has none. */
+/** Whether an encryption config may have keys that a text does not have. A link may have some; a pipe or folder has none. */
 function mayHaveOtherKeys(file: string, content: string): boolean {
   const isFile = lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
   return isLink(file) || (isFile && hasOtherKeys(readFileSync(file, "utf8"), content));
 }
 
-function isAsItShouldBe(file: string, content: string): boolean {
+function isUpToDate(file: string, content: string): boolean {
   const status = lstatSync(file, { throwIfNoEntry: false });
   return status?.isFile() === true && (status.mode & 0o777) === 0o600 && readFileSync(file, "utf8") === content;
 }

@@ -3,59 +3,59 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { NODE_HOME as HOME, type NodeFile, nodeFiles } from "../model/layout";
 import { NODE_USER } from "../model/names";
-import { type CheckOptions, contentChecks, type Finding, modeFaults, type Read, readerOf } from "./check";
+import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf } from "./check";
 import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths, sshKeyPath } from "./files";
 
-/** The path in a folder of credentials of a machine's file. */
+/** The path of a machine's file in a credentials folder. */
 function pathOf({ source }: NodeFile): string {
   if (source.kind === "encryption-config") return ENCRYPTION_CONFIG;
   if (source.kind === "kubeconfig") return kubeconfigPath(source.identity);
   return pairPaths(source.identity)[source.kind === "certificate" ? 0 : 1];
 }
 
-/** A file that was found on a machine; those in use come before those at home. */
-interface Found {
-  /** Its path in a folder of credentials. */
+/** A file on a machine. In lists, files in part 2's places come before those in the home folder. */
+interface FoundFile {
+  /** Its path in a credentials folder. */
   readonly path: string;
-  /** Where it lies. */
+  /** Its path on the machine. */
   readonly place: string;
   readonly mode: number;
   readonly owner: string;
-  /** Undefined where it cannot be read. */
+  /** Undefined if the file cannot be read. */
   readonly text?: string;
 }
 
 /**
- * Looks over ssh at what the machines have of a cluster's files, at home and where part 2 puts them: whether a control
- * plane would take it, whether it is what the folder has, and who may read it. Logs in with the folder's key; a
- * machine's host key is taken on first sight and remembered in `ssh/known_hosts`.
+ * Checks a cluster's files on its machines over ssh, in the home folders and where part 2 puts them: whether a control plane
+ * accepts them, whether they are equal to the folder's files, and who can read them. Logs in with the folder's ssh key. A
+ * machine's host key is accepted at the first login and stored in `ssh/known_hosts`.
  */
 export async function checkNodes(folder: string, cluster: DescribedCluster, options: CheckOptions): Promise<Finding[]> {
-  const machines = await Promise.all(Object.keys(cluster.nodes).map((name) => visit({ folder, cluster, name })));
+  const machines = await Promise.all(Object.keys(cluster.nodes).map((name) => inspect({ folder, cluster, name })));
   return machines.flatMap((machine) => {
     const { name, files, found } = machine;
-    if (typeof found === "string") return [{ path: name, faults: [`cannot be looked at: ${found}`] }];
-    const surroundings = { found, ours: readerOf(folder), cluster };
+    if (typeof found === "string") return [{ path: name, problems: [`cannot be checked: ${found}`] }];
+    const context = { found, readFolder: readerOf(folder), cluster };
     const peers = machines.filter(({ role }) => role === machine.role);
     const isMissing = ({ setting, places }: NodeFile, index: number) =>
       !has(machine, index) &&
-      // What has no place is for a person, who may want it on one machine alone.
+      // A file that part 2 does not move is for a person, who may want it on only one machine.
       (setting === undefined || (places.length > 0 && peers.some((peer) => has(peer, index))));
     return [
       ...files.filter(isMissing).map(({ fileName, places, setting }) => {
-        const fault = `is missing, there and where part 2 puts it (${places.join(", ")})`;
-        const peersHaveIt = setting !== undefined ? "; other machines have theirs: docs/part-2.md" : "";
-        return { path: `${name}:${HOME}/${fileName}`, faults: [`${fault}${peersHaveIt}`] };
+        const problem = `is missing here and where part 2 puts it (${places.join(", ")})`;
+        const peersHaveIt = setting !== undefined ? "; other machines have it: see docs/part-2.md" : "";
+        return { path: `${name}:${HOME}/${fileName}`, problems: [`${problem}${peersHaveIt}`] };
       }),
       ...found.map((file): Finding => {
-        const { faults, daysLeft } = checkFile(file, surroundings, options);
-        return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), faults };
+        const { problems, daysLeft } = checkFile(file, context, options);
+        return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), problems };
       }),
     ];
   });
 }
 
-/** A machine, and the folder that it is held against. */
+/** A machine, and the folder that its files are compared with. */
 interface Target {
   readonly folder: string;
   readonly cluster: DescribedCluster;
@@ -63,97 +63,100 @@ interface Target {
   readonly name: string;
 }
 
-/** A machine that was looked at. */
-interface Visited {
+/** The result of logging in to a machine. */
+interface Inspected {
   readonly name: string;
   readonly role?: string;
-  /** The files that it may have; those of a role are in the same order on all its machines. */
+  /** The files that it may have. All machines of a role have the same order. */
   readonly files: readonly NodeFile[];
-  /** Those that it has, or why it cannot be looked at. */
-  readonly found: readonly Found[] | string;
+  /** The files that it has, or the reason why it cannot be checked. */
+  readonly found: readonly FoundFile[] | string;
 }
 
-async function visit(target: Target): Promise<Visited> {
+async function inspect(target: Target): Promise<Inspected> {
   const { cluster, name } = target;
   const role = nodesOf(cluster).find((node) => node.name === name)?.role;
   const files = role === undefined ? [] : nodeFiles({ role, name });
   const isStopped = cluster.nodes[name]?.public_ip === "";
   const found = isStopped
-    ? "it has no public address, as a machine that is stopped"
-    : await look(target, files).catch((error: Error) => error.message);
+    ? "it has no public address; it may be stopped"
+    : await findFiles(target, files).catch((error: Error) => error.message);
   return { name, role, files, found };
 }
 
-/** Whether a machine has the file of an index. */
-function has({ files, found }: Visited, index: number): boolean {
+/** Whether a machine has the file at an index of its list. */
+function has({ files, found }: Inspected, index: number): boolean {
   return typeof found !== "string" && found.some(({ path }) => path === pathOf(files[index] as NodeFile));
 }
 
-/** What a file of a machine is held against. */
-interface Surroundings {
-  /** Everything that was found on the machine. */
-  readonly found: readonly Found[];
-  /** Gives what the folder has. */
-  readonly ours: Read;
+/** The data that a machine's file is compared with. */
+interface CheckContext {
+  /** All files that were found on the machine. */
+  readonly found: readonly FoundFile[];
+  /** Reads the credentials folder. */
+  readonly readFolder: Read;
   readonly cluster: DescribedCluster;
 }
 
 function checkFile(
-  { path, place, text, mode, owner }: Found,
-  { found, ours, cluster }: Surroundings,
+  { path, place, text, mode, owner }: FoundFile,
+  { found, readFolder, cluster }: CheckContext,
   options: CheckOptions,
-): Pick<Finding, "daysLeft" | "faults"> {
+): Pick<Finding, "daysLeft" | "problems"> {
   const isAtHome = place.startsWith(HOME);
   const isCertificate = path.endsWith(".pem") && !path.endsWith("-key.pem");
   const owners = isAtHome ? [NODE_USER] : [NODE_USER, "root"];
   const access = [
-    ...modeFaults(mode, isCertificate ? 0o644 : 0o600),
+    ...modeProblems(mode, isCertificate ? 0o644 : 0o600),
     ...(owners.includes(owner) ? [] : [`must belong to ${owners.join(" or ")}, got: ${owner}`]),
   ];
-  if (text === undefined) return { faults: [...access, `cannot be read as ${NODE_USER}, and sudo asks`] };
+  if (text === undefined) return { problems: [...access, `cannot be read by ${NODE_USER}, and sudo needs a password`] };
 
-  // A pair belongs together where it lies, and its authority is the one in use. Kubeconfigs hold what the folder has.
-  const nearby: Read = (other) =>
+  // A certificate must match the key in the same folder, and the CA in use on the machine. A kubeconfig must match the
+  // credentials folder.
+  const readMachine: Read = (other) =>
     (
       found.find((file) => file.path === other && folderOf(file.place) === folderOf(place)) ??
       found.find((file) => file.path === other)
-    )?.text ?? ours(other);
+    )?.text ?? readFolder(other);
   const isKubeconfig = path.startsWith("kubeconfigs/");
-  const { faults = [], ...rest } =
-    contentChecks(cluster, isKubeconfig ? ours : nearby, options).get(path)?.(text) ?? {};
-  const wanted = ours(path);
-  // A kubeconfig may say the same in other words.
-  if (wanted === undefined || text === wanted || (isKubeconfig && faults.length === 0)) {
-    return { ...rest, faults: [...access, ...faults] };
+  const { problems = [], ...rest } =
+    contentChecks(cluster, isKubeconfig ? readFolder : readMachine, options).get(path)?.(text) ?? {};
+  const wanted = readFolder(path);
+  // A kubeconfig may have the same content in another format.
+  if (wanted === undefined || text === wanted || (isKubeconfig && problems.length === 0)) {
+    return { ...rest, problems: [...access, ...problems] };
   }
-  const isNewAtHome = found.some((file) => file.path === path && file.place.startsWith(HOME) && file.text === wanted);
-  return { ...rest, faults: [...access, ...faults, differenceOf(path, isNewAtHome)] };
+  const isRightFileAtHome = found.some(
+    (file) => file.path === path && file.place.startsWith(HOME) && file.text === wanted,
+  );
+  return { ...rest, problems: [...access, ...problems, differenceOf(path, isRightFileAtHome)] };
 }
 
-/** What is said of a file that is another than the folder's. */
-function differenceOf(path: string, isNewAtHome: boolean): string {
-  // What was encrypted with a key is lost without it.
+/** The problem of a file that differs from the folder's. */
+function differenceOf(path: string, isRightFileAtHome: boolean): string {
+  // Without its key, the secrets that were encrypted with it are lost.
   if (path === ENCRYPTION_CONFIG)
-    return "is not the folder's: keep it, and see docs/certificates.md, Another key for secrets";
-  if (!isNewAtHome && path.startsWith("kubeconfigs/")) {
-    return "is not the folder's: bring that to the machine, or run `npm run credentials` anew (docs/part-2.md)";
+    return "differs from the credentials folder: keep it, and see 'Another key for secrets' in docs/certificates.md";
+  if (!isRightFileAtHome && path.startsWith("kubeconfigs/")) {
+    return "differs from the credentials folder: copy the folder's file to the machine, or run `npm run credentials` again (docs/part-2.md)";
   }
-  return isNewAtHome
-    ? `is not the folder's, which lies in ${HOME}: put that in its place, and restart what reads it`
-    : "is not the folder's: apply again, or run `npm run credentials` anew";
+  return isRightFileAtHome
+    ? `differs from the credentials folder; the right file is in ${HOME}: move it here and restart the programs that read it`
+    : "differs from the credentials folder: apply again, or run `npm run credentials` again";
 }
 
 function folderOf(place: string): string {
   return place.slice(0, place.lastIndexOf("/"));
 }
 
-/** Finds files on a machine. @throws Error where it cannot log in, in one line */
-async function look({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<Found[]> {
+/** Finds files on a machine. @throws Error with a message of one line if the login fails */
+async function findFiles({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<FoundFile[]> {
   const address = cluster.nodes[name]?.public_ip as string;
   const wanted = files.flatMap((file) =>
     [...file.places, `${HOME}/${file.fileName}`].map((place) => ({ path: pathOf(file), place })),
   );
-  // Part 2 copies keys as root.
+  // Root owns the keys that part 2 copies.
   const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
   const script = `for file in ${wanted.map(({ place }) => place).join(" ")}; do
   [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file" && echo =)"
@@ -164,11 +167,11 @@ done 2>/dev/null; true`;
   try {
     listed = (await running).stdout;
   } catch (error) {
-    const said = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1);
-    const hint = /host key verification failed/i.test(said ?? "")
-      ? ` (of a machine that was replaced: ssh-keygen -R ${address} -f '${join(folder, "ssh/known_hosts")}')`
+    const message = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1);
+    const hint = /host key verification failed/i.test(message ?? "")
+      ? ` (if the machine was replaced, run: ssh-keygen -R ${address} -f '${join(folder, "ssh/known_hosts")}')`
       : "";
-    throw new Error(`${address}: ${said || (error as Error).message}${hint}`);
+    throw new Error(`${address}: ${message || (error as Error).message}${hint}`);
   }
   return listed.split("\n").flatMap((line) => {
     const [mode, owner, place, base64] = line.split(" ");
@@ -179,21 +182,21 @@ done 2>/dev/null; true`;
       place: place as string,
       mode: Number.parseInt(mode as string, 8),
       owner: owner as string,
-      // An equals sign more than base64 has says that it was read to its end.
+      // The script adds an equals sign after the base64 text: it shows that the file was read to its end.
       ...(base64 && { text: Buffer.from(base64.slice(0, -1), "base64").toString() }),
     };
   });
 }
 
 function sshOptions(folder: string, cluster: string): string[] {
-  // In what is a list of files, and takes %h and its like, to ssh.
+  // ssh reads these options as lists of files and replaces sequences such as %h.
   const quoted = (path: string) => `"${join(folder, path).replaceAll("%", "%%")}"`;
   return [
     ...["-o", `IdentityFile=${quoted(sshKeyPath(cluster))}`],
     ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
     ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
     ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
-    // A machine that hangs is given up.
+    // Gives up on a machine that no longer answers.
     ...["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"],
   ];
 }

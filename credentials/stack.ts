@@ -3,29 +3,29 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 
-/** Why credentials cannot be had, or written; in one line. */
+/** A reason why credentials cannot be read or written. The message has one line. */
 export class CredentialsError extends Error {}
 
-/** How much of what Terraform complains of is told, in characters. */
-const GIST_LENGTH = 300;
+/** The maximum length of Terraform's error in a message, in characters. */
+const ERROR_LENGTH = 300;
 
 /** Permission bits as people write them: `0600`. */
 export function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
-/** A name as clusters, machines and files have them; it comes into paths, and onto machines into scripts. */
+/** A name of a cluster, machine or file. Paths and scripts contain it, so it has no special characters. */
 export const NAME = z.string().regex(/^[\w][\w.-]*$/, "must be a plain name");
 
 const ADDRESS = z.string().regex(/^[\d.]*$/, "must be an address");
 
-/** Machines' addresses by Name tag. */
+/** The machines' addresses by Name tag. */
 export const NODES = z.record(NAME, z.object({ private_ip: ADDRESS, public_ip: ADDRESS }));
 
 /** A key for secrets in etcd. */
 export const ENCRYPTION_KEY = z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64");
 
-/** What the stack's outputs say, as far as it is needed. */
+/** The outputs of the stack that are needed. */
 const OUTPUTS = z.object({
   kubernetes_public_address: z.string().min(1),
   kubernetes_service_address: ADDRESS.min(1),
@@ -35,33 +35,33 @@ const OUTPUTS = z.object({
   encryption_key: ENCRYPTION_KEY,
 });
 
-/** A deployed cluster, as its stack's outputs say. */
+/** A deployed cluster, from its stack's outputs. */
 export interface DeployedCluster {
   readonly name: string;
   /** The load balancer's name. */
   readonly publicAddress: string;
   /** The address at which pods reach the API servers. */
   readonly serviceAddress: string;
-  /** By Name tag. */
+  /** The machines' addresses by Name tag. */
   readonly nodes: Readonly<z.infer<typeof NODES>>;
   readonly sshPrivateKey: string;
-  /** Every certificate and key in PEM, by the name of its file. */
+  /** Every certificate and key in PEM, by file name. */
   readonly pemFiles: Readonly<Record<string, string>>;
-  /** 32 bytes in base64. */
+  /** The key for secrets in etcd: 32 bytes in base64. */
   readonly encryptionKey: string;
 }
 
-/** A deployed cluster, and what its owner should hear of. */
+/** A deployed cluster, and warnings for its owner. */
 export interface ReadStack {
   readonly cluster: DeployedCluster;
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads what is deployed, whatever the backend.
+ * Reads the deployed cluster from its state, with any backend.
  * @param synthesized - the folder that synthesis writes, `cdktf.out`
- * @param stackName - which stack @default - the only one
- * @throws CredentialsError where nothing is synthesized or deployed, or the backend does not answer
+ * @param stackName - the name of the stack @default - the only one
+ * @throws CredentialsError if no stack is synthesized or deployed, or if the backend does not answer
  */
 export function readStack(synthesized: string, stackName?: string): ReadStack {
   const stack = findStack(synthesized, stackName);
@@ -69,15 +69,13 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
   const [stateFile] = stateFiles(folder);
   if (stateFile !== undefined && statSync(stateFile, { throwIfNoEntry: false })?.size === 0) {
     throw new CredentialsError(
-      `${stateFile} is empty, as an apply that was killed may leave it: docs/recovery.md brings it back`,
+      `${stateFile} is empty, probably because an apply was killed: docs/recovery.md explains how to restore it`,
     );
   }
-  // A state that would be here and is not needs no Terraform to be missed.
+  // If a local state file is missing, there are no outputs; Terraform is not needed to find that out.
   const outputs = stateFile !== undefined && !existsSync(stateFile) ? {} : readOutputs(folder);
   if (Object.keys(outputs).length === 0) {
-    throw new CredentialsError(
-      `${stack.name} is not deployed: its state has no outputs; \`npm run deploy\` makes them`,
-    );
+    throw new CredentialsError(`${stack.name} is not deployed, its state has no outputs: run \`npm run deploy\``);
   }
   const known = knownOutputs(stack.name, outputs);
   return {
@@ -96,7 +94,7 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
         const mode = statSync(file).mode & 0o777;
         return (mode & 0o077) === 0
           ? []
-          : [`${file} holds every key, and others may read it: mode ${octal(mode)}, chmod 600 it`];
+          : [`${file} contains every key, and other users can access it (mode ${octal(mode)}): run chmod 600 on it`];
       }),
   };
 }
@@ -107,29 +105,29 @@ interface Stack {
 }
 
 /**
- * Finds a synthesized stack: that of the name, or the only one.
- * @throws CredentialsError where nothing is synthesized, or it is not said which
+ * Finds a synthesized stack: the one with the given name, or the only one.
+ * @throws CredentialsError if no stack is synthesized, or if `stackName` does not select exactly one
  */
 export function findStack(synthesized: string, stackName?: string): Stack {
   const stacks = stacksOf(synthesized);
   const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
   if (stack !== undefined && more.length === 0) return stack;
   const names = stacks.map(({ name }) => name).join(", ");
-  throw new CredentialsError(`'--stack' must be one of those in ${synthesized}: ${names}, got: ${stackName ?? "none"}`);
+  throw new CredentialsError(`'--stack' must be a stack in ${synthesized} (${names}), got: ${stackName ?? "none"}`);
 }
 
-/** The stacks that are synthesized. */
+/** The synthesized stacks. */
 function stacksOf(synthesized: string): Stack[] {
   try {
     return Object.values(JSON.parse(readFileSync(join(synthesized, "manifest.json"), "utf8")).stacks);
   } catch {
-    throw new CredentialsError(`'--from' must be a folder that \`npm run synth\` has written, got: ${synthesized}`);
+    throw new CredentialsError(`'--from' must be a folder that \`npm run synth\` wrote, got: ${synthesized}`);
   }
 }
 
 type Outputs = Readonly<Record<string, { readonly value: unknown }>>;
 
-/** The outputs that are needed. @throws CredentialsError where one is missing, or is not as this project writes it */
+/** Checks the needed outputs. @throws CredentialsError if one is missing, or does not have this project's format */
 function knownOutputs(name: string, outputs: Outputs): z.infer<typeof OUTPUTS> {
   const values = Object.fromEntries(Object.entries(outputs).map(([output, { value }]) => [output, value]));
   const { data, error } = OUTPUTS.safeParse(values);
@@ -143,16 +141,16 @@ function knownOutputs(name: string, outputs: Outputs): z.infer<typeof OUTPUTS> {
   throw new CredentialsError(
     values[output as string] === undefined
       ? `the deployed ${name} has no output ${String(output)}: \`npm run deploy\` adds it`
-      : `the deployed ${name} has an output that is not as this project writes it: ${[output, ...path].join(".")}: ${message}`,
+      : `the deployed ${name} has an invalid output: ${[output, ...path].join(".")}: ${message}`,
   );
 }
 
 function readOutputs(folder: string): Outputs {
   const first = terraform(folder, "output", "-json");
-  // Terraform's words for a folder in which init has not run, or for another backend.
+  // Terraform's messages if init has not run in a folder, or if the backend has changed.
   const uninitialized = /terraform init|Backend initialization required|Initialization required/i.test(first.stderr);
-  if (first.status !== 0 && uninitialized) succeeded(terraform(folder, "init", "-input=false"));
-  return JSON.parse(succeeded(first.status === 0 ? first : terraform(folder, "output", "-json")));
+  if (first.status !== 0 && uninitialized) outputOf(terraform(folder, "init", "-input=false"));
+  return JSON.parse(outputOf(first.status === 0 ? first : terraform(folder, "output", "-json")));
 }
 
 interface Ended {
@@ -170,8 +168,8 @@ function terraform(folder: string, ...args: readonly string[]): Ended {
   });
 }
 
-/** What a program wrote that succeeded. @throws CredentialsError with the gist of what one that failed wrote */
-function succeeded({ status, stdout, stderr, error }: Ended): string {
+/** The output of a program. @throws CredentialsError with the start of its error message if it failed */
+function outputOf({ status, stdout, stderr, error }: Ended): string {
   if (error !== undefined) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     throw new CredentialsError(missing ? "terraform is missing: install Terraform 1.11 or later" : error.message);
@@ -179,23 +177,21 @@ function succeeded({ status, stdout, stderr, error }: Ended): string {
   if (status === 0) return stdout;
   const lines = stderr.split("\n").map((line) => line.replace(/^[│╷╵\s]+/, "").trim());
   // The first of its errors.
-  const [, gist = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
-  const said = gist.length > GIST_LENGTH ? `${gist.slice(0, GIST_LENGTH)} …` : gist;
-  throw new CredentialsError(`terraform: ${said || `status ${status}`}`);
+  const [, firstError = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
+  const message = firstError.length > ERROR_LENGTH ? `${firstError.slice(0, ERROR_LENGTH)} …` : firstError;
+  throw new CredentialsError(`terraform: ${message || `status ${status}`}`);
 }
 
 /**
- * The files in which a local backend keeps the state, and the state before; none of another backend.
- * @throws CredentialsError where the stack's folder is gone
+ * The files in which a local backend stores the state and its backup; empty for another backend.
+ * @throws CredentialsError if the stack's folder does not exist
  */
 function stateFiles(folder: string): string[] {
   let path: string | undefined;
   try {
     path = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8")).terraform?.backend?.local?.path;
   } catch (error) {
-    throw new CredentialsError(
-      `the stack's folder must be as \`npm run synth\` has written it: ${(error as Error).message}`,
-    );
+    throw new CredentialsError(`the stack's folder must be as \`npm run synth\` wrote it: ${(error as Error).message}`);
   }
   if (path === undefined) return [];
   const file = resolve(folder, path);

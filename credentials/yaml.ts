@@ -1,19 +1,19 @@
 import { parse } from "yaml";
 import type { z } from "zod";
 
-/** Reads a document of a known shape. @returns it, or what is wrong with it */
-export function readYaml<T>(shape: z.ZodType<T>, text: string): { readonly config?: T; readonly faults: string[] } {
+/** Reads a YAML document of a known shape. @returns the document, or its problems */
+export function readYaml<T>(shape: z.ZodType<T>, text: string): { readonly config?: T; readonly problems: string[] } {
   let document: unknown;
   try {
-    // As Kubernetes reads it: to which yes is no text.
+    // Kubernetes reads YAML 1.1, in which yes is a boolean, not a string.
     document = parse(text, { version: "1.1" });
   } catch {
-    return { faults: ["is no YAML"] };
+    return { problems: ["is not YAML"] };
   }
-  if (document === null) return { faults: ["is empty"] };
+  if (document === null) return { problems: ["is empty"] };
   const { data, error } = shape.safeParse(document);
-  const faults = (error?.issues ?? []).map(({ path, message }) =>
+  const problems = (error?.issues ?? []).map(({ path, message }) =>
     path.length === 0 ? message : `${path.join(".")}: ${message}`,
   );
-  return data === undefined ? { faults } : { config: data, faults };
+  return data === undefined ? { problems } : { config: data, problems };
 }

@@ -13,32 +13,33 @@ export const MEMBERS = ["172.31.0.10", "172.31.0.11", "172.31.0.12"];
 
 const SERVICE_NETWORK = "172.32.0.0/24";
 
-/** What a control plane is made of. */
+/** The properties of a {@link ControlPlane}. */
 export interface ControlPlaneProps {
-  /** The folder that `npm run credentials` writes; what is started later may have another. */
+  /** The folder that `npm run credentials` writes. Programs that start later may use another one. */
   readonly credentials: string;
-  /** Names that resolve to the first machine: the load balancer's. */
+  /** Names that resolve to the first machine, such as the load balancer's. */
   readonly names: readonly string[];
-  /** Addresses that machines and services have, beside the members'. */
+  /** The addresses of machines and services, besides the members'. */
   readonly addresses: readonly string[];
 }
 
-/** Where an API server is. */
+/** The addresses of an API server. */
 export interface ApiServerProps {
   /** Its own address. */
   readonly address: string;
-  /** At which addresses it listens. @default - its own */
+  /** The address at which it listens. @default - its own */
   readonly bindAddress?: string;
   /** @default 6443 */
   readonly port?: number;
 }
 
 /**
- * A control plane of real programs, started with part 2's flags (but for those that went with Kubernetes 1.21), in a
- * network of its own; every machine of the cluster is an address there. All of it ends with the program that opened it.
+ * A control plane of real programs, with part 2's flags (except those that newer versions than Kubernetes 1.21 no longer
+ * have), in a separate network. Every machine of the cluster is an address in it. All programs end with the program that
+ * opened it.
  */
 export class ControlPlane {
-  /** The folder from which all that is started from now on takes its files. */
+  /** The folder whose files the next started programs use. */
   credentials: string;
   private readonly folder = mkdtempSync(join(tmpdir(), "control-plane-"));
   private readonly running = new Map<string, Running>();
@@ -50,7 +51,7 @@ export class ControlPlane {
     this.credentials = credentials;
   }
 
-  /** Opens an empty one. */
+  /** Opens a control plane without programs. */
   static async open(props: ControlPlaneProps): Promise<ControlPlane> {
     const plane = new ControlPlane(await SshNetwork.open(), props);
     const hosts = [readFileSync("/etc/hosts", "utf8"), ...props.names.map((name) => `${MEMBERS[0]} ${name}\n`)];
@@ -62,7 +63,7 @@ export class ControlPlane {
     return plane;
   }
 
-  /** The path of a certificate or key; a path stays as it is. */
+  /** The path of a certificate or key by its file name. An absolute path is not changed. */
   pem(name: string): string {
     return resolve(this.credentials, "ca-authority", name);
   }
@@ -72,13 +73,13 @@ export class ControlPlane {
     return join(this.credentials, "kubeconfigs", `${user}.kubeconfig`);
   }
 
-  /** Starts the members of etcd, and waits until they have agreed. */
+  /** Starts the etcd members, and waits until they serve requests. */
   async startEtcd(): Promise<void> {
     for (const index of MEMBERS.keys()) this.startMember(index);
     for (const index of MEMBERS.keys()) await this.memberServes(index);
   }
 
-  /** Starts a member of etcd, with the data that it had where it ran before. */
+  /** Starts an etcd member. It keeps the data of its previous run. */
   startMember(index: number): void {
     const name = (member: number) => `master-${member}`;
     const cluster = MEMBERS.map((address, member) => `${name(member)}=https://${address}:2380`).join(",");
@@ -106,12 +107,12 @@ export class ControlPlane {
     ]);
   }
 
-  /** Waits until a member of etcd has agreed with another, and answers. */
+  /** Waits until an etcd member has joined another one and serves requests. */
   memberServes(index: number): Promise<void> {
-    return this.hasSaid(`etcd-${index}`, /ready to serve client requests/);
+    return this.hasPrinted(`etcd-${index}`, /ready to serve client requests/);
   }
 
-  /** Ends a program that was started, at once. */
+  /** Kills a started program. */
   async kill(name: string): Promise<void> {
     const program = this.running.get(name) as Running;
     this.running.delete(name);
@@ -180,13 +181,13 @@ leaderElection:
     this.background("kube-scheduler", [join(BINARIES, "kube-scheduler"), `--config=${config}`]);
   }
 
-  /** Runs kubectl to its end with a user's kubeconfig: by name, or by path. */
+  /** Runs kubectl with a user's kubeconfig, given by name or by absolute path. */
   kubectl(user: string, ...args: readonly string[]): Promise<Ended> {
     const file = user.startsWith("/") ? user : this.kubeconfig(user);
     return this.run([join(BINARIES, "kubectl"), `--kubeconfig=${file}`, "--request-timeout=10s", ...args]);
   }
 
-  /** Runs etcdctl to its end, with a pair, by its stem or the path of that, or with none. */
+  /** Runs etcdctl with a certificate and its key, or with none. @param certificate - its file name or path without `.pem` */
   etcdctl(certificate: string | undefined, ...args: readonly string[]): Promise<Ended> {
     const own =
       certificate === undefined
@@ -197,40 +198,40 @@ leaderElection:
     return this.run(["etcdctl", ...options, ...args], { ETCDCTL_API: "3" });
   }
 
-  /** Runs a program to its end, on one of the machines. */
+  /** Runs a program in the network, and waits for its end. */
   run(command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
     return this.start(command, env).ended;
   }
 
-  /** Starts a program that goes on. */
+  /** Starts a program in the background. */
   background(name: string, command: readonly string[]): void {
     this.running.set(name, this.start(command));
   }
 
-  /** Waits until a program has said something. */
-  async hasSaid(name: string, what: RegExp): Promise<void> {
+  /** Waits until a program has printed a text. */
+  async hasPrinted(name: string, text: RegExp): Promise<void> {
     const { output, process } = this.running.get(name) as Running;
-    await until(() => what.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 60 });
+    await until(() => text.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 60 });
   }
 
-  /** Waits until something holds. */
-  async eventually(what: string, holds: () => Promise<boolean>, name?: string): Promise<void> {
+  /** Waits until a condition is true. @param condition - its name, for the error @param name - the program whose output the error contains */
+  async eventually(condition: string, isTrue: () => Promise<boolean>, name?: string): Promise<void> {
     const deadline = Date.now() + 60_000;
-    while (!(await holds())) {
+    while (!(await isTrue())) {
       const log = name === undefined ? "" : (this.running.get(name)?.output().slice(-2000) ?? "");
-      if (Date.now() > deadline) throw new Error(`in vain: ${what}\n${log}`);
+      if (Date.now() > deadline) throw new Error(`not true after 60 seconds: ${condition}\n${log}`);
       await sleep(300);
     }
   }
 
-  /** A folder for files of a test's own. */
+  /** A folder for a test's files. */
   scratch(name: string): string {
     const path = join(this.folder, name);
     mkdirSync(path, { recursive: true });
     return path;
   }
 
-  /** Ends everything in it. */
+  /** Ends all programs. */
   close(): void {
     this.network.close();
     rmSync(this.folder, { recursive: true, force: true });

@@ -3,10 +3,10 @@ import type { TerraformJson } from "../cloud/terraform-json";
 import type { DeployedCluster } from "../credentials/stack";
 import { type Computed, resolveReferences } from "./tls-resources";
 
-/** What the outputs of a stack would say, with the attributes that its resources would have. */
+/** The outputs of a stack, computed from its JSON and the attributes of its resources. */
 export function outputsOf(json: TerraformJson, computed: Computed): Record<string, unknown> {
   const value = (name: string) => resolveReferences(json.output[name]?.value, computed);
-  // The one output that is a function of something: Terraform's own base64sha256 is tried with real Terraform.
+  // Only this output uses a Terraform function, base64sha256. Other tests check it with real Terraform.
   const [, text] = /^\$\{base64sha256\((tls_private_key\.[\w-]+)\.private_key_pem\)\}$/.exec(
     json.output.encryption_key?.value,
   ) as unknown as [string, string];
@@ -21,7 +21,7 @@ export function outputsOf(json: TerraformJson, computed: Computed): Record<strin
   };
 }
 
-/** The same as who reads them has it. */
+/** The outputs in the form in which `readStack` returns them. */
 export function deployedCluster(name: string, outputs: Record<string, unknown>): DeployedCluster {
   return {
     name,

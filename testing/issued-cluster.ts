@@ -1,7 +1,7 @@
 import type { TerraformJson } from "../cloud/terraform-json";
-import { type Computed, carryOutTls } from "./tls-resources";
+import { type Computed, issueTls } from "./tls-resources";
 
-/** The machines of the default cluster by their names in Terraform, each with a public address for documentation. */
+/** The machines of the default cluster by their names in Terraform. The public addresses are from a range for documentation. */
 export const MACHINES: Readonly<Record<string, { readonly publicIp: string; readonly privateIp: string }>> =
   Object.fromEntries(
     ["master", "worker"].flatMap((role, fleet) =>
@@ -15,7 +15,7 @@ export const MACHINES: Readonly<Record<string, { readonly publicIp: string; read
     ),
   );
 
-/** What AWS would compute for the default cluster, as far as certificates and copies refer to it. */
+/** The attributes that AWS would compute for the default cluster, if certificates or copies use them. */
 export const AWS_ATTRIBUTES: Computed = {
   "aws_lb.load-balancer": { dns_name: "k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com" },
   ...Object.fromEntries(
@@ -26,15 +26,12 @@ export const AWS_ATTRIBUTES: Computed = {
   ),
 };
 
-/** The default cluster's keys and certificates, made from its JSON, with what AWS would compute. */
+/** Issues the default cluster's keys and certificates from its JSON and {@link AWS_ATTRIBUTES}. */
 export function issueDefaultCluster(json: TerraformJson): Promise<Computed> {
-  return carryOutTls(json, AWS_ATTRIBUTES);
+  return issueTls(json, AWS_ATTRIBUTES);
 }
 
-/** The same with what is at some addresses made anew, as after an expiry, or from a configuration that was changed. */
+/** Issues the keys and certificates at some addresses again, as after an expiry or a change of the configuration. */
 export function reissue(json: TerraformJson, computed: Computed, addresses: RegExp): Promise<Computed> {
-  return carryOutTls(
-    json,
-    Object.fromEntries(Object.entries(computed).filter(([address]) => !addresses.test(address))),
-  );
+  return issueTls(json, Object.fromEntries(Object.entries(computed).filter(([address]) => !addresses.test(address))));
 }

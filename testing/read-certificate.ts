@@ -4,21 +4,21 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { Certificate, type Name } from "@peculiar/asn1-x509";
 import * as x509 from "@peculiar/x509";
 
-/** Every field of a certificate but those that chance and the clock decide: serial number, key and dates. */
+/** Every field of a certificate except the random and time-dependent ones: serial number, key and dates. */
 export interface CertificateFields {
   /** 3 for X.509 v3. */
   readonly version: number;
   readonly signature: string;
   readonly key: string;
-  /** In the order of encoding, `C=UK` and so on, each with its string type. */
+  /** `C=UK` and so on, in the order of encoding, each with its string type. */
   readonly subject: readonly string[];
   readonly issuer: readonly string[];
   readonly hours: number;
   readonly keyUsage: readonly string[];
   readonly extendedKeyUsage: readonly string[];
-  readonly isAuthority: boolean;
+  readonly isCa: boolean;
   readonly pathLength: number | null;
-  /** The names of the extensions that are marked critical. */
+  /** The names of the critical extensions. */
   readonly critical: readonly string[];
   /** Whether the subject key identifier is the SHA-1 of the key's bits. */
   readonly subjectKeyIdIsHashOfKey: boolean;
@@ -55,7 +55,7 @@ const EXTENDED_KEY_USAGES: Record<string, string> = {
 
 /**
  * Reads a certificate.
- * @throws Error on an extension that it does not know
+ * @throws Error on an unknown extension
  */
 export function readCertificate(pem: string): CertificateFields {
   const certificate = new x509.X509Certificate(pem);
@@ -82,7 +82,7 @@ export function readCertificate(pem: string): CertificateFields {
     extendedKeyUsage: [...(certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [])].map(
       (oid) => EXTENDED_KEY_USAGES[String(oid)] ?? String(oid),
     ),
-    isAuthority: constraints?.ca ?? false,
+    isCa: constraints?.ca ?? false,
     pathLength: constraints?.pathLength ?? null,
     critical: [...certificate.extensions].flatMap(({ critical, type }) =>
       critical ? [EXTENSIONS[type] as string] : [],
@@ -95,7 +95,7 @@ export function readCertificate(pem: string): CertificateFields {
   };
 }
 
-/** The parts of a name in their order of encoding, each with the kind of string that holds it. */
+/** The parts of a name in the order of encoding, each with its string type. */
 function encodedName(name: Name): string[] {
   return [...name].flatMap((set) =>
     [...set].map(({ type, value }) => {

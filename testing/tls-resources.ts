@@ -11,7 +11,7 @@ const HOUR = 3_600_000;
 const SUBJECT_ALTERNATIVE_NAME = "2.5.29.17";
 const RSA = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
 
-/** The uses that this project asks for, as X.509 has them. */
+/** The key uses of this project, by the tls provider's names. */
 const KEY_USAGES: Record<string, x509.KeyUsageFlags> = {
   digital_signature: x509.KeyUsageFlags.digitalSignature,
   key_encipherment: x509.KeyUsageFlags.keyEncipherment,
@@ -33,11 +33,15 @@ const SUBJECT_ORDER: readonly (readonly [argument: string, attribute: string])[]
   ["common_name", "CN"],
 ];
 
-/** What the tls provider 4.1.0 would compute for a resource from its arguments. */
-type Carrier = (args: Block) => Promise<Record<string, string>>;
+/** Computes a resource's attributes from its arguments, like the tls provider 4.1.0. */
+type Compute = (args: Block) => Promise<Record<string, string>>;
 
-/** By type, the arguments that are understood, each with whether it must be there, and what is computed from them. */
-const CARRIERS: readonly (readonly [type: string, known: Record<string, "needed" | "optional">, carry: Carrier])[] = [
+/** The known resource types: their arguments, and the function that computes their attributes. */
+const RESOURCE_TYPES: readonly (readonly [
+  type: string,
+  known: Record<string, "needed" | "optional">,
+  compute: Compute,
+])[] = [
   ["tls_private_key", { algorithm: "needed", rsa_bits: "optional" }, privateKey],
   [
     "tls_self_signed_cert",
@@ -73,15 +77,15 @@ const CARRIERS: readonly (readonly [type: string, known: Record<string, "needed"
 ];
 
 /**
- * Carries the `tls_*` resources of synthesized JSON out as real keys and certificates, from the JSON alone.
+ * Issues real keys and certificates for the `tls_*` resources of synthesized JSON. It reads only the JSON.
  * @param json - the synthesized JSON
- * @param known - attributes that other resources would have, and those of `tls_*` resources that exist already
- * @returns `known`, and with it every `tls_*` resource's attributes
- * @throws Error on an argument, a use or a part of a subject that it does not know, and on a reference to nothing
+ * @param known - the attributes of other resources, and those of existing `tls_*` resources
+ * @returns `known`, with the attributes of every `tls_*` resource added
+ * @throws Error on an unknown argument, use or part of a subject, and on an unknown reference
  */
-export async function carryOutTls(json: TerraformJson, known: Computed): Promise<Computed> {
+export async function issueTls(json: TerraformJson, known: Computed): Promise<Computed> {
   const computed: Computed = { ...known };
-  for (const [type, knownArguments, carry] of CARRIERS) {
+  for (const [type, knownArguments, compute] of RESOURCE_TYPES) {
     await Promise.all(
       Object.entries(resourcesOf(json, type)).map(async ([name, block]) => {
         const address = `${type}.${name}`;
@@ -92,18 +96,18 @@ export async function carryOutTls(json: TerraformJson, known: Computed): Promise
         for (const [argument, presence] of Object.entries(knownArguments)) {
           if (presence === "needed" && args[argument] === undefined) throw new Error(`${address}: no ${argument}`);
         }
-        computed[address] ??= await carry(resolveReferences(args, computed) as Block);
+        computed[address] ??= await compute(resolveReferences(args, computed) as Block);
       }),
     );
   }
   const unknownType = Object.keys(json.resource).find(
-    (type) => type.startsWith("tls_") && !CARRIERS.some(([known]) => known === type),
+    (type) => type.startsWith("tls_") && !RESOURCE_TYPES.some(([known]) => known === type),
   );
   if (unknownType !== undefined) throw new Error(`unknown type ${unknownType}`);
   return computed;
 }
 
-/** Replaces each `${type.name.attribute}` within a value by the attribute's value. */
+/** Replaces each `${type.name.attribute}` in a value with the attribute's value. */
 export function resolveReferences(value: unknown, computed: Computed): unknown {
   if (Array.isArray(value)) return value.map((element) => resolveReferences(element, computed));
   if (typeof value === "object" && value !== null) {
@@ -128,7 +132,7 @@ async function privateKey({ algorithm, rsa_bits }: Block): Promise<Record<string
   if (algorithm !== "RSA") throw new Error(`unknown algorithm ${algorithm}`);
   const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", { modulusLength: rsa_bits });
   return {
-    // PKCS#1, as cfssl writes it too.
+    // PKCS#1, which cfssl writes too.
     private_key_pem: privateKey.export({ type: "pkcs1", format: "pem" }).toString(),
     public_key_openssh: `${openSshPublicKey(publicKey.export({ format: "jwk" }))}\n`,
   };
@@ -166,15 +170,15 @@ async function certRequest(args: Block): Promise<Record<string, string>> {
 
 async function locallySignedCert(args: Block): Promise<Record<string, string>> {
   const request = new x509.Pkcs10CertificateRequest(args.cert_request_pem);
-  const authority = new x509.X509Certificate(args.ca_cert_pem);
+  const ca = new x509.X509Certificate(args.ca_cert_pem);
   const { signingKey } = await importKey(args.ca_private_key_pem);
   const publicKey = await request.publicKey.export();
-  const authorityKeyId = authority.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
+  const authorityKeyId = ca.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
   const names = request.extensions.find(({ type }) => type === SUBJECT_ALTERNATIVE_NAME);
   const certificate = await x509.X509CertificateGenerator.create({
     ...validity(args.validity_period_hours),
     subject: request.subjectName.toJSON(),
-    issuer: authority.subjectName.toJSON(),
+    issuer: ca.subjectName.toJSON(),
     publicKey,
     signingKey,
     signingAlgorithm: RSA,
@@ -214,7 +218,7 @@ function subjectName([subject, ...others]: Block[]): x509.JsonName {
 
 function validity(hours: number): { serialNumber: string; notBefore: Date; notAfter: Date } {
   const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);
-  // The first byte of a serial number is kept below 0x80, or it would be negative.
+  // The first byte must be below 0x80: otherwise the serial number is negative.
   const serial = randomBytes(16);
   serial[0] = (serial[0] as number) & 0x7f;
   return {
@@ -235,7 +239,7 @@ async function importKey(pem: string): Promise<{ publicKey: webcrypto.CryptoKey;
   };
 }
 
-/** RFC 4253, section 6.6: the name, the exponent and the modulus, each with its length before it. */
+/** The format of RFC 4253, section 6.6: name, exponent and modulus, each after its length. */
 function openSshPublicKey({ e, n }: webcrypto.JsonWebKey): string {
   const field = (bytes: Buffer) => {
     const length = Buffer.alloc(4);

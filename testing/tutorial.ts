@@ -4,21 +4,21 @@ import { join } from "node:path";
 import { type SshHost, USERS } from "../cloud/ssh-hosts";
 import type { CertificateFields } from "./read-certificate";
 
-/** The tutorial's name for the cluster and for nearly all in it. */
+/** The tutorial's name for the cluster and for most of its resources. */
 export const TUTORIAL_NAME = "k8s-cluster-from-ground-up";
 
-/** A certificate, but for its key's identifier and the authority's. */
+/** A certificate's fields without the key identifiers of its own key and the CA's. */
 export type TutorialCertificate = Omit<CertificateFields, "subjectKeyId" | "authorityKeyId">;
 
-/** What of the tutorial's certificates AWS decides. */
-export interface DecidedByAws {
+/** The names and addresses in the tutorial's certificates that AWS assigns. */
+export interface AssignedByAws {
   /** The load balancer's name. */
   readonly loadBalancer: string;
   /** The public address of `worker-0` and so on. */
   readonly publicIp: (worker: string) => string;
 }
 
-/** What all certificates share. */
+/** The fields that all certificates share. */
 const COMMON = {
   version: 3,
   signature: "sha256WithRSAEncryption",
@@ -36,11 +36,11 @@ const LEAF = {
   hours: 8760,
   keyUsage: ["digitalSignature", "keyEncipherment"],
   extendedKeyUsage: ["serverAuth", "clientAuth"],
-  isAuthority: false,
+  isCa: false,
 };
 
-/** The authority's certificate, as `ca`, and the nine others that the tutorial makes, by their names in Terraform. */
-export function tutorialCertificates({ loadBalancer, publicIp }: DecidedByAws): Record<string, TutorialCertificate> {
+/** The CA's certificate, as `ca`, and the tutorial's nine others, by their names in Terraform. */
+export function tutorialCertificates({ loadBalancer, publicIp }: AssignedByAws): Record<string, TutorialCertificate> {
   const leaf = (commonName: string, organization: string, names: Partial<TutorialCertificate> = {}) => ({
     ...LEAF,
     subject: subject(commonName, organization),
@@ -58,7 +58,7 @@ export function tutorialCertificates({ loadBalancer, publicIp }: DecidedByAws): 
       hours: 43800,
       keyUsage: ["keyCertSign", "cRLSign"],
       extendedKeyUsage: [],
-      isAuthority: true,
+      isCa: true,
     },
     "master-kubernetes": leaf("kubernetes", "Kubernetes", {
       dnsNames: [
@@ -104,14 +104,14 @@ const MASTER_FILES = {
   "service-account.pem": "0644",
 };
 
-/** The files that the tutorial puts onto `master-0`, `worker-0` and so on, with their modes. */
+/** The files that the tutorial copies to a machine, with their modes. @param id - `master-0`, `worker-0` and so on */
 export function tutorialFiles(id: string): Record<string, string> {
   if (id.startsWith("master")) return MASTER_FILES;
   const name = `${TUTORIAL_NAME}-${id}`;
   return { "ca.pem": "0644", [`${name}-key.pem`]: "0600", [`${name}.pem`]: "0644" };
 }
 
-/** Expects a machine to hold the tutorial's files and no others, each chaining to the authority's and with its key. */
+/** Expects exactly the tutorial's files on a machine. Each certificate must match the CA and its key. */
 export function expectTutorialFiles(host: SshHost, id: string): void {
   const files = host.files();
   expect(Object.fromEntries(Object.entries(files).map(([name, { mode, owner }]) => [name, { mode, owner }]))).toEqual(

@@ -1,6 +1,6 @@
 /**
- * `npm run credentials`: what part 2 needs of the deployed cluster, as files; `npm run credentials -- check` verifies them.
- * Exit status: 0; 1 where something is wrong with what is checked; 2 where it cannot be said or written.
+ * `npm run credentials` writes the files that part 2 needs from the deployed cluster. `npm run credentials -- check` checks
+ * them. Exit status: 0: written, or no problem found; 1: the check found a problem; 2: the command could not run.
  */
 import { parseArgs } from "node:util";
 import { checkFolder, type Finding } from "../credentials/check";
@@ -9,20 +9,20 @@ import { writeFolder } from "../credentials/folder";
 import { checkNodes } from "../credentials/nodes";
 import { CredentialsError, findStack, readStack } from "../credentials/stack";
 
-/** How many days a certificate must be good for where nothing is said: time to renew it in. */
+/** The default of `--days`: enough time to renew a certificate. */
 const DAYS = 14;
 
-const USAGE = `npm run credentials [-- options]            writes what part 2 needs of the deployed cluster
-npm run credentials -- check [options]      verifies it
+const USAGE = `npm run credentials [-- options]            writes the files that part 2 needs from the deployed cluster
+npm run credentials -- check [options]      checks these files
 
-  --out DIR       the folder, else the cluster's name
-  --from DIR      what synthesis wrote, else cdktf.out
-  --stack NAME    which stack of it, else the only one
-  --replace       another authority's files may go
-of check:
-  --nodes         what lies on the machines, too
-  --days N        a certificate must be good for so many days more, else ${DAYS}
-  --json          for programs`;
+  --out DIR       the folder of these files (default: the cluster's name)
+  --from DIR      the folder that \`npm run synth\` wrote (default: cdktf.out)
+  --stack NAME    the stack in that folder (default: the only one)
+  --replace       replace the files of another CA or cluster
+only with check:
+  --nodes         also check the files on the machines
+  --days N        report certificates that expire in fewer than N days (default: ${DAYS})
+  --json          print JSON`;
 
 const TEXT = { type: "string" } as const;
 const FLAG = { type: "boolean" } as const;
@@ -38,7 +38,7 @@ const OPTIONS = {
   help: FLAG,
 } as const;
 
-/** Which options each command takes. */
+/** The options of each command. */
 const COMMANDS = new Map([
   ["write", ["out", "from", "stack", "replace"]],
   ["check", ["out", "from", "stack", "nodes", "days", "json"]],
@@ -51,17 +51,19 @@ async function main(): Promise<number> {
     return 0;
   }
   const [command = "write", ...rest] = positionals;
-  const takes = COMMANDS.get(command);
-  if (takes === undefined || rest.length > 0) {
-    throw new CredentialsError(`the command must be check, or none, got: ${positionals.join(" ")}`);
+  const allowed = COMMANDS.get(command);
+  if (allowed === undefined || rest.length > 0) {
+    throw new CredentialsError(`the only command is check, got: ${positionals.join(" ")}`);
   }
-  const foreign = Object.keys(values).find((option) => !takes.includes(option));
-  if (foreign !== undefined) {
+  const notAllowed = Object.keys(values).find((option) => !allowed.includes(option));
+  if (notAllowed !== undefined) {
     throw new CredentialsError(
-      `'--${foreign}' goes ${command === "check" ? "without" : "with"} check; allowed: ${named(takes)}`,
+      command === "check"
+        ? `'--${notAllowed}' cannot be used with check; allowed: ${named(allowed)}`
+        : `'--${notAllowed}' needs the command check; allowed without it: ${named(allowed)}`,
     );
   }
-  if (values.out === "") throw new CredentialsError("'--out' must be a folder, got nothing");
+  if (values.out === "") throw new CredentialsError("'--out' must be a folder, got: nothing");
   return command === "check" ? check(values) : write(values);
 }
 
@@ -73,14 +75,15 @@ function write({ out, from = "cdktf.out", stack, replace = false }: Options): nu
   const folder = out ?? cluster.name;
   const { written, unchanged, kept, removed, others } = writeFolder(folder, credentialFiles(cluster), replace);
   if (kept !== undefined) {
-    const where = kept === ENCRYPTION_CONFIG ? "it stays as it is" : `it is ${kept} now`;
+    const where = kept === ENCRYPTION_CONFIG ? "it was not changed" : `it was renamed to ${kept}`;
     console.error(
-      `credentials: warning: ${ENCRYPTION_CONFIG} may have a key that the state has not: ${where} (docs/certificates.md)`,
+      `credentials: warning: ${ENCRYPTION_CONFIG} may contain a key that the state does not have: ${where} (docs/certificates.md)`,
     );
   }
-  if (others.length > 0) console.error(`credentials: left alone, not of this cluster: ${others.join(", ")}`);
-  const gone = removed.length === 0 ? "" : `, ${removed.length} removed, which the cluster no longer has`;
-  console.log(`${folder}: ${counted(written.length, "file")} written, ${unchanged} unchanged${gone}`);
+  if (others.length > 0)
+    console.error(`credentials: not changed, because they are not this cluster's: ${others.join(", ")}`);
+  const deleted = removed.length === 0 ? "" : `, ${removed.length} removed, because the cluster no longer has them`;
+  console.log(`${folder}: ${counted(written.length, "file")} written, ${unchanged} unchanged${deleted}`);
   return 0;
 }
 
@@ -99,18 +102,19 @@ async function check({
   const cluster = describedCluster(folder);
   const options = { now: new Date(), days: Number(days) };
   const findings = [...checkFolder(folder, options), ...(nodes ? await checkNodes(folder, cluster, options) : [])];
-  const faults = findings.reduce((count, finding) => count + finding.faults.length, 0);
-  console.log(json ? JSON.stringify({ folder, cluster: cluster.name, faults, findings }, null, 2) : table(findings));
-  if (!json) console.log(faults === 0 ? `\n${folder}: all is well` : `\n${folder}: ${counted(faults, "fault")}`);
-  return faults === 0 ? 0 : 1;
+  const problems = findings.reduce((count, finding) => count + finding.problems.length, 0);
+  console.log(json ? JSON.stringify({ folder, cluster: cluster.name, problems, findings }, null, 2) : table(findings));
+  if (!json)
+    console.log(problems === 0 ? `\n${folder}: no problems found` : `\n${folder}: ${counted(problems, "problem")}`);
+  return problems === 0 ? 0 : 1;
 }
 
 function table(findings: readonly Finding[]): string {
   const width = Math.max(...findings.map(({ path }) => path.length));
   return findings
-    .map(({ path, daysLeft, faults }) => {
+    .map(({ path, daysLeft, problems }) => {
       const days = daysLeft === undefined ? "" : `${daysLeft} days`;
-      return `${path.padEnd(width)}  ${days.padStart(10)}  ${faults.length === 0 ? "ok" : faults.join("; ")}`;
+      return `${path.padEnd(width)}  ${days.padStart(10)}  ${problems.length === 0 ? "ok" : problems.join("; ")}`;
     })
     .join("\n");
 }
@@ -119,21 +123,21 @@ function options() {
   try {
     return parseArgs({ allowPositionals: true, options: OPTIONS });
   } catch (error) {
-    // Node's first sentence says what is wrong.
-    const [said] = (error as Error).message.split(/\.?[ \n](?=[A-Z])/);
-    throw new CredentialsError(`${said}; allowed: ${named(Object.keys(OPTIONS))}`);
+    // The first sentence of Node's message names the problem.
+    const [message] = (error as Error).message.split(/\.?[ \n](?=[A-Z])/);
+    throw new CredentialsError(`${message}; allowed: ${named(Object.keys(OPTIONS))}`);
   }
 }
 
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function named(options: readonly string[]): string {
   return options.map((option) => `--${option}`).join(", ");
 }
 
-// Who reads the first lines alone has read enough.
+// A reader that closes the pipe after the first lines is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });
@@ -143,7 +147,7 @@ main().then(
     process.exitCode = status;
   },
   (error: Error) => {
-    // What is not foreseen is told with where it happened; it is no fault of what was checked either.
+    // An unexpected error is printed with its stack trace. It is not a problem of the checked files, so the status is 2 too.
     console.error(`credentials: ${error instanceof CredentialsError ? error.message : error.stack}`);
     process.exitCode = 2;
   },

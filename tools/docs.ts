@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { type NodeFile, nodeFiles } from "../model/layout";
 import { renderDiagram } from "../review/diagram";
 import { TUTORIAL } from "../settings/presets";
 import { settingsJsonSchema } from "../settings/schema";
@@ -23,14 +24,69 @@ interface Schema {
 /** The picture in the README, after a comment that says who writes it. */
 const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 
+/** A table in a page, after a comment that names its source. */
+const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/;
+
 /** The files that are generated, or a part of which is: their content by their path from the project's folder. */
 export function generatedFiles(): Record<string, string> {
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
     "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => renderDiagram(synthesizeCluster())),
+    "docs/certificates.md": withTable("docs/certificates.md", restartTable()),
+    "docs/part-2.md": withTable("docs/part-2.md", placeTable()),
     "docs/settings.md": settingsPage(schema),
     "docs/settings.schema.json": `${JSON.stringify(forEditors(schema), null, 2)}\n`,
   };
+}
+
+/** A page with its generated table. */
+function withTable(path: string, table: string): string {
+  return readOrEmpty(join(ROOT, path)).replace(TABLE, () => table);
+}
+
+/** The files of a control plane machine and of a worker, each with the kind of machine. */
+function filesByMachine(): (NodeFile & { readonly machine: string })[] {
+  const files = (machine: string, node: Parameters<typeof nodeFiles>[0]) =>
+    nodeFiles(node).map((file) => ({ ...file, machine }));
+  return [
+    ...files("control plane", { role: "master", name: "NAME-master-i" }),
+    ...files("worker", { role: "worker", name: "NAME-worker-i" }),
+  ];
+}
+
+/** The programs to restart for each new file. */
+function restartTable(): string {
+  return table(
+    ["machine", "new file", "restart"],
+    filesByMachine().map(({ machine, fileName, readBy }) => [
+      machine,
+      code(fileName),
+      readBy.join(", ") || "nothing: a person uses it",
+    ]),
+  );
+}
+
+/** The place of each file, and the programs that read it there. */
+function placeTable(): string {
+  return table(
+    ["machine", "file", "place", "read by"],
+    filesByMachine()
+      .filter(({ places }) => places.length > 0)
+      .map(({ machine, fileName, places, readBy }) => [
+        machine,
+        code(fileName),
+        places.map(code).join(", "),
+        readBy.join(", "),
+      ]),
+  );
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.map(cell).join(" | ")} |\n`).join("");
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
 }
 
 /** The generated files that are not as they would be written, by their paths. */

@@ -9,7 +9,7 @@ import { ClusterPki, type ClusterPkiProps } from "../../constructs/index";
 import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES } from "../../testing/issued-cluster";
 import { type CertificateFields, readCertificate } from "../../testing/read-certificate";
 import { synthesizeCluster, synthesizeConstructs } from "../../testing/synthesize";
-import { type Computed, carryOutTls } from "../../testing/tls-resources";
+import { type Computed, issueTls } from "../../testing/tls-resources";
 import { type TutorialCertificate, tutorialCertificates } from "../../testing/tutorial";
 
 /** The tutorial's certificates, by their names in Terraform. */
@@ -87,7 +87,7 @@ describe("the default cluster's certificates", () => {
     test("without key identifiers the API server's passes for self-signed: its name and the CA's differ in case alone", async () => {
       const without: TerraformJson = JSON.parse(JSON.stringify(json).replaceAll('"set_subject_key_id":true,', ""));
       const keys = Object.entries(computed).filter(([address]) => address.startsWith("tls_private_key."));
-      const bare = await carryOutTls(without, { ...AWS_ATTRIBUTES, ...Object.fromEntries(keys) });
+      const bare = await issueTls(without, { ...AWS_ATTRIBUTES, ...Object.fromEntries(keys) });
       const certificate = bare["tls_locally_signed_cert.master-kubernetes-certificate"]?.cert_pem as string;
       const authority = bare["tls_self_signed_cert.ca-certificate"]?.cert_pem as string;
 
@@ -114,7 +114,7 @@ describe("in somebody else's stack", () => {
 
   /** The certificates, by what their files would be called. */
   async function issue(props: Partial<ClusterPkiProps> = {}): Promise<Record<string, CertificateFields>> {
-    const computed = await carryOutTls(synthesizePki(props), {});
+    const computed = await issueTls(synthesizePki(props), {});
     return Object.fromEntries(
       Object.entries(computed).flatMap(([address, { cert_pem }]) => {
         const name = /\.pki_(.+)_certificate_/.exec(address)?.[1];
@@ -244,6 +244,6 @@ describe("the carrying out of tls resources knows what it does not know", () => 
       "$" + "{aws_lb.a.dns_name} refers to nothing known",
     ],
   ])("%s", async (_what, json, message) => {
-    await expect(carryOutTls(json as TerraformJson, {})).rejects.toThrow(message);
+    await expect(issueTls(json as TerraformJson, {})).rejects.toThrow(message);
   });
 });

@@ -5,7 +5,7 @@ import { argumentsOf, resourcesOf } from "../../cloud/terraform-json";
 import { EncryptionKey } from "../../constructs/index";
 import { synthesizeConstructs } from "../../testing/synthesize";
 import { TerraformFolder } from "../../testing/terraform";
-import { carryOutTls } from "../../testing/tls-resources";
+import { issueTls } from "../../testing/tls-resources";
 
 const json = synthesizeConstructs((scope) => {
   const { base64, name } = new EncryptionKey(scope, "encryption");
@@ -23,7 +23,7 @@ describeSuite("real Terraform", () => {
   afterAll(() => terraform.remove());
 
   test("32 bytes, derived from it, and a name that goes with them", async () => {
-    const computed = await carryOutTls(json, {});
+    const computed = await issueTls(json, {});
     const [{ private_key_pem: pem = "" } = {}] = Object.values(computed);
     expect(createPrivateKey(pem).asymmetricKeyType).toBe("ed25519");
     // The expressions as they were synthesized, with the key in the place of the reference.

@@ -22,7 +22,7 @@ const OTHER_NODE = "ip-172-31-0-21";
 const NODE_ADDRESS = "172.31.0.20";
 const SERVICE_ADDRESS = "172.32.0.1";
 
-/** Who each kubeconfig must be to the API server. */
+/** The user and group that each kubeconfig must have at the API server. */
 const IDENTITIES: Readonly<Record<string, readonly [user: string, group: string]>> = {
   admin: ["admin", "system:masters"],
   "kube-proxy": ["system:kube-proxy", "system:node-proxier"],
@@ -33,20 +33,20 @@ const IDENTITIES: Readonly<Record<string, readonly [user: string, group: string]
   [worker(2)]: ["system:node:ip-172-31-0-22", "system:nodes"],
 };
 
-/** The API server of the whole set: the first machine's, at all of its addresses. */
+/** The API server with the correct credentials: the first machine's, at all its addresses. */
 const API_SERVER = { address: MEMBERS[0] as string, bindAddress: "0.0.0.0" };
 
 const SERVICE_ACCOUNT = "system:serviceaccount:default:default";
 
-/** A word as a secret has it. */
+/** A word in base64, as the data of a secret. */
 const WORD = Buffer.from("abracadabra").toString("base64");
 
 const MANAGERS = ["kube-controller-manager", "kube-scheduler"];
 
-/** A question to etcd that is not answered; etcdctl would ask again for long. */
+/** A request that etcd refuses. The timeout is short, because etcdctl would repeat it for a long time. */
 const REFUSED = ["--command-timeout=2s", "get", "greeting"];
 
-/** Stands where a kubelet does: mutual TLS with the worker's certificate; it says who has come. */
+/** A program in the kubelet's place: mutual TLS with the worker's certificate. It answers with the client's common name. */
 const KUBELET = `
 const { createServer } = require("node:https");
 const { readFileSync } = require("node:fs");
@@ -84,24 +84,24 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-/** Writes a folder of credentials. @returns its path */
+/** Writes a credentials folder. @returns its path */
 function write(name: string, having: Computed): string {
   const folder = join(scratch, name);
   writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), false);
   return folder;
 }
 
-/** Writes a folder of credentials that are broken. `check` must say so. @returns its path */
-function broken(name: string, having: Computed, ...faults: readonly string[]): string {
+/** Writes a credentials folder with problems, and expects `check` to report them. @returns its path */
+function broken(name: string, having: Computed, ...problems: readonly string[]): string {
   const folder = write(name, having);
-  expect(faultsOf(folder)).toEqual(faults);
+  expect(problemsOf(folder)).toEqual(problems);
   return folder;
 }
 
-function faultsOf(folder: string): string[] {
+function problemsOf(folder: string): string[] {
   const findings = checkFolder(folder, { now: new Date(), days: 14 });
-  return findings.flatMap(({ path, faults }) =>
-    faults.map((fault) => `${path.replace("ca-authority/", "")}: ${fault}`),
+  return findings.flatMap(({ path, problems }) =>
+    problems.map((problem) => `${path.replace("ca-authority/", "")}: ${problem}`),
   );
 }
 
@@ -112,7 +112,7 @@ const succeed = async (running: ReturnType<ControlPlane["run"]>): Promise<string
 };
 const admin = (...args: string[]) => succeed(plane.kubectl("admin", ...args));
 
-/** A file with a manifest in it. */
+/** Writes a manifest. @returns its path */
 function manifest(name: string, content: object): string {
   const file = join(plane.scratch("manifests"), `${name}.json`);
   writeFileSync(file, JSON.stringify(content));
@@ -121,23 +121,23 @@ function manifest(name: string, content: object): string {
 
 const nodeManifest = (name: string) => manifest(name, { apiVersion: "v1", kind: "Node", metadata: { name } });
 
-/** Who a kubeconfig is to the API server. */
+/** The user of a kubeconfig at the API server. */
 async function whoami(...args: Parameters<ControlPlane["kubectl"]>): Promise<{ username: string; groups: string[] }> {
   return JSON.parse(await succeed(plane.kubectl(...args, "auth", "whoami", "-o", "json"))).status.userInfo;
 }
 
-/** What it says without a kubeconfig, with other ways to log in. */
+/** Runs kubectl without a kubeconfig, with other options to log in. */
 const anonymous = (server: string, ...args: string[]) =>
   plane.kubectl("/dev/null", `--server=${server}`, `--certificate-authority=${plane.pem("ca.pem")}`, ...args);
 
-/** Starts a second API server with another folder, at port 6444. */
+/** Starts a second API server at port 6444 with another credentials folder. */
 async function startBrokenApiServer(folder: string, address: string): Promise<void> {
   plane.credentials = folder;
   await plane.startApiServer("broken", { address, port: 6444 });
   plane.credentials = whole;
 }
 
-/** A secret as it lies in etcd. */
+/** A secret as etcd stores it. */
 function storedSecret(): Promise<string> {
   return succeed(plane.etcdctl("master-kubernetes", "get", "/registry/secrets/default/hidden"));
 }
@@ -151,7 +151,7 @@ async function startManagers(): Promise<void> {
   );
 }
 
-/** The node is ready, and a new pod is bound to it: the controller manager and the scheduler work. */
+/** Makes the node ready and expects a new pod to be bound to it: the controller manager and the scheduler work. */
 async function bindsPod(name: string): Promise<void> {
   const time = new Date().toISOString().replace(/\.\d+/, "");
   const size = { cpu: "2", memory: "4Gi", pods: "110" };
@@ -164,7 +164,7 @@ async function bindsPod(name: string): Promise<void> {
       { type: "Ready", status: "True", reason: "KubeletReady", lastHeartbeatTime: time, lastTransitionTime: time },
     ],
   };
-  // As a kubelet does it: kubectl's patch reads first what a kubelet may not read.
+  // curl, like a kubelet: `kubectl patch` first reads an object that a kubelet may not read.
   const patch = ["--request", "PATCH", "--header", "Content-Type: application/merge-patch+json"];
   const data = ["--data", JSON.stringify({ status })];
   const url = `https://127.0.0.1:${API_SERVER_PORT}/api/v1/nodes/${NODE}/status`;
@@ -175,21 +175,21 @@ async function bindsPod(name: string): Promise<void> {
   await plane.eventually(`the pod ${name} is bound`, async () => (await boundTo()) === NODE, "kube-scheduler");
 }
 
-/** curl with a pair, or with none: it verifies as OpenSSL does. */
+/** Runs curl with or without a client certificate. curl verifies certificates with OpenSSL. */
 function curl(pair: string | undefined, ...args: string[]): ReturnType<ControlPlane["run"]> {
   const own = pair === undefined ? [] : ["--cert", plane.pem(`${pair}.pem`), "--key", plane.pem(`${pair}-key.pem`)];
   const options = ["--silent", "--show-error", "--fail-with-body", "--cacert", plane.pem("ca.pem")];
   return plane.run(["curl", ...options, ...own, ...args]);
 }
 
-/** Whose token it is to the API server, as pods reach it. */
+/** The owner of a token at the API server, at the address that pods use. */
 async function ownerOf(token: string): Promise<string> {
   const server = `https://${SERVICE_ADDRESS}:${API_SERVER_PORT}`;
   const answer = await succeed(anonymous(server, `--token=${token}`, "auth", "whoami", "-o", "json"));
   return JSON.parse(answer).status.userInfo.username;
 }
 
-/** The keys as they are, with certificates of a configuration that was changed, at the given addresses. */
+/** Issues the certificate with the given name again, from a changed configuration. The keys stay. */
 async function reissued(name: string, change: (request: Block, certificate: Block) => void): Promise<Computed> {
   const other = JSON.parse(JSON.stringify(json));
   change(
@@ -200,11 +200,11 @@ async function reissued(name: string, change: (request: Block, certificate: Bloc
 }
 
 story({
-  "the whole set: npm run credentials -- check finds nothing": async () => {
-    expect(faultsOf(whole)).toEqual([]);
+  "npm run credentials -- check finds no problems in the correct folder": async () => {
+    expect(problemsOf(whole)).toEqual([]);
   },
 
-  "three members of etcd agree, each with the pair of the control plane": async () => {
+  "three etcd members form a cluster, each with the control plane's certificate and key": async () => {
     await plane.startEtcd();
     await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
     await succeed(plane.etcdctl("master-kubernetes", "put", "greeting", "hello"));
@@ -214,13 +214,13 @@ story({
     ).toHaveLength(3);
   },
 
-  "etcd refuses a client without a certificate, and one of another authority": async () => {
+  "etcd refuses a client without a certificate, and one with a certificate from another CA": async () => {
     expect((await plane.etcdctl(undefined, ...REFUSED)).status).not.toBe(0);
-    const other = write("another-authority", await issueDefaultCluster(json));
+    const other = write("another-ca", await issueDefaultCluster(json));
     expect((await plane.etcdctl(join(other, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
   },
 
-  "the API server starts with the encryption config, and is reached under each of its names": async () => {
+  "the API server starts with the encryption config, and answers at each of its names": async () => {
     await plane.startApiServer("kube-apiserver", API_SERVER);
     const names = ["127.0.0.1", SERVICE_ADDRESS, ...MEMBERS, AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name];
     for (const name of names) {
@@ -228,15 +228,15 @@ story({
     }
   },
 
-  "each kubeconfig is who it must be": async () => {
+  "each kubeconfig has the right user and group": async () => {
     for (const [name, [username, group]] of Object.entries(IDENTITIES)) {
       expect(await whoami(name)).toMatchObject({ username, groups: [group, "system:authenticated"] });
     }
   },
 
-  "and may do what it must, and no more": async () => {
-    const may = async (user: string, ...what: string[]) =>
-      (await plane.kubectl(user, "auth", "can-i", ...what)).output.trim().split(" ")[0];
+  "each kubeconfig has the permissions that it needs, and no more": async () => {
+    const may = async (user: string, ...action: string[]) =>
+      (await plane.kubectl(user, "auth", "can-i", ...action)).output.trim().split(" ")[0];
     expect(await may("kube-scheduler", "create", "pods", "--subresource=binding")).toBe("yes");
     expect(await may("kube-proxy", "watch", "endpointslices.discovery.k8s.io")).toBe("yes");
     for (const user of ["kube-scheduler", "kube-proxy", worker(0)])
@@ -244,14 +244,14 @@ story({
     expect(await may("admin", "*", "*")).toBe("yes");
   },
 
-  "a kubelet makes its own Node, and no other": async () => {
+  "a kubelet can create its own Node and no other": async () => {
     await succeed(plane.kubectl(worker(0), "create", "-f", nodeManifest(NODE)));
     const other = await plane.kubectl(worker(0), "create", "-f", nodeManifest(OTHER_NODE));
     expect(other.status).toBe(1);
     expect(other.output).toContain(`node "${NODE}" is not allowed to modify node "${OTHER_NODE}"`);
   },
 
-  "the controller manager and the scheduler work: a pod is bound to the node, once that is ready": async () => {
+  "the controller manager and the scheduler bind a pod to the node when it is ready": async () => {
     await startManagers();
     await bindsPod("probe");
   },
@@ -261,7 +261,7 @@ story({
     expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
   },
 
-  "the controller manager signs a request with the authority's key": async () => {
+  "the controller manager signs a certificate request with the CA's key": async () => {
     const folder = plane.scratch("csr");
     const [key, request, certificate] = ["key.pem", "request.pem", "certificate.pem"].map((name) =>
       join(folder, name),
@@ -317,19 +317,19 @@ story({
     });
   },
 
-  "the API server and a kubelet know each other by their certificates": async () => {
+  "the API server and a kubelet accept each other's certificates": async () => {
     const kubelet = async (pair: string) => {
       const files = [plane.pem(`${pair}.pem`), plane.pem(`${pair}-key.pem`), plane.pem("ca.pem")];
       plane.background("kubelet", [process.execPath, "-e", KUBELET, ...files]);
-      await plane.hasSaid("kubelet", /listening/);
+      await plane.hasPrinted("kubelet", /listening/);
     };
-    const whoComes = ["get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`];
+    const proxyRequest = ["get", "--raw", `/api/v1/nodes/${NODE}/proxy/whoami`];
     await kubelet(worker(0));
-    expect(await admin(...whoComes)).toBe("kubernetes");
+    expect(await admin(...proxyRequest)).toBe("kubernetes");
     expect((await curl(undefined, `https://${NODE_ADDRESS}:10250/`)).output).toMatch(/certificate required/);
     await plane.kill("kubelet");
     await kubelet("kube-proxy");
-    expect((await plane.kubectl("admin", ...whoComes)).output).toContain("cannot validate certificate");
+    expect((await plane.kubectl("admin", ...proxyRequest)).output).toContain("cannot validate certificate");
     await plane.kill("kubelet");
   },
 
@@ -341,12 +341,12 @@ story({
     expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
   },
 
-  "etcd survives the loss of a member, its leader, and so does the API server": async () => {
+  "etcd and the API server keep working when etcd's leader is lost": async () => {
     const status = await succeed(plane.etcdctl("master-kubernetes", "endpoint", "status", "-w", "json"));
     const members: { Status: { leader: number; header: { member_id: number } } }[] = JSON.parse(status);
     const leader = members.findIndex(({ Status }) => Status.leader === Status.header.member_id);
     await plane.kill(`etcd-${leader}`);
-    // Until the two others have agreed on another, who writes waits, or is sent away.
+    // Until the two other members have elected a leader, a write waits or is refused.
     const put = () => plane.etcdctl("master-kubernetes", "put", "greeting", "still here");
     await plane.eventually("etcd has another leader", async () => (await put()).status === 0);
     expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
@@ -359,7 +359,7 @@ story({
     await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
   },
 
-  "broken: an API server without 127.0.0.1 and the service address is not believed, nor another pair's tokens":
+  "broken: clients refuse an API server without 127.0.0.1 and the service address, and it refuses tokens of another key":
     async () => {
       const other = await issueDefaultCluster(json);
       const having = await reissued("master-kubernetes", (request) => {
@@ -378,7 +378,7 @@ story({
         pairs,
         "master-kubernetes.pem: lacks the name 127.0.0.1",
         `master-kubernetes.pem: lacks the name ${SERVICE_ADDRESS}`,
-        "service-account.pem: does not belong to ca-authority/service-account-key.pem",
+        "service-account.pem: does not match ca-authority/service-account-key.pem",
       );
       const address = MEMBERS[1] as string;
       await startBrokenApiServer(folder, address);
@@ -388,16 +388,16 @@ story({
         expect(status).toBe(1);
         expect(output).toMatch(new RegExp(`certificate is valid for .*, not ${name.replaceAll(".", "\\.")}`));
       }
-      // Signed with one key, and verified with the certificate of another.
+      // The token is signed with one key and verified with another key's certificate.
       const token = (await admin(server, "create", "token", "default")).trim();
       const { status, output } = await anonymous(`https://${address}:6444`, `--token=${token}`, "auth", "whoami");
       expect({ status, output }).toEqual({ status: 1, output: expect.stringContaining("Unauthorized") });
       await plane.kill("broken");
     },
 
-  "broken: users of other names and groups are not who they must be": async () => {
-    const user = async (name: string, change: (subject: Block) => void, fault: string) => {
-      const folder = broken(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])), fault);
+  "broken: users with other names and groups lack permissions": async () => {
+    const user = async (name: string, change: (subject: Block) => void, problem: string) => {
+      const folder = broken(`broken-${name}`, await reissued(name, (request) => change(request.subject[0])), problem);
       return join(folder, "kubeconfigs", `${name.startsWith("worker") ? `${TUTORIAL_NAME}-${name}` : name}.kubeconfig`);
     };
     const kubelet = await user(
@@ -414,7 +414,7 @@ story({
     });
     await succeed(plane.kubectl(worker(1), "create", "-f", nodeManifest(OTHER_NODE)));
 
-    for (const [name, ...what] of [
+    for (const [name, ...action] of [
       ["kube-scheduler", "create", "pods", "--subresource=binding"],
       ["kube-proxy", "watch", "endpointslices.discovery.k8s.io"],
     ] as const) {
@@ -425,44 +425,45 @@ story({
         },
         `${name}.pem: common name must be system:${name}, got: ${name}`,
       );
-      expect((await plane.kubectl(file, "auth", "can-i", ...what)).output).toMatch(/^no\b/);
+      expect((await plane.kubectl(file, "auth", "can-i", ...action)).output).toMatch(/^no\b/);
     }
   },
 
-  "broken: an administrator of another authority, an ended certificate, a swapped key": async () => {
-    const kubeconfig = (folder: string) => join(folder, "kubeconfigs/admin.kubeconfig");
-    const others = Object.entries(await issueDefaultCluster(json)).filter(([address]) => address.includes(".admin-"));
-    const foreign = broken(
-      "foreign",
-      { ...computed, ...Object.fromEntries(others) },
-      "admin.pem: is not signed by the authority in ca.pem",
-      "admin.pem: names another authority key than ca.pem has",
-    );
-    const ended = broken(
-      "ended",
-      await reissued("admin", (_request, certificate) => {
-        certificate.validity_period_hours = 0;
-      }),
-      expect.stringMatching(/^admin\.pem: ended on /),
-    );
-    const [admins, proxys] = ["tls_private_key.admin-private-key", "tls_private_key.kube-proxy-private-key"] as const;
-    const swapped = broken(
-      "swapped",
-      { ...computed, [admins]: computed[proxys] as Attributes, [proxys]: computed[admins] as Attributes },
-      "kube-proxy.pem: does not belong to ca-authority/kube-proxy-key.pem",
-      "admin.pem: does not belong to ca-authority/admin-key.pem",
-    );
-    for (const [file, message] of [
-      [kubeconfig(foreign), "Unauthorized|must be logged in|unknown authority"],
-      [kubeconfig(ended), "Unauthorized|must be logged in|expired"],
-      [kubeconfig(swapped), "private key does not match public key"],
-    ] as const) {
-      const { status, output } = await plane.kubectl(file, "get", "nodes");
-      expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(message) });
-    }
-  },
+  "broken: an administrator's certificate from another CA, an expired one, and one with a swapped key are refused":
+    async () => {
+      const kubeconfig = (folder: string) => join(folder, "kubeconfigs/admin.kubeconfig");
+      const others = Object.entries(await issueDefaultCluster(json)).filter(([address]) => address.includes(".admin-"));
+      const foreign = broken(
+        "foreign",
+        { ...computed, ...Object.fromEntries(others) },
+        "admin.pem: is not signed by the CA in ca.pem",
+        "admin.pem: has an authority key identifier that is not ca.pem's",
+      );
+      const expired = broken(
+        "expired",
+        await reissued("admin", (_request, certificate) => {
+          certificate.validity_period_hours = 0;
+        }),
+        expect.stringMatching(/^admin\.pem: expired on /),
+      );
+      const [admins, proxys] = ["tls_private_key.admin-private-key", "tls_private_key.kube-proxy-private-key"] as const;
+      const swapped = broken(
+        "swapped",
+        { ...computed, [admins]: computed[proxys] as Attributes, [proxys]: computed[admins] as Attributes },
+        "kube-proxy.pem: does not match ca-authority/kube-proxy-key.pem",
+        "admin.pem: does not match ca-authority/admin-key.pem",
+      );
+      for (const [file, message] of [
+        [kubeconfig(foreign), "Unauthorized|must be logged in|unknown authority"],
+        [kubeconfig(expired), "Unauthorized|must be logged in|expired"],
+        [kubeconfig(swapped), "private key does not match public key"],
+      ] as const) {
+        const { status, output } = await plane.kubectl(file, "get", "nodes");
+        expect({ status, output }).toEqual({ status: 1, output: expect.stringMatching(message) });
+      }
+    },
 
-  "broken: etcd refuses a pair that is no client's, from clients and from its own members": async () => {
+  "broken: etcd refuses a certificate without clientAuth, from clients and from its own members": async () => {
     const folder = broken(
       "no-client",
       await reissued("master-kubernetes", (_request, certificate) => {
@@ -475,18 +476,18 @@ story({
     plane.credentials = folder;
     plane.startMember(2);
     plane.credentials = whole;
-    await plane.hasSaid("etcd-2", /could not connect: remote error: tls: bad certificate/);
+    await plane.hasPrinted("etcd-2", /could not connect: remote error: tls: bad certificate/);
     await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
     await plane.kill("etcd-2");
     plane.startMember(2);
     await plane.memberServes(2);
   },
 
-  "broken: a file that is missing; without authority key identifiers, which OpenSSL refuses and Kubernetes does not":
+  "broken: etcd refuses to start without its key; OpenSSL refuses certificates without authority key identifiers, and Kubernetes accepts them":
     async () => {
       const folder = write("missing", computed);
       rmSync(join(folder, "ca-authority/master-kubernetes-key.pem"));
-      expect(faultsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
+      expect(problemsOf(folder)).toEqual(["master-kubernetes-key.pem: is missing"]);
       const key = join(folder, "ca-authority/master-kubernetes-key.pem");
       const ended = await plane.run([
         "etcd",
@@ -500,7 +501,8 @@ story({
       ]);
       expect(ended.status).not.toBe(0);
 
-      // An authority without an identifier gives none to what it signs; its usual certificate is put in the place again.
+      // A CA certificate without an identifier adds none to the certificates that it signs. The usual CA certificate is then
+      // restored.
       const certificate = "tls_self_signed_cert.ca-certificate";
       const other = JSON.parse(JSON.stringify(json));
       delete other.resource.tls_self_signed_cert["ca-certificate"].set_subject_key_id;
@@ -521,58 +523,60 @@ story({
       await plane.kill("broken");
     },
 
-  "a renewed authority: machines get the new files one after the other, and nobody is refused": async () => {
-    const token = (await admin("create", "token", "default")).trim();
-    computed = await reissue(json, computed, /_cert\./);
-    const renewed = write("renewed", computed);
-    const nobodyIsRefused = async () => {
-      for (const folder of [whole, renewed]) {
-        plane.credentials = folder;
-        await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
-        expect(await whoami("admin")).toMatchObject({ username: "admin" });
-        expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+  "after the CA's certificate is renewed, machines get the new files one after the other, and no client is refused":
+    async () => {
+      const token = (await admin("create", "token", "default")).trim();
+      computed = await reissue(json, computed, /_cert\./);
+      const renewed = write("renewed", computed);
+      const noClientIsRefused = async () => {
+        for (const folder of [whole, renewed]) {
+          plane.credentials = folder;
+          await succeed(plane.etcdctl("master-kubernetes", "endpoint", "health"));
+          expect(await whoami("admin")).toMatchObject({ username: "admin" });
+          expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);
+        }
+      };
+      await noClientIsRefused();
+      for (const index of MEMBERS.keys()) {
+        await plane.kill(`etcd-${index}`);
+        plane.startMember(index);
+        await plane.memberServes(index);
+        await noClientIsRefused();
       }
-    };
-    await nobodyIsRefused();
-    for (const index of MEMBERS.keys()) {
-      await plane.kill(`etcd-${index}`);
-      plane.startMember(index);
-      await plane.memberServes(index);
-      await nobodyIsRefused();
-    }
-    await plane.kill("kube-apiserver");
-    await plane.startApiServer("kube-apiserver", API_SERVER);
-    await nobodyIsRefused();
-    for (const name of MANAGERS) await plane.kill(name);
-    await startManagers();
-    await bindsPod("after-the-renewal");
-  },
-
-  "another key for secrets: a second one, then the first, and what is stored is written anew": async () => {
-    const folder = plane.credentials;
-    computed = await reissue(json, computed, /encryption/);
-    const config = "encryption-config.yaml";
-    const only = readFileSync(join(write("rotated", computed), config), "utf8");
-    const entry = / {6}- name: (\S+)\n {8}secret: .*\n/;
-    const [[before], [after, name]] = [readFileSync(join(folder, config), "utf8"), only].map(
-      (text) => entry.exec(text) as RegExpExecArray,
-    ) as [RegExpExecArray, RegExpExecArray];
-    const secret = () => admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}");
-    for (const keys of [`${before}${after}`, `${after}${before}`, after as string]) {
-      writeFileSync(join(folder, config), only.replace(entry, keys));
-      expect(faultsOf(folder)).toEqual([]);
       await plane.kill("kube-apiserver");
       await plane.startApiServer("kube-apiserver", API_SERVER);
-      expect(await secret()).toBe(WORD);
-      if (keys.startsWith(after as string)) {
-        const secrets = await admin("get", "secrets", "--all-namespaces", "-o", "json");
-        await admin("replace", "-f", manifest("secrets", JSON.parse(secrets)));
-        expect(await storedSecret()).toContain(`k8s:enc:aescbc:v1:${name}:`);
-      }
-    }
-  },
+      await noClientIsRefused();
+      for (const name of MANAGERS) await plane.kill(name);
+      await startManagers();
+      await bindsPod("after-the-renewal");
+    },
 
-  "another key of the authority: each refuses the other's; stopped, given the new files and started, it has its data":
+  "the key for secrets is replaced: the new key is added, then moved first, and all secrets are written again":
+    async () => {
+      const folder = plane.credentials;
+      computed = await reissue(json, computed, /encryption/);
+      const config = "encryption-config.yaml";
+      const only = readFileSync(join(write("rotated", computed), config), "utf8");
+      const entry = / {6}- name: (\S+)\n {8}secret: .*\n/;
+      const [[before], [after, name]] = [readFileSync(join(folder, config), "utf8"), only].map(
+        (text) => entry.exec(text) as RegExpExecArray,
+      ) as [RegExpExecArray, RegExpExecArray];
+      const secret = () => admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}");
+      for (const keys of [`${before}${after}`, `${after}${before}`, after as string]) {
+        writeFileSync(join(folder, config), only.replace(entry, keys));
+        expect(problemsOf(folder)).toEqual([]);
+        await plane.kill("kube-apiserver");
+        await plane.startApiServer("kube-apiserver", API_SERVER);
+        expect(await secret()).toBe(WORD);
+        if (keys.startsWith(after as string)) {
+          const secrets = await admin("get", "secrets", "--all-namespaces", "-o", "json");
+          await admin("replace", "-f", manifest("secrets", JSON.parse(secrets)));
+          expect(await storedSecret()).toContain(`k8s:enc:aescbc:v1:${name}:`);
+        }
+      }
+    },
+
+  "with another CA key, programs with new and previous files refuse each other; after a stop and a start with the new files, the data is still there":
     async () => {
       const before = plane.credentials;
       computed = await reissue(json, computed, /ca-private-key$|_cert\./);
@@ -582,7 +586,7 @@ story({
       expect((await plane.kubectl("admin", "get", "nodes")).output).toMatch(/certificate signed by unknown authority/);
       await plane.kill("etcd-2");
       plane.startMember(2);
-      await plane.hasSaid("etcd-2", /bad certificate|unknown (certificate )?authority/);
+      await plane.hasPrinted("etcd-2", /bad certificate|unknown (certificate )?authority/);
       expect((await plane.etcdctl("master-kubernetes", ...REFUSED)).status).not.toBe(0);
       plane.credentials = before;
       await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
@@ -596,11 +600,10 @@ story({
       expect(await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"))).toBe("greeting\nstill here\n");
       expect(await admin("get", "secret", "hidden", "-o", "jsonpath={.data.word}")).toBe(WORD);
       await bindsPod("after-the-outage");
-      const authority = readFileSync(plane.pem("ca.pem"), "utf8");
+      const ca = readFileSync(plane.pem("ca.pem"), "utf8");
       await plane.eventually(
-        "pods are told of the new authority",
-        async () =>
-          (await admin("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")) === authority,
+        "the config map for pods contains the new CA certificate",
+        async () => (await admin("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")) === ca,
         "kube-controller-manager",
       );
       expect(await ownerOf(token)).toBe(SERVICE_ACCOUNT);

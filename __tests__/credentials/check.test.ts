@@ -24,7 +24,7 @@ import { CredentialsError } from "../../credentials/stack";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { issueDefaultCluster, reissue } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
-import { type Computed, carryOutTls } from "../../testing/tls-resources";
+import { type Computed, issueTls } from "../../testing/tls-resources";
 import { TUTORIAL_NAME } from "../../testing/tutorial";
 
 const WORKER = `${TUTORIAL_NAME}-worker-0`;
@@ -45,23 +45,23 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const at = (path: string) => join(folder, path);
 const pem = (name: string) => at(`ca-authority/${name}`);
 
-/** Everything that is wrong, with the file. */
-function faults(options: { now?: Date; days?: number } = {}): string[] {
+/** All problems, each with its file. */
+function problems(options: { now?: Date; days?: number } = {}): string[] {
   const findings = checkFolder(folder, { now: new Date(), days: 14, ...options });
-  return findings.flatMap(({ path, faults }) => faults.map((fault) => `${path}: ${fault}`)).sort();
+  return findings.flatMap(({ path, problems }) => problems.map((problem) => `${path}: ${problem}`)).sort();
 }
 
-/** Changes a file's text. */
+/** Replaces text in a file. */
 function change(path: string, from: RegExp | string, to: string): void {
   writeFileSync(at(path), readFileSync(at(path), "utf8").replace(from, to));
 }
 
-/** Writes what the outputs would say, were these the keys and certificates. */
+/** Writes the credentials folder of a cluster with the given keys and certificates. */
 function write(having: Computed): void {
   writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having))), true);
 }
 
-/** The keys as they are, with certificates of another configuration: those at the given addresses. */
+/** Issues the certificates with the given names again, from a changed configuration. The keys stay. */
 async function reissued(
   change: (resource: Record<string, Record<string, Block>>) => void,
   ...names: string[]
@@ -76,7 +76,7 @@ const request = (name: string, change: (block: Block) => void) =>
 const certificate = (name: string, change: (block: Block) => void) =>
   reissued((resource) => change(resource.tls_locally_signed_cert?.[`${name}-certificate`] as Block), name);
 
-/** What is said of all certificates where the authority is not theirs. */
+/** The problems of all certificates if another CA signed them. */
 const UNSIGNED = [
   "master-kubernetes",
   ...[0, 1, 2].map((index) => `${TUTORIAL_NAME}-worker-${index}`),
@@ -85,11 +85,11 @@ const UNSIGNED = [
   "kube-controller-manager",
   "admin",
   "service-account",
-].map((stem) => `ca-authority/${stem}.pem: is not signed by the authority in ca.pem`);
+].map((fileName) => `ca-authority/${fileName}.pem: is not signed by the CA in ca.pem`);
 
-test("the unbroken set: nothing is wrong, and each certificate has its days", () => {
+test("a correct folder has no problems, and each certificate has its remaining days", () => {
   write(computed);
-  expect(faults()).toEqual([]);
+  expect(problems()).toEqual([]);
   const days = Object.fromEntries(
     checkFolder(folder, { now: new Date(), days: 0 }).map(({ path, daysLeft }) => [path, daysLeft]),
   );
@@ -102,12 +102,12 @@ test("the unbroken set: nothing is wrong, and each certificate has its days", ()
 
 test.each<[string, () => Promise<Computed>, string[]]>([
   [
-    "no 127.0.0.1 for the API server",
+    "the API server's certificate without 127.0.0.1",
     () => request("master-kubernetes", (block) => block.ip_addresses.splice(0, 1)),
     ["ca-authority/master-kubernetes.pem: lacks the name 127.0.0.1"],
   ],
   [
-    "no first address of the service network",
+    "the API server's certificate without the first address of the service network",
     () =>
       request("master-kubernetes", (block) => {
         block.ip_addresses = block.ip_addresses.filter((address: string) => address !== "172.32.0.1");
@@ -115,7 +115,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/master-kubernetes.pem: lacks the name 172.32.0.1"],
   ],
   [
-    "another name of the load balancer",
+    "the API server's certificate without the load balancer's name",
     () =>
       request("master-kubernetes", (block) => {
         block.dns_names = block.dns_names.filter((name: string) => !name.includes("aws_lb"));
@@ -133,7 +133,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     [`ca-authority/${WORKER}.pem: organization must be system:nodes, got: nodes`],
   ],
   [
-    "another address of a worker",
+    "another address for a worker",
     () => request("worker-0", (block) => block.ip_addresses.splice(0, 1, "198.51.100.99")),
     [`ca-authority/${WORKER}.pem: lacks the name 198.51.100.20`],
   ],
@@ -166,7 +166,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/admin.pem: organization must be system:masters, got: admins"],
   ],
   [
-    "service accounts' certificate without uses: nobody shows it",
+    "the service accounts' certificate without uses, which it does not need: no program presents it",
     () =>
       certificate("service-account", (block) => {
         block.allowed_uses = ["digital_signature"];
@@ -174,7 +174,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     [],
   ],
   [
-    "the API server not as a client",
+    "the API server's certificate without client_auth",
     () =>
       certificate("master-kubernetes", (block) => {
         block.allowed_uses = block.allowed_uses.filter((use: string) => use !== "client_auth");
@@ -197,7 +197,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     [`ca-authority/${name.startsWith("worker") ? WORKER : name}.pem: lacks the use ${lacking}`],
   ]),
   [
-    "no address of a control plane machine",
+    "the API server's certificate without the address of a control plane machine",
     () =>
       request("master-kubernetes", (block) => {
         block.ip_addresses = block.ip_addresses.filter((address: string) => address !== "172.31.0.11");
@@ -205,17 +205,18 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/master-kubernetes.pem: lacks the name 172.31.0.11"],
   ],
   [
-    "a certificate that outlives its authority",
+    "a certificate that expires after the CA's",
     () =>
       certificate("admin", (block) => {
         block.validity_period_hours = 50_000;
       }),
-    ["ca-authority/admin.pem: outlives the authority in ca.pem"],
+    ["ca-authority/admin.pem: expires after the CA certificate in ca.pem"],
   ],
   [
-    "no authority key identifier",
+    "a certificate without authority key identifier",
     async () => {
-      // The authority's certificate without an identifier gives none to what it signs; that one is then put back.
+      // A CA certificate without an identifier adds none to the certificates that it signs. The usual CA certificate is then
+      // restored.
       const without = await reissued(
         (resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.set_subject_key_id,
         "ca",
@@ -232,7 +233,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/admin.pem: has no authority key identifier"],
   ],
   [
-    "addresses that are said to be names",
+    "addresses in the list of DNS names",
     () =>
       request("worker-0", (block) => {
         block.dns_names = [...block.dns_names, ...block.ip_addresses];
@@ -244,12 +245,12 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ],
   ],
   [
-    "an authority that may not certify",
+    "a CA certificate that may not sign certificates",
     () => reissued((resource) => delete resource.tls_self_signed_cert?.["ca-certificate"]?.is_ca_certificate, "ca"),
     ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)"],
   ],
   [
-    "an authority that may sign revocations alone",
+    "a CA certificate that may sign only revocation lists",
     () =>
       reissued((resource) => {
         Object.assign(resource.tls_self_signed_cert?.["ca-certificate"] as Block, { allowed_uses: ["crl_signing"] });
@@ -257,87 +258,87 @@ test.each<[string, () => Promise<Computed>, string[]]>([
     ["ca-authority/ca.pem: may not sign certificates (basic constraints, key usage)", ...UNSIGNED],
   ],
   [
-    "an authority of another name",
+    "a CA with another name",
     () =>
       reissued((resource) => {
-        const authority = resource.tls_self_signed_cert?.["ca-certificate"] as Block;
-        authority.subject[0].organization = "other";
+        const ca = resource.tls_self_signed_cert?.["ca-certificate"] as Block;
+        ca.subject[0].organization = "other";
       }, "ca"),
     UNSIGNED,
   ],
-])("%s", async (_what, having, expected) => {
+])("the check reports exactly the problems of: %s", async (_case, having, expected) => {
   write(await having());
-  expect(faults()).toEqual([...expected].sort());
+  expect(problems()).toEqual([...expected].sort());
 });
 
-test("an authority that was renewed with its key: certificates from before verify with it, and those after with the one before", async () => {
+test("a CA certificate that is renewed with the same key: certificates signed before verify with it, and certificates signed after it verify with the previous one", async () => {
   const renewed = await reissued(() => {}, "ca");
   expect(renewed["tls_self_signed_cert.ca-certificate"]).not.toEqual(computed["tls_self_signed_cert.ca-certificate"]);
   write(renewed);
-  expect(faults()).toEqual([]);
+  expect(problems()).toEqual([]);
 
   const after = await reissue(json, renewed, /^tls_locally_signed_cert\./);
-  // The renewed one ends some seconds later, and so may what it signs: the lifetimes of leaves are shorter anyway.
+  // The renewed CA certificate expires some seconds later, and so may its certificates; their lifetimes are shorter anyway.
   write({
     ...after,
     "tls_self_signed_cert.ca-certificate": computed["tls_self_signed_cert.ca-certificate"] as Record<string, string>,
   });
-  expect(faults()).toEqual([]);
+  expect(problems()).toEqual([]);
 });
 
-test("an administrator of another authority", async () => {
+test("an administrator's certificate from another CA is reported", async () => {
   write(computed);
   const other = await issueDefaultCluster(json);
   writeFileSync(pem("admin.pem"), other["tls_locally_signed_cert.admin-certificate"]?.cert_pem as string);
   writeFileSync(pem("admin-key.pem"), other["tls_private_key.admin-private-key"]?.private_key_pem as string);
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     [
-      "ca-authority/admin.pem: is not signed by the authority in ca.pem",
-      "ca-authority/admin.pem: names another authority key than ca.pem has",
-      "kubeconfigs/admin.kubeconfig: client-certificate-data is not what lies in ca-authority",
-      "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+      "ca-authority/admin.pem: is not signed by the CA in ca.pem",
+      "ca-authority/admin.pem: has an authority key identifier that is not ca.pem's",
+      "kubeconfigs/admin.kubeconfig: client-certificate-data differs from the file in ca-authority",
+      "kubeconfigs/admin.kubeconfig: client-key-data differs from the file in ca-authority",
     ].sort(),
   );
 });
 
-test("two keys that were swapped", () => {
+test("two swapped keys are reported", () => {
   write(computed);
   renameSync(pem("service-account-key.pem"), at("aside"));
   renameSync(pem("admin-key.pem"), pem("service-account-key.pem"));
   renameSync(at("aside"), pem("admin-key.pem"));
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     [
-      "ca-authority/admin.pem: does not belong to ca-authority/admin-key.pem",
-      "ca-authority/service-account.pem: does not belong to ca-authority/service-account-key.pem",
-      "kubeconfigs/admin.kubeconfig: client-key-data is not what lies in ca-authority",
+      "ca-authority/admin.pem: does not match ca-authority/admin-key.pem",
+      "ca-authority/service-account.pem: does not match ca-authority/service-account-key.pem",
+      "kubeconfigs/admin.kubeconfig: client-key-data differs from the file in ca-authority",
     ].sort(),
   );
 });
 
-test("days: what has ended, what soon will, and what has not begun", () => {
+test("certificates that have expired, expire soon or are not yet valid are reported", () => {
   write(computed);
   const after = (days: number) => new Date(Date.now() + days * 24 * 3_600_000);
-  expect(faults({ now: after(340) })).toEqual([]);
-  const soon = faults({ now: after(355) });
+  expect(problems({ now: after(340) })).toEqual([]);
+  const soon = problems({ now: after(355) });
   expect(soon).toHaveLength(9);
-  expect(soon).toContainEqual(expect.stringMatching(/^ca-authority\/master-kubernetes\.pem: ends in 9 days, on 20/));
-  expect(faults({ now: after(355), days: 5 })).toEqual([]);
-  expect(faults({ now: after(355), days: 9 })).toEqual([]);
-  expect(faults({ now: after(355), days: 10 })).toHaveLength(9);
+  expect(soon).toContainEqual(expect.stringMatching(/^ca-authority\/master-kubernetes\.pem: expires in 9 days, on 20/));
+  expect(problems({ now: after(355), days: 5 })).toEqual([]);
+  expect(problems({ now: after(355), days: 9 })).toEqual([]);
+  expect(problems({ now: after(355), days: 10 })).toHaveLength(9);
   const { notAfter } = readFacts(readFileSync(pem("admin.pem"), "utf8"));
-  const then = faults({ now: notAfter, days: 0 });
-  expect(then).toContain(`ca-authority/admin.pem: ended on ${notAfter.toISOString()}`);
-  expect(faults({ now: after(366) })).toHaveLength(9);
-  expect(faults({ now: after(366) })).toContainEqual(
-    expect.stringMatching(/^ca-authority\/master-kubernetes\.pem: ended on 20/),
+  const then = problems({ now: notAfter, days: 0 });
+  expect(then).toContain(`ca-authority/admin.pem: expired on ${notAfter.toISOString()}`);
+  expect(problems({ now: after(366) })).toHaveLength(9);
+  expect(problems({ now: after(366) })).toContainEqual(
+    expect.stringMatching(/^ca-authority\/master-kubernetes\.pem: expired on 20/),
   );
-  expect(faults({ now: after(-1) })).toHaveLength(10);
-  expect(faults({ now: after(-1) })).toContainEqual(
-    expect.stringMatching(/^ca-authority\/ca\.pem: is good only from 20/),
+  expect(problems({ now: after(-1) })).toHaveLength(10);
+  expect(problems({ now: after(-1) })).toContainEqual(
+    expect.stringMatching(/^ca-authority\/ca\.pem: is not valid before 20/),
   );
 });
 
-test("files that are missing, are something else, or are open to others", () => {
+test("missing and invalid files, and files that other users can read, are reported", () => {
   write(computed);
   rmSync(pem("kube-proxy.pem"));
   rmSync(at("encryption-config.yaml"));
@@ -347,15 +348,15 @@ test("files that are missing, are something else, or are open to others", () => 
   chmodSync(pem("ca-key.pem"), 0o640);
   chmodSync(at("ssh"), 0o755);
   chmodSync(folder, 0o750);
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     [
       "ca-authority/ca-key.pem: must have mode 0600, got: 0640",
-      "ca-authority/kube-scheduler.pem: is no certificate in PEM",
+      "ca-authority/kube-scheduler.pem: is not a PEM certificate",
       "ca-authority/kube-proxy.pem: is missing",
-      "ca-authority/kube-controller-manager-key.pem: is no private key in PEM",
-      "kubeconfigs/kube-controller-manager.kubeconfig: client-key-data is not what lies in ca-authority",
-      "kubeconfigs/kube-proxy.kubeconfig: is no YAML",
-      "kubeconfigs/kube-scheduler.kubeconfig: client-certificate-data is not what lies in ca-authority",
+      "ca-authority/kube-controller-manager-key.pem: is not a PEM private key",
+      "kubeconfigs/kube-controller-manager.kubeconfig: client-key-data differs from the file in ca-authority",
+      "kubeconfigs/kube-proxy.kubeconfig: is not YAML",
+      "kubeconfigs/kube-scheduler.kubeconfig: client-certificate-data differs from the file in ca-authority",
       "encryption-config.yaml: is missing",
       ".: must have mode 0700, got: 0750",
       "ssh: must have mode 0700, got: 0755",
@@ -363,7 +364,7 @@ test("files that are missing, are something else, or are open to others", () => 
   );
 });
 
-test("of what else lies there, secrets that are open to others", () => {
+test("other files are reported only if they are secrets that other users can read", () => {
   write(computed);
   for (const [path, text] of [
     ["ca-authority/old-key.pem", "-----BEGIN EC PRIVATE KEY-----"],
@@ -375,7 +376,7 @@ test("of what else lies there, secrets that are open to others", () => {
     writeFileSync(at(path), text);
     chmodSync(at(path), path.includes("closed") ? 0o600 : 0o644);
   }
-  expect(faults().sort()).toEqual(
+  expect(problems().sort()).toEqual(
     [
       "before.yaml: must have mode 0600, got: 0644",
       "ca-authority/old-key.pem: must have mode 0600, got: 0644",
@@ -384,12 +385,12 @@ test("of what else lies there, secrets that are open to others", () => {
   );
 });
 
-test("a kubeconfig of another server or user, and an encryption key that is too short", () => {
+test("a kubeconfig with another server or user, and a short encryption key, are reported", () => {
   write(computed);
   change("kubeconfigs/admin.kubeconfig", /server: .*/g, "server: https://127.0.0.1:6443");
   change("kubeconfigs/kube-proxy.kubeconfig", /system:kube-proxy/g, "admin");
   change("encryption-config.yaml", /secret: .*/g, "secret: c2hvcnQ=");
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     [
       "kubeconfigs/admin.kubeconfig: server must be https://k8s-cluster-from-ground-up-0123456789abcdef.elb.eu-central-1.amazonaws.com:6443, got: https://127.0.0.1:6443",
       "kubeconfigs/kube-proxy.kubeconfig: user must be system:kube-proxy, got: admin",
@@ -398,7 +399,7 @@ test("a kubeconfig of another server or user, and an encryption key that is too 
   );
 });
 
-test("a kubeconfig whose current context leads elsewhere, or that trusts another authority", () => {
+test("a kubeconfig with an unknown current context, or with another CA, is reported", () => {
   write(computed);
   change("kubeconfigs/admin.kubeconfig", /current-context: .*/g, "current-context: nope");
   change(
@@ -406,7 +407,7 @@ test("a kubeconfig whose current context leads elsewhere, or that trusts another
     /certificate-authority-data: .*/g,
     "certificate-authority-data: bm9uZQ==",
   );
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     [
       `kubeconfigs/admin.kubeconfig: cluster must be ${TUTORIAL_NAME}, got: undefined`,
       "kubeconfigs/admin.kubeconfig: user must be admin, got: undefined",
@@ -414,7 +415,7 @@ test("a kubeconfig whose current context leads elsewhere, or that trusts another
       "kubeconfigs/admin.kubeconfig: certificate-authority-data is missing",
       "kubeconfigs/admin.kubeconfig: client-certificate-data is missing",
       "kubeconfigs/admin.kubeconfig: client-key-data is missing",
-      "kubeconfigs/kube-proxy.kubeconfig: certificate-authority-data is not what lies in ca-authority",
+      "kubeconfigs/kube-proxy.kubeconfig: certificate-authority-data differs from the file in ca-authority",
     ].sort(),
   );
 });
@@ -422,102 +423,102 @@ test("a kubeconfig whose current context leads elsewhere, or that trusts another
 const KEYS = "resources.0.providers.0.aescbc.keys.0";
 
 test.each([
-  ["encrypts something else", "- secrets", "- configmaps", "resources.0.resources: must hold secrets"],
-  ["is of another version", "config.k8s.io/v1", "config.k8s.io/v2", "apiVersion: Invalid input"],
-  ["is of another kind", "kind: Encryption", "kind: Decryption", "kind: Invalid input"],
-  ["cannot read what is not encrypted", "  - identity: {}\n", "", "resources.0.providers: Too small"],
+  ["does not encrypt secrets", "- secrets", "- configmaps", "resources.0.resources: must include secrets"],
+  ["has another version", "config.k8s.io/v1", "config.k8s.io/v2", "apiVersion: Invalid input"],
+  ["has another kind", "kind: Encryption", "kind: Decryption", "kind: Invalid input"],
+  ["cannot read unencrypted secrets", "  - identity: {}\n", "", "resources.0.providers: Too small"],
   [
     "names a resource twice",
     "- secrets",
     "- secrets\n  - secrets",
-    "resources.0.resources: must name each resource once",
+    "resources.0.resources: each resource must appear once",
   ],
   [
-    "names resources with stars",
+    "names resources with wildcards",
     "- secrets",
     "- secrets\n  - '*.'",
-    "resources.0.resources.1: must be a resource's name",
+    "resources.0.resources.1: must be a resource name",
   ],
   ["names a resource in capitals", "- secrets", "- secrets\n  - ConfigMaps", "resources.0.resources.1: must be"],
-  ["has a name that Kubernetes takes for no text", /name: .*/, "name: yes", `${KEYS}.name: Invalid input`],
+  ["has a key name that YAML 1.1 reads as a boolean", /name: .*/, "name: yes", `${KEYS}.name: Invalid input`],
   ["has a key without a name", "name:", "nmae:", `${KEYS}.name: Invalid input`],
-  ["has a key with something unknown", "secret:", "length: 32\n        secret:", `${KEYS}: Unrecognized key`],
-  ["has a key that is cut", /=$/m, "", `${KEYS}.secret: must be 32 bytes in base64`],
+  ["has a key with an unknown field", "secret:", "length: 32\n        secret:", `${KEYS}: Unrecognized key`],
+  ["has a truncated key", /=$/m, "", `${KEYS}.secret: must be 32 bytes in base64`],
   [
-    "has something that API servers do not know",
+    "has a field that API servers do not know",
     "  - aescbc:",
     "  - timeout: 3s\n    aescbc:",
     "resources.0.providers.0: Unrec",
   ],
-  ["is no YAML", "apiVersion", "[", "is no YAML"],
+  ["is not YAML", "apiVersion", "[", "is not YAML"],
   ["is empty", /^.*$/s, "", "is empty"],
   ["is a list", /^.*$/s, "[]", "Invalid input"],
-])("an encryption config that %s", (_what, from, to, fault) => {
+])("an encryption config that %s is reported", (_case, from, to, problem) => {
   write(computed);
   change("encryption-config.yaml", from, to);
-  expect(faults()[0]).toContain(`encryption-config.yaml: ${fault}`);
+  expect(problems()[0]).toContain(`encryption-config.yaml: ${problem}`);
 });
 
 test.each([
-  ["of another kind", "kind: Config", "kind: Foo", "kind: Invalid input"],
-  ["of another version", "apiVersion: v1", "apiVersion: v9", "apiVersion: Invalid input"],
+  ["with another kind", "kind: Config", "kind: Foo", "kind: Invalid input"],
+  ["with another version", "apiVersion: v1", "apiVersion: v9", "apiVersion: Invalid input"],
   [
-    "that verifies nothing",
+    "that does not verify the server",
     "    server:",
     "    insecure-skip-tls-verify: true\n    server:",
     "cluster must not have insecure-skip-tls-verify",
   ],
-  ["that goes another way", "    server:", "    proxy-url: http://a\n    server:", "cluster must not have proxy-url"],
-  ["that is somebody else", /$/, "    as: system:anonymous\n", "user must not have as"],
+  ["that uses a proxy", "    server:", "    proxy-url: http://a\n    server:", "cluster must not have proxy-url"],
+  ["that impersonates another user", /$/, "    as: system:anonymous\n", "user must not have as"],
   ["with a second certificate", /$/, "    client-certificate: /x\n", "user must not have client-certificate"],
-  ["that has a user twice", /(users:\n)(.*)$/s, "$1$2$2", "users: must have each name once"],
+  ["with a duplicate user", /(users:\n)(.*)$/s, "$1$2$2", "users: each name must appear once"],
   [
-    "whose server is said of the user",
+    "with the server's address under the user",
     /( {4}server: )(\S+)(.*)$/s,
     "$1https://evil$3    server: $2\n",
     "server must be",
   ],
   ["without users", /users:\n.*$/s, "", "users: Invalid input"],
-  ["whose contexts are none", /contexts:\n.*?(?=current)/s, "contexts: 5\n", "contexts: Invalid input"],
-  ["whose key is cut", /(client-key-data: .*)../, "$1", "client-key-data is not what lies in ca-authority"],
-])("a kubeconfig %s", (_what, from, to, fault) => {
+  ["whose contexts are not a list", /contexts:\n.*?(?=current)/s, "contexts: 5\n", "contexts: Invalid input"],
+  ["with a truncated key", /(client-key-data: .*)../, "$1", "client-key-data differs from the file in ca-authority"],
+])("a kubeconfig %s is reported", (_case, from, to, problem) => {
   write(computed);
   const path = "kubeconfigs/admin.kubeconfig";
   change(path, from, to);
-  expect(faults()[0]).toContain(`${path}: ${fault}`);
+  expect(problems()[0]).toContain(`${path}: ${problem}`);
 });
 
-test("a kubeconfig without a certificate, where there is none to hold it against", () => {
+test("a kubeconfig without a certificate is reported, even if the certificate's file is missing too", () => {
   write(computed);
   rmSync(pem("admin.pem"));
   change("kubeconfigs/admin.kubeconfig", /client-certificate-data: .*/, 'client-certificate-data: ""');
-  expect(faults()).toEqual(
+  expect(problems()).toEqual(
     ["ca-authority/admin.pem: is missing", "kubeconfigs/admin.kubeconfig: client-certificate-data is missing"].sort(),
   );
 });
 
-test("two certificates in the authority's file, which the controller manager refuses", () => {
+test("two certificates in the CA's file are reported, because the controller manager refuses them", () => {
   const ca = computed["tls_self_signed_cert.ca-certificate"] as Record<string, string>;
   write({ ...computed, "tls_self_signed_cert.ca-certificate": { ...ca, cert_pem: `${ca.cert_pem}${ca.cert_pem}` } });
-  expect(faults()).toEqual(["ca-authority/ca.pem: must hold one certificate, got: 2"].sort());
+  expect(problems()).toEqual(["ca-authority/ca.pem: must contain one certificate, got: 2"].sort());
 });
 
 describeSuite("OpenSSL's view of the certificates", () => {
-  test("what openssl may sign with the authority's key: two groups, two names, an old hash", () => {
+  test("certificates with two groups, two names or a weak hash are reported", () => {
     write(computed);
-    const issue = (stem: string, hash: string, subject: string) => {
-      const request = ["req", "-new", "-key", pem(`${stem}-key.pem`), "-subj", subject, "-out", at("request")];
+    const issue = (fileName: string, hash: string, subject: string) => {
+      const request = ["req", "-new", "-key", pem(`${fileName}-key.pem`), "-subj", subject, "-out", at("request")];
       execFileSync("openssl", request, { stdio: "pipe" });
       const extensions = "extendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\nauthorityKeyIdentifier=keyid\n";
       writeFileSync(at("extensions"), extensions);
       const signed = ["-CA", pem("ca.pem"), "-CAkey", pem("ca-key.pem"), "-set_serial", "1", "-days", "100"];
-      const files = ["-in", at("request"), "-extfile", at("extensions"), "-out", pem(`${stem}.pem`)];
+      const files = ["-in", at("request"), "-extfile", at("extensions"), "-out", pem(`${fileName}.pem`)];
       execFileSync("openssl", ["x509", "-req", `-${hash}`, ...signed, ...files], { stdio: "pipe" });
     };
     issue("admin", "sha256", "/O=system:masters/O=developers/CN=admin");
     issue("kube-scheduler", "sha256", "/O=system:kube-scheduler/CN=system:kube-scheduler/CN=admin");
     issue("kube-proxy", "sha1", "/O=system:node-proxier/CN=system:kube-proxy");
-    expect(faults().filter((fault) => !fault.startsWith("kubeconfigs/"))).toEqual(
+    expect(problems().filter((problem) => !problem.startsWith("kubeconfigs/"))).toEqual(
       [
         "ca-authority/kube-scheduler.pem: common name must be system:kube-scheduler, got: system:kube-scheduler, admin",
         "ca-authority/kube-proxy.pem: must be signed with SHA-256, got: SHA-1",
@@ -527,7 +528,7 @@ describeSuite("OpenSSL's view of the certificates", () => {
   });
 });
 
-test("an authority that another has signed", async () => {
+test("a CA certificate that another key has signed is reported", async () => {
   write(computed);
   const algorithm = {
     name: "RSASSA-PKCS1-v1_5",
@@ -549,19 +550,19 @@ test("an authority that another has signed", async () => {
     signingAlgorithm: algorithm,
   });
   writeFileSync(pem("ca.pem"), signed.toString("pem"));
-  expect(faults().filter((fault) => !fault.startsWith("kubeconfigs/"))).toEqual(
-    ["ca-authority/ca.pem: is not signed by itself"].sort(),
+  expect(problems().filter((problem) => !problem.startsWith("kubeconfigs/"))).toEqual(
+    ["ca-authority/ca.pem: is not self-signed"].sort(),
   );
 });
 
-test("a certificate that another key of the same name and identifier has signed", async () => {
+test("a certificate from a CA with the same name and identifier, but another key, is reported", async () => {
   write(computed);
   const forged = await reissue(json, computed, /\.(ca|admin)-/);
-  // The forger's certificate would say the same of its authority, but for the identifier, which it copies.
+  // The forged certificate has the same issuer as the real one. It also copies the real CA's key identifier.
   const key = computed["tls_private_key.ca-private-key"] as Record<string, string>;
   const own = forged["tls_private_key.ca-private-key"] as Record<string, string>;
   expect(own).not.toEqual(key);
-  const signedByOther = await carryOutTls(
+  const signedByOther = await issueTls(
     JSON.parse(
       JSON.stringify(json)
         .replaceAll("tls_private_key.ca-private-key.private_key_pem", "tls_private_key.other-key.private_key_pem")
@@ -575,20 +576,20 @@ test("a certificate that another key of the same name and identifier has signed"
     },
   );
   write(signedByOther);
-  expect(faults()).toEqual(["ca-authority/admin.pem: is not signed by the authority in ca.pem"].sort());
+  expect(problems()).toEqual(["ca-authority/admin.pem: is not signed by the CA in ca.pem"].sort());
 });
 
-test("links, and what cannot be opened", () => {
+test("a link or a folder in the place of a file is reported", () => {
   write(computed);
   renameSync(pem("admin.pem"), at("aside"));
   symlinkSync(at("aside"), pem("admin.pem"));
-  expect(faults()).toEqual(["ca-authority/admin.pem: is a symbolic link"].sort());
+  expect(problems()).toEqual(["ca-authority/admin.pem: is a symbolic link"].sort());
   rmSync(pem("admin.pem"));
   mkdirSync(pem("admin.pem"));
-  expect(faults()).toEqual(["ca-authority/admin.pem: cannot be read"].sort());
+  expect(problems()).toEqual(["ca-authority/admin.pem: cannot be read"].sort());
 });
 
-test("a folder below that is a link: what it leads to is not looked through", () => {
+test("a subfolder that is a link is reported, and its target is not read", () => {
   write(computed);
   const elsewhere = mkdtempSync(join(tmpdir(), "elsewhere-"));
   try {
@@ -596,49 +597,49 @@ test("a folder below that is a link: what it leads to is not looked through", ()
     writeFileSync(join(elsewhere, "theirs"), "-----BEGIN PRIVATE KEY-----", { mode: 0o644 });
     rmSync(at("ssh"), { recursive: true });
     symlinkSync(elsewhere, at("ssh"));
-    expect(faults()).toEqual(["ssh: is a symbolic link"].sort());
+    expect(problems()).toEqual(["ssh: is a symbolic link"].sort());
   } finally {
     rmSync(elsewhere, { recursive: true });
   }
 });
 
-test("what would never end: a pipe, and links that lead in a circle", () => {
+test("pipes and circular links do not block the check", () => {
   write(computed);
   rmSync(pem("kube-proxy.pem"));
   for (const path of [pem("kube-proxy.pem"), at("pipe")]) execFileSync("mkfifo", [path]);
   for (const path of [at("a"), at("b")]) symlinkSync(".", path);
-  expect(faults()).toEqual(["ca-authority/kube-proxy.pem: cannot be read"].sort());
+  expect(problems()).toEqual(["ca-authority/kube-proxy.pem: cannot be read"].sort());
 });
 
-test("an ssh key that is none", () => {
+test("an invalid ssh key is reported", () => {
   write(computed);
   const { publicKey } = generateKeyPairSync("ed25519");
   writeFileSync(at(`ssh/${TUTORIAL_NAME}.id_rsa`), publicKey.export({ type: "spki", format: "pem" }));
-  expect(faults()).toEqual([`ssh/${TUTORIAL_NAME}.id_rsa: is no private key in PEM`].sort());
+  expect(problems()).toEqual([`ssh/${TUTORIAL_NAME}.id_rsa: is not a PEM private key`].sort());
 });
 
 test.each([
-  ["a machine's name that a shell would read otherwise", { nodes: { "a;reboot": { private_ip: "", public_ip: "" } } }],
-  ["an address that is none", { nodes: { a: { private_ip: "", public_ip: "a b" } } }],
+  ["a machine's name with a shell's special characters", { nodes: { "a;reboot": { private_ip: "", public_ip: "" } } }],
+  ["an invalid address", { nodes: { a: { private_ip: "", public_ip: "a b" } } }],
   ["a name with a path in it", { name: "../other" }],
-])("%s: the description is not as it was written", (_what, change) => {
+])("%s makes cluster.json invalid", (_case, change) => {
   write(computed);
   const description = JSON.parse(readFileSync(at("cluster.json"), "utf8"));
   writeFileSync(at("cluster.json"), JSON.stringify({ ...description, ...change }));
-  expect(() => faults()).toThrow(/^'--out' must be .*, which has a cluster\.json that is not as it was written$/);
+  expect(() => problems()).toThrow(/^'--out' must be .*, which has an invalid cluster\.json$/);
 });
 
-test("a machine that is stopped has no public address for its certificate to hold", () => {
+test("the certificate of a stopped machine needs no public address", () => {
   write(computed);
   change("cluster.json", "198.51.100.20", "");
-  expect(faults()).toEqual([]);
+  expect(problems()).toEqual([]);
 });
 
-test("a folder that is none is refused in one line", () => {
-  const written = "'--out' must be a folder that `npm run credentials` has written";
-  expect(() => faults()).toThrow(new CredentialsError(`${written}, got: ${folder}, which has no cluster.json`));
+test("a folder that is not a credentials folder is refused in one line", () => {
+  const written = "'--out' must be a folder that `npm run credentials` wrote";
+  expect(() => problems()).toThrow(new CredentialsError(`${written}, got: ${folder}, which has no cluster.json`));
   const options = { now: new Date(), days: 0 };
   expect(() => checkFolder(at("none"), options)).toThrow(
-    new CredentialsError(`${written}, got: ${at("none")}, which is not there`),
+    new CredentialsError(`${written}, got: ${at("none")}, which does not exist`),
   );
 });

@@ -28,7 +28,7 @@ import { CredentialsError } from "../../credentials/stack";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
-import { type Computed, carryOutTls } from "../../testing/tls-resources";
+import { type Computed, issueTls } from "../../testing/tls-resources";
 import { TUTORIAL_NAME } from "../../testing/tutorial";
 
 const PROJECT = join(__dirname, "../..");
@@ -60,8 +60,8 @@ describe("the files", () => {
   const loadBalancer = `https://${AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name}:6443`;
   const here = "https://127.0.0.1:6443";
 
-  test("are where part 2 looks for them, and no others", () => {
-    const stems = [
+  test("have the paths that part 2 uses, and there are no others", () => {
+    const fileNames = [
       ...[
         "ca",
         "admin",
@@ -73,15 +73,15 @@ describe("the files", () => {
       ],
       ...[0, 1, 2].map(name),
     ];
-    const users = stems.filter((stem) => !["ca", "master-kubernetes", "service-account"].includes(stem));
+    const users = fileNames.filter((fileName) => !["ca", "master-kubernetes", "service-account"].includes(fileName));
     expect(Object.keys(files).sort()).toEqual(
       [
         ".gitignore",
         "cluster.json",
         "encryption-config.yaml",
         `ssh/${TUTORIAL_NAME}.id_rsa`,
-        ...stems.flatMap((stem) => [`ca-authority/${stem}.pem`, `ca-authority/${stem}-key.pem`]),
-        ...users.map((stem) => `kubeconfigs/${stem}.kubeconfig`),
+        ...fileNames.flatMap((fileName) => [`ca-authority/${fileName}.pem`, `ca-authority/${fileName}-key.pem`]),
+        ...users.map((fileName) => `kubeconfigs/${fileName}.kubeconfig`),
       ].sort(),
     );
   });
@@ -93,9 +93,9 @@ describe("the files", () => {
     ["kube-scheduler", "system:kube-scheduler", here],
     [name(0), "system:node:ip-172-31-0-20", loadBalancer],
     [name(2), "system:node:ip-172-31-0-22", loadBalancer],
-  ])("the kubeconfig of %s: user, server, embedded certificates", (stem, user, server) => {
+  ])("the kubeconfig of %s has the right user, server and embedded certificates", (fileName, user, server) => {
     const data = (file: string) => Buffer.from(files[`ca-authority/${file}`] as string).toString("base64");
-    expect(parse(files[`kubeconfigs/${stem}.kubeconfig`] as string)).toEqual({
+    expect(parse(files[`kubeconfigs/${fileName}.kubeconfig`] as string)).toEqual({
       apiVersion: "v1",
       kind: "Config",
       preferences: {},
@@ -105,20 +105,20 @@ describe("the files", () => {
       users: [
         {
           name: user,
-          user: { "client-certificate-data": data(`${stem}.pem`), "client-key-data": data(`${stem}-key.pem`) },
+          user: { "client-certificate-data": data(`${fileName}.pem`), "client-key-data": data(`${fileName}-key.pem`) },
         },
       ],
     });
   });
 
-  test.each(["2024", "no", "1e3", "null"])("a cluster's name stays a text in YAML: %s", (name) => {
+  test.each(["2024", "no", "1e3", "null"])("a cluster's name stays a string in YAML: %s", (name) => {
     const outputs = outputsOf(json, computed);
     const config = parse(credentialFiles(deployedCluster(name, outputs))["kubeconfigs/admin.kubeconfig"] as string);
     expect(config.clusters[0].name).toBe(name);
     expect(config.contexts[0].context).toEqual({ cluster: name, user: "admin" });
   });
 
-  test("the encryption config encrypts secrets with the key of the state, and still reads what is not encrypted", () => {
+  test("the encryption config encrypts secrets with the key of the state, and can read unencrypted ones", () => {
     const config = parse(files["encryption-config.yaml"] as string);
     const secret = outputsOf(json, computed).encryption_key as string;
     const digest = createHash("sha256").update(secret).digest("hex");
@@ -136,20 +136,20 @@ describe("the files", () => {
   });
 });
 
-test("a cluster that lacks a certificate is none to go on with", () => {
+test("an incomplete deploy is refused", () => {
   const outputs = outputsOf(json, computed);
   const { [`${TUTORIAL_NAME}-worker-1-key.pem`]: _, ...pemFiles } = outputs.pem_files as Record<string, string>;
   expect(() => credentialFiles(deployedCluster(TUTORIAL_NAME, { ...outputs, pem_files: pemFiles }))).toThrow(
     new CredentialsError(
-      `the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` completes it`,
+      `the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` adds it`,
     ),
   );
 });
 
-describe("writing them", () => {
+describe("writing the files", () => {
   const NOTHING = { written: [], removed: [], others: [] };
 
-  test("folders are 0700 and files 0600, whatever the umask; nothing else is left", () => {
+  test("folders have mode 0700 and files 0600 with any umask, and no other file is left", () => {
     const umask = process.umask(0);
     try {
       expect(writeFolder(out(), files, false)).toEqual({ ...NOTHING, written: Object.keys(files), unchanged: 0 });
@@ -161,7 +161,7 @@ describe("writing them", () => {
     for (const folder of ["", "ssh", "ca-authority", "kubeconfigs"]) expect(mode(join(out(), folder))).toBe("700");
   });
 
-  test("again, it touches nothing; a certificate that was renewed is updated alone", () => {
+  test("a second run changes nothing, and a renewal changes only the renewed certificate", () => {
     writeFolder(out(), files, false);
     const touched = () => Object.fromEntries(paths(out()).map((path) => [path, statSync(join(out(), path)).ino]));
     const before = touched();
@@ -174,7 +174,7 @@ describe("writing them", () => {
     expect(Object.entries(touched()).filter(([path, inode]) => before[path] !== inode)).toHaveLength(1);
   });
 
-  test("a mode that was opened is closed, and what is not of the cluster is left alone and named", () => {
+  test("an open mode is closed, and other files are not changed but listed", () => {
     writeFolder(out(), files, false);
     chmodSync(join(out(), "ca-authority/ca-key.pem"), 0o644);
     writeFileSync(join(out(), "kubeconfigs/mine.kubeconfig"), "mine");
@@ -185,7 +185,7 @@ describe("writing them", () => {
     expect(mode(join(out(), "ca-authority/ca-key.pem"))).toBe("600");
   });
 
-  test("a folder below that was opened is closed, even where nothing in it has changed", () => {
+  test("an open subfolder is closed, even if no file in it has changed", () => {
     writeFolder(out(), files, false);
     chmodSync(join(out(), "ca-authority"), 0o755);
     expect(writeFolder(out(), files, false).written).toEqual([]);
@@ -193,29 +193,29 @@ describe("writing them", () => {
   });
 
   const CONFIG = "encryption-config.yaml";
-  const OLD_KEY = Buffer.alloc(32, 1).toString("base64");
+  const OTHER_KEY = Buffer.alloc(32, 1).toString("base64");
 
   test.each([
     [
       "a second key",
-      (text: string) => text.replace("  - identity", `      - name: old\n        secret: "${OLD_KEY}"\n  - identity`),
+      (text: string) => text.replace("  - identity", `      - name: old\n        secret: "${OTHER_KEY}"\n  - identity`),
     ],
-    ["another key", (text: string) => text.replace(/secret: .*/, `secret: ${OLD_KEY}`)],
-    ["a key in quotes", (text: string) => text.replace(/secret: .*/, `'secret': '${OLD_KEY}'`)],
-    ["a key on a line of its own", (text: string) => text.replace(/secret: .*/, `secret: >-\n          ${OLD_KEY}`)],
-    ["a key in a comment", (text: string) => `${text}# ${OLD_KEY}\n`],
+    ["another key", (text: string) => text.replace(/secret: .*/, `secret: ${OTHER_KEY}`)],
+    ["a key in quotes", (text: string) => text.replace(/secret: .*/, `'secret': '${OTHER_KEY}'`)],
+    ["a key on a separate line", (text: string) => text.replace(/secret: .*/, `secret: >-\n          ${OTHER_KEY}`)],
+    ["a key in a comment", (text: string) => `${text}# ${OTHER_KEY}\n`],
     [
       "a key of 16 bytes",
       (text: string) => text.replace(/secret: .*/, `secret: ${Buffer.alloc(16).toString("base64")}`),
     ],
-    ["a key in what is no YAML", () => `[ ${OLD_KEY}`],
+    ["a key in a text that is not YAML", () => `[ ${OTHER_KEY}`],
     ["its key under another name", (text: string) => text.replace(/name: .*/, "name: key1")],
     [
       "a key in pieces",
-      (text: string) => text.replace(/secret: .*/, `secret: "${OLD_KEY.replace(/.{9}/g, "$&\\\n          ")}"`),
+      (text: string) => text.replace(/secret: .*/, `secret: "${OTHER_KEY.replace(/.{9}/g, "$&\\\n          ")}"`),
     ],
     ["another shape", (text: string) => text.replace("aescbc", "secretbox")],
-  ])("an encryption config with %s stays, or is renamed", (_what, change) => {
+  ])("an encryption config with %s is not changed, or is renamed with --replace", (_case, change) => {
     writeFolder(out(), files, false);
     const file = join(out(), CONFIG);
     const text = change(files[CONFIG] as string);
@@ -233,10 +233,10 @@ describe("writing them", () => {
     }
   });
 
-  test("an encryption config in UTF-16, or one that is a link, stays", () => {
+  test("an encryption config in UTF-16, or a link, is not changed", () => {
     writeFolder(out(), files, false);
     const file = join(out(), CONFIG);
-    const other = Buffer.from((files[CONFIG] as string).replace(/secret: .*/, `secret: ${OLD_KEY}`), "utf16le");
+    const other = Buffer.from((files[CONFIG] as string).replace(/secret: .*/, `secret: ${OTHER_KEY}`), "utf16le");
     writeFileSync(file, other);
     expect(writeFolder(out(), files, false)).toMatchObject({ kept: CONFIG });
     expect(readFileSync(file)).toEqual(other);
@@ -250,14 +250,14 @@ describe("writing them", () => {
     expect(readFileSync(elsewhere)).toEqual(other);
   });
 
-  test("another cluster's folder is refused where the authority is not in it", async () => {
+  test("another cluster's folder is refused even if its CA files are missing", async () => {
     writeFolder(out(), await anotherCluster(), false);
     for (const name of ["ca.pem", "ca-key.pem"]) rmSync(join(out(), "ca-authority", name));
-    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+    expect(() => writeFolder(out(), files, false)).toThrow(/contains the credentials of another cluster/);
     expect(existsSync(join(out(), "ssh/theirs.id_rsa"))).toBe(true);
   });
 
-  test("a folder in the place of a file is told before any file is in place", () => {
+  test("a folder in the place of a file is reported before any file is moved into place", () => {
     writeFolder(out(), files, false);
     rmSync(join(out(), "ca-authority/admin.pem"));
     rmSync(join(out(), CONFIG));
@@ -274,7 +274,7 @@ describe("writing them", () => {
     expect(readFileSync(join(out(), CONFIG), "utf8")).toBe(files[CONFIG]);
   });
 
-  test("an encryption config that has no other key is brought up to date", () => {
+  test("an encryption config without another key is updated", () => {
     writeFolder(out(), files, false);
     for (const text of ["", (files[CONFIG] as string).replace("apiVersion", "# mine\napiVersion")]) {
       writeFileSync(join(out(), CONFIG), text);
@@ -294,14 +294,14 @@ describe("writing them", () => {
     return credentialFiles({ ...other, nodes: renamed(other.nodes), pemFiles: renamed(other.pemFiles) });
   }
 
-  test("git takes nothing of it in", () => {
+  test("git ignores the folder", () => {
     const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
     git("init", "-q");
     writeFolder(out(), files, false);
     expect(git("status", "--porcelain", "--untracked-files=all")).toMatchObject({ status: 0, stdout: "" });
   });
 
-  test("what a cluster no longer has goes, and what is the reader's own stays", () => {
+  test("files of removed machines are deleted, and the user's own files stay", () => {
     writeFolder(out(), files, false);
     for (const path of ["kubeconfigs/mine.kubeconfig", "ca-authority/old-worker.pem"]) {
       writeFileSync(join(out(), path), "mine");
@@ -319,20 +319,20 @@ describe("writing them", () => {
     });
   });
 
-  test("where another cluster is replaced, its ssh key and its workers' files go", async () => {
+  test("replacing another cluster deletes its ssh key and its workers' files", async () => {
     writeFolder(out(), await anotherCluster(), false);
     expect(paths(out())).toContain("ssh/theirs.id_rsa");
     expect(writeFolder(out(), files, true).removed).toHaveLength(1 + 3 * 3);
     expect(paths(out())).toEqual([...Object.keys(files), "encryption-config.before.yaml"].sort());
   });
 
-  test("another authority's folder is refused, and replaced where that is asked for", async () => {
+  test("a folder with another CA is refused, and replaced with --replace", async () => {
     const other = await issueDefaultCluster(json);
     writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
     const before = readFileSync(join(out(), "ca-authority/admin.pem"), "utf8");
     expect(() => writeFolder(out(), files, false)).toThrow(
       new CredentialsError(
-        `${out()} holds the credentials of another cluster, or of this one before its authority had another key; --replace puts this one's in their place`,
+        `${out()} contains the credentials of another cluster, or of this cluster with another CA key; --replace replaces them`,
       ),
     );
     expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(before);
@@ -340,22 +340,22 @@ describe("writing them", () => {
     expect(readFileSync(join(out(), "ca-authority/admin.pem"), "utf8")).toBe(files["ca-authority/admin.pem"]);
   });
 
-  test("an authority whose certificate was renewed with its key is the same", async () => {
+  test("a CA certificate that is renewed with the same key counts as the same CA", async () => {
     const { "tls_self_signed_cert.ca-certificate": _, ...rest } = computed;
-    const renewed = await carryOutTls(json, rest);
+    const renewed = await issueTls(json, rest);
     writeFolder(out(), files, false);
     const after = credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, renewed)));
     expect(writeFolder(out(), after, false).written).toContain("ca-authority/ca.pem");
   });
 
-  test("an authority is told by its certificate too", async () => {
+  test("another CA is recognized by its certificate too", async () => {
     const other = await issueDefaultCluster(json);
     writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
     rmSync(join(out(), "ca-authority/ca-key.pem"));
-    expect(() => writeFolder(out(), files, false)).toThrow(/holds the credentials of another cluster/);
+    expect(() => writeFolder(out(), files, false)).toThrow(/contains the credentials of another cluster/);
   });
 
-  test("a folder of something else is refused, --replace or not, and left as it is", () => {
+  test("a folder with other files is refused with and without --replace, and not changed", () => {
     mkdirSync(out(), { mode: 0o700 });
     writeFileSync(join(out(), ".gitignore"), "mine");
     for (const replace of [false, true]) {
@@ -365,12 +365,12 @@ describe("writing them", () => {
     expect(readFileSync(join(out(), ".gitignore"), "utf8")).toBe("mine");
   });
 
-  test("a second run at the same time is refused, and what a killed one has left is no obstacle", () => {
+  test("a second run at the same time is refused, and the staging folder of a killed run is removed", () => {
     writeFolder(out(), files, false);
     const staging = join(out(), ".writing");
     mkdirSync(staging);
-    expect(() => writeFolder(out(), files, false)).toThrow(/is being written by another run/);
-    // Also where the clock has been set back since.
+    expect(() => writeFolder(out(), files, false)).toThrow(/another run is writing/);
+    // Also if the clock has been set back in the meantime.
     for (const seconds of [-120, 120]) {
       mkdirSync(staging, { recursive: true });
       const then = new Date(Date.now() + seconds * 1000);
@@ -380,7 +380,7 @@ describe("writing them", () => {
     }
   });
 
-  /** Writes the files in a process of its own that is killed when it calls something of node:fs for a certain time. */
+  /** Writes the files in a separate process, which is killed at the given call of a function of node:fs. */
   function writeKilled(call: "openSync" | "renameSync" | "rmSync", time: number, replace: boolean): void {
     const program = `
       const fs = require("node:fs");
@@ -400,11 +400,11 @@ describe("writing them", () => {
     expect({ signal, stderr }).toEqual({ signal: "SIGKILL", stderr: "" });
   }
 
-  /** The next run: in a minute. */
+  /** Runs again a minute later. */
   function writeLater(replace: boolean) {
     const staging = join(out(), ".writing");
     expect(() => writeFolder(out(), files, replace)).toThrow(
-      /is being written by another run, or was less than a minute ago/,
+      /another run is writing \S+, or was killed less than a minute ago/,
     );
     const before = new Date(Date.now() - 120_000);
     utimesSync(staging, before, before);
@@ -412,13 +412,13 @@ describe("writing them", () => {
   }
 
   test.each([
-    ["as it writes the first secret", "openSync", 1],
-    ["as it writes the last", "openSync", 29],
-    ["as the first is put in place", "renameSync", 1],
-    ["as the last is", "renameSync", 29],
+    ["while it writes the first secret", "openSync", 1],
+    ["while it writes the last one", "openSync", 29],
+    ["while it moves the first file into place", "renameSync", 1],
+    ["while it moves the last one", "renameSync", 29],
   ] as const)(
-    "a first run that is killed %s: git takes nothing in, and the next run completes it",
-    (_what, call, time) => {
+    "after a first run is killed %s, git ignores its files and the next run completes it",
+    (_case, call, time) => {
       const git = (...args: string[]) => spawnSync("git", args, { cwd: scratch, encoding: "utf8" });
       git("init", "-q");
       writeKilled(call, time, false);
@@ -428,7 +428,7 @@ describe("writing them", () => {
     },
   );
 
-  test("a run that is killed as it removes another cluster's files: the next one removes them", async () => {
+  test("after a run is killed while it deletes another cluster's files, the next run deletes them", async () => {
     const theirs = await anotherCluster();
     for (const [call, time] of [
       ["renameSync", 20],
@@ -443,7 +443,7 @@ describe("writing them", () => {
     }
   });
 
-  test("links that lead in a circle, and pipes, are no obstacle", () => {
+  test("circular links and pipes do not block a run", () => {
     writeFolder(out(), files, false);
     symlinkSync(".", join(out(), "a"));
     symlinkSync(".", join(out(), "b"));
@@ -461,16 +461,16 @@ describe("writing them", () => {
     expect(lstatSync(file).isFile()).toBe(true);
   });
 
-  test("a folder below that is a link is refused, and nothing is written through it", () => {
+  test("a subfolder that is a link is refused, and no file is written into its target", () => {
     writeFolder(out(), files, false);
     rmSync(join(out(), "ssh"), { recursive: true });
     const elsewhere = mkdtempSync(join(scratch, "elsewhere-"));
     symlinkSync(elsewhere, join(out(), "ssh"));
-    expect(() => writeFolder(out(), files, false)).toThrow(/ssh is no folder, but a link or something else$/);
+    expect(() => writeFolder(out(), files, false)).toThrow(/ssh is not a folder \(it may be a link\)$/);
     expect(readdirSync(elsewhere)).toEqual([]);
   });
 
-  test("a link to nowhere is refused, and stays", () => {
+  test("a link without a target is refused and not changed", () => {
     symlinkSync(join(scratch, "nowhere"), out());
     expect(() => writeFolder(out(), files, false)).toThrow(/'--out' must be a folder/);
     expect(readdirSync(scratch)).toEqual(["out"]);
@@ -478,26 +478,26 @@ describe("writing them", () => {
 
   test.each([
     [
-      "a folder that others may read",
+      "a folder that other users can read",
       () => mkdirSync(out(), { mode: 0o755 }),
-      /must be a folder that is closed to others \(chmod 700\), got: \S+ with mode 0755$/,
+      /must be a folder that only you can access \(chmod 700\), got: \S+ with mode 0755$/,
     ],
     ["a file", () => writeFileSync(out(), "mine"), /'--out' must be a folder, got: \S+$/],
     ["a link", () => symlinkSync(tmpdir(), out()), /'--out' must be a folder, got: \S+, a symbolic link$/],
     [
-      "a folder of something else, before its mode is spoken of",
+      "a folder with other files, whatever its mode",
       () => {
         mkdirSync(out(), { mode: 0o755 });
         writeFileSync(join(out(), "mine"), "");
       },
-      /must be a folder that is empty, .* which has no cluster\.json$/,
+      /must be an empty folder, .* which has no cluster\.json$/,
     ],
     [
       "a folder in the place of a file",
       () => mkdirSync(join(out(), "cluster.json/mine"), { recursive: true, mode: 0o700 }),
       /^cannot write \S+: cluster\.json is a folder$/,
     ],
-  ])("%s is refused in one line", (_what, prepare, message) => {
+  ])("%s is refused in one line", (_case, prepare, message) => {
     prepare();
     if (statSync(out()).isDirectory() && message.source.startsWith("^cannot")) chmodSync(out(), 0o700);
     expect(() => writeFolder(out(), files, false)).toThrow(CredentialsError);
@@ -506,7 +506,7 @@ describe("writing them", () => {
 });
 
 describeSuite("a full disk, and folders of others", () => {
-  test("a full disk is one line, and what was there stays as it was", () => {
+  test("a full disk is reported in one line, and the previous files are not changed", () => {
     const disk = join(scratch, "disk");
     mkdirSync(disk);
     const program = `
@@ -514,7 +514,7 @@ describeSuite("a full disk, and folders of others", () => {
       const files = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
       try { writeFolder(${JSON.stringify(join(disk, "out"))}, files, false); } catch (error) { console.error(error.message); process.exit(1); }
     `;
-    // A mount of its own that goes with the shell; what lies in it is listed at the end.
+    // A separate mount, which ends with the shell, so the files in it are listed at the end.
     const script = `mount -t tmpfs -o size=\${SIZE}k none ${disk} && mkdir -m 700 ${disk}/out && mkdir -m 700 ${disk}/out/ca-authority && echo "{}" > ${disk}/out/cluster.json && echo "*" > ${disk}/out/.gitignore &&
       printf old > ${disk}/out/ca-authority/admin.pem; node --import tsx -e '${program.replaceAll("'", "'\\''")}'; echo "status $?"; cat ${disk}/out/ca-authority/admin.pem; find ${disk}/out -type f | wc -l`;
     const run = (size: number) =>
@@ -530,7 +530,7 @@ describeSuite("a full disk, and folders of others", () => {
     expect(run(4000).stdout).toContain("status 0\n-----BEGIN CERTIFICATE-----");
   });
 
-  test("a new folder on a full disk is not left behind", () => {
+  test("a new folder on a full disk is removed", () => {
     const disk = join(scratch, "disk");
     mkdirSync(disk);
     const program = `
@@ -546,11 +546,11 @@ describeSuite("a full disk, and folders of others", () => {
     expect({ stdout, stderr }).toEqual({ stdout: "", stderr: "" });
   });
 
-  test("somebody else's folder is refused, by root too", () => {
+  test("another user's folder is refused, even for root", () => {
     mkdirSync(out(), { mode: 0o700 });
     chownSync(out(), USERS.stranger, USERS.stranger);
     expect(() => writeFolder(out(), files, true)).toThrow(
-      new CredentialsError(`'--out' must be a folder of your own, got: ${out()} of user ${USERS.stranger}`),
+      new CredentialsError(`'--out' must be a folder that you own, got: ${out()}, which user ${USERS.stranger} owns`),
     );
     expect(readdirSync(out())).toEqual([]);
   });
@@ -566,7 +566,7 @@ describeSuite("real Terraform", () => {
   const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
   const stack = () => join(scratch, "cdktf.out/stacks", TUTORIAL_NAME);
 
-  /** What synthesis writes, with the outputs as literals and no resources, so that no provider is needed. */
+  /** Writes a synthesized stack with literal outputs and without resources, so that no provider is needed. */
   function synthesize(
     outputs: Record<string, unknown>,
     backend: object = { local: { path: "../../../a.tfstate" } },
@@ -589,18 +589,16 @@ describeSuite("real Terraform", () => {
 
   const options = () => ["--from", join(scratch, "cdktf.out"), "--out", out()];
 
-  test("the whole way: not synthesized, not deployed, an older deploy, deployed, and a state that others may read", () => {
+  test("each state of a project gives its result: not synthesized, not deployed, deployed by an older version, deployed, and a state file that other users can read", () => {
     expect(run(scratch, ...options())).toMatchObject({
       status: 2,
-      stderr: expect.stringMatching(
-        /^credentials: '--from' must be a folder that `npm run synth` has written, got: \S+\n$/,
-      ),
+      stderr: expect.stringMatching(/^credentials: '--from' must be a folder that `npm run synth` wrote, got: \S+\n$/),
     });
 
     synthesize(outputsOf(json, computed));
     expect(run(scratch, ...options())).toMatchObject({
       status: 2,
-      stderr: `credentials: ${TUTORIAL_NAME} is not deployed: its state has no outputs; \`npm run deploy\` makes them\n`,
+      stderr: `credentials: ${TUTORIAL_NAME} is not deployed, its state has no outputs: run \`npm run deploy\`\n`,
     });
 
     const { encryption_key: _, ...older } = outputsOf(json, computed);
@@ -615,7 +613,7 @@ describeSuite("real Terraform", () => {
 
     synthesize(outputsOf(json, computed));
     terraform("apply", "-auto-approve");
-    // As on another administrator's machine: synthesized, and never initialized.
+    // Like on another administrator's machine: synthesized but never initialized.
     rmSync(join(stack(), ".terraform"), { recursive: true });
     for (const file of ["a.tfstate", "a.tfstate.backup"]) chmodSync(join(scratch, file), 0o600);
     expect(run(scratch, ...options())).toMatchObject({
@@ -628,8 +626,8 @@ describeSuite("real Terraform", () => {
     writeFileSync(join(out(), "ca-authority/admin.pem"), "nothing");
     const checked = run(scratch, "check", "--out", out(), "--json");
     expect(checked).toMatchObject({ status: 1, stderr: "" });
-    expect(JSON.parse(checked.stdout)).toMatchObject({ cluster: TUTORIAL_NAME, faults: 2 });
-    // Another authority's key makes it another cluster's, unless that is said to be meant.
+    expect(JSON.parse(checked.stdout)).toMatchObject({ cluster: TUTORIAL_NAME, problems: 2 });
+    // With another CA's key, the folder counts as another cluster's. It is replaced only with --replace.
     writeFileSync(
       join(out(), "ca-authority/ca-key.pem"),
       generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }),
@@ -648,22 +646,22 @@ describeSuite("real Terraform", () => {
 
     chmodSync(join(scratch, "a.tfstate.backup"), 0o604);
     expect(run(scratch, ...options()).stderr).toMatch(
-      /a\.tfstate\.backup holds every key, and others may read it: mode 0604/,
+      /a\.tfstate\.backup contains every key, and other users can access it \(mode 0604\)/,
     );
     chmodSync(join(scratch, "a.tfstate.backup"), 0o600);
     chmodSync(join(scratch, "a.tfstate"), 0o640);
     const again = run(scratch, ...options());
     expect(again.stdout).toBe(`${out()}: 0 files written, ${Object.keys(files).length} unchanged\n`);
     expect(again.stderr).toMatch(
-      /^credentials: warning: \S+a\.tfstate holds every key, and others may read it: mode 0640, chmod 600 it\n$/,
+      /^credentials: warning: \S+a\.tfstate contains every key, and other users can access it \(mode 0640\): run chmod 600 on it\n$/,
     );
     expect(run(scratch, "check", "--out", out())).toMatchObject({
       status: 0,
-      stdout: expect.stringContaining("all is well"),
+      stdout: expect.stringContaining("no problems found"),
     });
   });
 
-  test("without --out: the folder named after the cluster, which check finds without asking the state", () => {
+  test("without --out, the folder has the cluster's name, and check finds it without reading the state", () => {
     synthesize(outputsOf(json, computed));
     terraform("init");
     terraform("apply", "-auto-approve");
@@ -681,31 +679,34 @@ describeSuite("real Terraform", () => {
       stdout: `${TUTORIAL_NAME}: ${Object.keys(files).length} files written, 0 unchanged\n`,
     });
     expect(paths(join(scratch, TUTORIAL_NAME))).toEqual(Object.keys(files).sort());
-    expect(here("/nowhere", "check")).toMatchObject({ status: 0, stdout: expect.stringContaining("all is well") });
+    expect(here("/nowhere", "check")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("no problems found"),
+    });
 
     const config = join(scratch, TUTORIAL_NAME, "encryption-config.yaml");
     writeFileSync(config, `secret: ${Buffer.alloc(32).toString("base64")}`);
     expect(here(process.env.PATH as string)).toMatchObject({
       status: 0,
       stderr:
-        "credentials: warning: encryption-config.yaml may have a key that the state has not: it stays as it is (docs/certificates.md)\n",
+        "credentials: warning: encryption-config.yaml may contain a key that the state does not have: it was not changed (docs/certificates.md)\n",
     });
     expect(here("/nowhere", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("--days N") });
     for (const [args, line] of [
       [["check", "--days", "soon"], "'--days' must be a number of days from 0 to 99999, got: soon"],
-      [["--nodes"], "'--nodes' goes with check; allowed: --out, --from, --stack, --replace"],
+      [["--nodes"], "'--nodes' needs the command check; allowed without it: --out, --from, --stack, --replace"],
       [
         ["check", "--replace"],
-        "'--replace' goes without check; allowed: --out, --from, --stack, --nodes, --days, --json",
+        "'--replace' cannot be used with check; allowed: --out, --from, --stack, --nodes, --days, --json",
       ],
-      [["check", "--out="], "'--out' must be a folder, got nothing"],
-      [["chekc"], "the command must be check, or none, got: chekc"],
+      [["check", "--out="], "'--out' must be a folder, got: nothing"],
+      [["chekc"], "the only command is check, got: chekc"],
       [
         ["--bogus"],
         "Unknown option '--bogus'; allowed: --out, --from, --stack, --replace, --nodes, --days, --json, --help",
       ],
       [[], "terraform is missing: install Terraform 1.11 or later"],
-      [["--stack", "b"], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, got: b`],
+      [["--stack", "b"], `'--stack' must be a stack in cdktf.out (${TUTORIAL_NAME}), got: b`],
     ] as const) {
       expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
     }
@@ -715,22 +716,22 @@ describeSuite("real Terraform", () => {
     const gone = { name: "gone", workingDirectory: "stacks/gone" };
     writeFileSync(manifest, JSON.stringify({ stacks: { ...stacks, gone } }));
     for (const [args, line] of [
-      [[], `'--stack' must be one of those in cdktf.out: ${TUTORIAL_NAME}, gone, got: none`],
+      [[], `'--stack' must be a stack in cdktf.out (${TUTORIAL_NAME}, gone), got: none`],
       [
         ["--stack", "gone"],
-        "the stack's folder must be as `npm run synth` has written it: ENOENT: no such file or directory, open 'cdktf.out/stacks/gone/cdk.tf.json'",
+        "the stack's folder must be as `npm run synth` wrote it: ENOENT: no such file or directory, open 'cdktf.out/stacks/gone/cdk.tf.json'",
       ],
     ] as const) {
       expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
     }
     expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({ status: 0 });
 
-    // As an apply that was killed may leave it: what it would do then is told by docs/recovery.md alone.
+    // A killed apply may leave an empty state file. docs/recovery.md explains what to do.
     writeFileSync(join(scratch, "a.tfstate"), "");
     expect(here(process.env.PATH as string, "--stack", TUTORIAL_NAME)).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(
-        /^credentials: \S+a\.tfstate is empty, as an apply that was killed may leave it: docs\/recovery\.md brings it back\n$/,
+        /^credentials: \S+a\.tfstate is empty, probably because an apply was killed: docs\/recovery\.md explains how to restore it\n$/,
       ),
     });
   });
@@ -740,22 +741,20 @@ describeSuite("real Terraform", () => {
     ["pem_files", { "../ca.pem": "pem" }, "pem_files.../ca.pem: "],
     ["encryption_key", "", "encryption_key: must be 32 bytes in base64"],
     ["kubernetes_public_address", "", "kubernetes_public_address: "],
-  ])("an output %s that is not as it should be is one line, and nothing is written", (name, value, fault) => {
+  ])("an invalid output %s is reported in one line, and no file is written", (name, value, problem) => {
     synthesize({ ...outputsOf(json, computed), [name]: value });
     terraform("init");
     terraform("apply", "-auto-approve");
     const { status, stderr } = run(scratch, ...options());
     expect({ status, stderr }).toEqual({
       status: 2,
-      stderr: expect.stringContaining(
-        `the deployed ${TUTORIAL_NAME} has an output that is not as this project writes it: ${fault}`,
-      ),
+      stderr: expect.stringContaining(`the deployed ${TUTORIAL_NAME} has an invalid output: ${problem}`),
     });
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(existsSync(out())).toBe(false);
   });
 
-  test("a backend that does not answer is one line", () => {
+  test("a backend that does not answer is reported in one line", () => {
     synthesize(outputsOf(json, computed), { http: { address: "http://127.0.0.1:1/state", retry_max: 0 } });
     const { status, stderr } = run(scratch, ...options());
     expect({ status, stderr }).toEqual({

@@ -53,7 +53,7 @@ story({
   "its credentials are written, and found well on the machines": async () => {
     const folder = join(cloud.folder, "credentials");
     expect(await succeed("credentials")).toBe(`${folder}: 25 files written, 0 unchanged\n`);
-    expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: all is well\n`);
+    expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: no problems found\n`);
   },
 
   "terraform and aws run in it": async () => {

@@ -304,7 +304,7 @@ story({
     expect(JSON.parse(readFileSync(stateFile as string, "utf8")).outputs.encryption_key.value).toHaveLength(44);
     expect(await credentials("check", "--nodes")).toMatchObject({
       status: 0,
-      output: expect.stringContaining("all is well"),
+      output: expect.stringContaining("no problems found"),
     });
     expect(await credentials()).toEqual({ status: 0, output: `${out}: 0 files written, 31 unchanged\n` });
     rmSync(out, { recursive: true });

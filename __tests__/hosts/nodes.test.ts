@@ -23,14 +23,15 @@ const NAMES = [MASTER, ...WORKERS];
 const OWN = `${TUTORIAL_NAME}-${WORKER}`;
 const json = synthesizeCluster({ controlPlane: { count: 1 }, workers: { count: 2 } });
 
-/** What is typed in the folder, to bring files to the machines. */
-const [COPY] = shellBlocks("part-2.md", "Kubeconfigs and encryption config, onto the machines") as [string];
+/** The documented commands that copy files to the machines. They run in the credentials folder. */
+const [COPY] = shellBlocks("part-2.md", "Copy kubeconfigs and the encryption config to the machines") as [string];
 
-/** What is typed on the machines, to put files into their places. */
-const [ON_MASTER, ON_WORKER] = shellBlocks("part-2.md", "Files, into their places") as [string, string];
+/** The documented commands that move files into their places. They run on the machines. */
+const [ON_MASTER, ON_WORKER] = shellBlocks("part-2.md", "Move the files into their places") as [string, string];
 
-const STALE = "is not the folder's, which lies in /home/ubuntu: put that in its place, and restart what reads it";
-const OTHER = "is not the folder's: apply again, or run `npm run credentials` anew";
+const OUTDATED =
+  "differs from the credentials folder; the right file is in /home/ubuntu: move it here and restart the programs that read it";
+const DIFFERENT = "differs from the credentials folder: apply again, or run `npm run credentials` again";
 
 describeSuite("files on machines", () => {
   const hosts = new Map<string, SshHost>();
@@ -42,7 +43,7 @@ describeSuite("files on machines", () => {
   beforeAll(async () => {
     [network, computed] = await Promise.all([SshNetwork.open(), issueDefaultCluster(json)]);
     scratch = mkdtempSync(join(tmpdir(), "credentials-"));
-    // What ssh takes for two files, and for something to fill in.
+    // ssh would read the blank as a separator and replace %h.
     folder = join(scratch, "ours 100%h");
     await Promise.all(NAMES.map(startHost));
   });
@@ -58,12 +59,12 @@ describeSuite("files on machines", () => {
     hosts.set(name, await network.start({ name, addresses: [publicIp, privateIp], authorizedKey }));
   }
 
-  /** Writes what the outputs say into the folder. */
+  /** Writes the credentials folder from the outputs. */
   function writeCredentials(): void {
     writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
   }
 
-  /** Copies what a machine gets of the folder, as a deploy does. */
+  /** Copies the folder's files to a machine like a deploy. */
   function deploy(name: string): void {
     const { home } = hosts.get(name) as SshHost;
     for (const [file, mode] of Object.entries(tutorialFiles(name))) {
@@ -74,14 +75,14 @@ describeSuite("files on machines", () => {
     }
   }
 
-  /** Copies all that the machines get: what a deploy does, and then what one types. */
+  /** Copies all files to the machines: like a deploy, and then with the documented commands. */
   async function copy(): Promise<void> {
     NAMES.forEach(deploy);
-    await typeHere(COPY);
+    await runHere(COPY);
   }
 
-  /** Types something in the folder. */
-  async function typeHere(commands: string): Promise<void> {
+  /** Runs commands in the credentials folder. */
+  async function runHere(commands: string): Promise<void> {
     const { status, output } = await start([...network.inside, "bash", "-ec", commands], { cwd: folder }).ended;
     expect({ status, output }).toEqual({ status: 0, output: "" });
   }
@@ -89,7 +90,7 @@ describeSuite("files on machines", () => {
   const encryptionConfigOf = (having: Computed) =>
     credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, having)))["encryption-config.yaml"] as string;
 
-  /** Types something on a machine. */
+  /** Runs commands on a machine. */
   async function type(name: string, commands: string): Promise<void> {
     const options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"];
     const key = join(scratch, "key");
@@ -99,13 +100,13 @@ describeSuite("files on machines", () => {
     expect({ status, output }).toEqual({ status: 0, output });
   }
 
-  /** Puts what was copied where part 2 has it. */
-  async function putIntoPlace(): Promise<void> {
+  /** Moves the copied files to part 2's places. */
+  async function moveIntoPlaces(): Promise<void> {
     await type(MASTER, ON_MASTER);
     for (const name of WORKERS) await type(name, ON_WORKER.replace(WORKER, name));
   }
 
-  /** What `npm run credentials -- check --nodes` says of the machines. */
+  /** Runs `npm run credentials -- check --nodes`, and returns its findings on the machines. */
   async function check(...options: string[]) {
     const command = ["npm", "run", "--silent", "credentials", "--", "check", "--nodes", "--json", "--out", folder];
     const { status, output } = await start([...network.inside, ...command, ...options], { cwd: PROJECT }).ended;
@@ -117,16 +118,16 @@ describeSuite("files on machines", () => {
     return {
       status,
       found,
-      faults: found.flatMap(({ path, faults }) => faults.map((fault) => `${path}: ${fault}`)).sort(),
+      problems: found.flatMap(({ path, problems }) => problems.map((problem) => `${path}: ${problem}`)).sort(),
     };
   }
 
   story({
-    "after a deploy: at home, each certificate with its days": async () => {
+    "after a deploy, the check finds all files in the home folders, and each certificate's days": async () => {
       writeCredentials();
       await copy();
-      const { status, found, faults } = await check();
-      expect({ status, faults }).toEqual({ status: 0, faults: [] });
+      const { status, found, problems } = await check();
+      expect({ status, problems }).toEqual({ status: 0, problems: [] });
       expect(found.map(({ path, daysLeft }) => `${path} ${daysLeft ?? "-"}`).sort()).toEqual(
         [
           "master-0:/home/ubuntu/admin.kubeconfig -",
@@ -151,19 +152,19 @@ describeSuite("files on machines", () => {
       expect(statSync(join(folder, "ssh/known_hosts")).isFile()).toBe(true);
     },
 
-    "kubeconfigs and the encryption config need not be there; all else must": async () => {
+    "missing kubeconfigs and encryption configs are allowed, and other missing files are reported": async () => {
       await type(MASTER, "rm *.kubeconfig encryption-config.yaml service-account.pem");
       for (const name of WORKERS) await type(name, "rm *.kubeconfig");
       expect(await check()).toMatchObject({
         status: 1,
-        faults: [
-          "master-0:/home/ubuntu/service-account.pem: is missing, there and where part 2 puts it (/var/lib/kubernetes/service-account.pem)",
+        problems: [
+          "master-0:/home/ubuntu/service-account.pem: is missing here and where part 2 puts it (/var/lib/kubernetes/service-account.pem)",
         ].sort(),
       });
       await copy();
     },
 
-    "modes, owners, and keys and names that do not fit are said of what lies there": async () => {
+    "wrong modes, owners, keys and names of files on machines are reported": async () => {
       await type(
         MASTER,
         `chmod 644 ca-key.pem; sudo chown stranger service-account.pem; sudo chown root admin.kubeconfig
@@ -172,13 +173,13 @@ describeSuite("files on machines", () => {
       await type(WORKER, `openssl genrsa 2048 2>/dev/null > ${OWN}-key.pem; echo nothing > ca.pem`);
       expect(await check()).toMatchObject({
         status: 1,
-        faults: [
+        problems: [
           "master-0:/home/ubuntu/ca-key.pem: must have mode 0600, got: 0644",
           "master-0:/home/ubuntu/service-account.pem: must belong to ubuntu, got: stranger",
-          "master-0:/home/ubuntu/master-kubernetes.pem: does not belong to ca-authority/master-kubernetes-key.pem",
+          "master-0:/home/ubuntu/master-kubernetes.pem: does not match ca-authority/master-kubernetes-key.pem",
           ...[
             "has no authority key identifier",
-            "is an authority's (basic constraints)",
+            "is a CA certificate (basic constraints)",
             "may not sign handshakes (key usage)",
             "common name must be kubernetes, got: Kubernetes",
             ...[
@@ -195,23 +196,23 @@ describeSuite("files on machines", () => {
             ].map((name) => `lacks the name ${name}`),
             "lacks the use serverAuth",
             "lacks the use clientAuth",
-            OTHER,
-          ].map((fault) => `master-0:/home/ubuntu/master-kubernetes.pem: ${fault}`),
+            DIFFERENT,
+          ].map((problem) => `master-0:/home/ubuntu/master-kubernetes.pem: ${problem}`),
           "master-0:/home/ubuntu/admin.kubeconfig: must belong to ubuntu, got: root",
-          "worker-0:/home/ubuntu/ca.pem: is no certificate in PEM",
-          `worker-0:/home/ubuntu/ca.pem: ${OTHER}`,
-          `worker-0:/home/ubuntu/${OWN}.pem: does not belong to ca-authority/${OWN}-key.pem`,
-          `worker-0:/home/ubuntu/${OWN}-key.pem: ${OTHER}`,
+          "worker-0:/home/ubuntu/ca.pem: is not a PEM certificate",
+          `worker-0:/home/ubuntu/ca.pem: ${DIFFERENT}`,
+          `worker-0:/home/ubuntu/${OWN}.pem: does not match ca-authority/${OWN}-key.pem`,
+          `worker-0:/home/ubuntu/${OWN}-key.pem: ${DIFFERENT}`,
         ].sort(),
       });
       await type(MASTER, "sudo rm aside admin.kubeconfig");
       await copy();
     },
 
-    "after part 2: where it has put them, root's among them": async () => {
-      await putIntoPlace();
-      const { status, found, faults } = await check();
-      expect({ status, faults }).toEqual({ status: 0, faults: [] });
+    "after part 2, the check finds the files in their places, also those that root owns": async () => {
+      await moveIntoPlaces();
+      const { status, found, problems } = await check();
+      expect({ status, problems }).toEqual({ status: 0, problems: [] });
       expect(found.map(({ path }) => path).sort()).toEqual(
         [
           "master-0:/etc/etcd/ca.pem",
@@ -238,96 +239,96 @@ describeSuite("files on machines", () => {
           ]),
         ].sort(),
       );
-      // As long as is asked for, there too.
+      // `--days` counts for the machines too.
       const ending = await check("--days", "400");
-      expect(ending.faults).toHaveLength(5);
-      expect(ending.faults).toContainEqual(
-        expect.stringMatching(/^master-0:\/var\/lib\/kubernetes\/service-account\.pem: ends in 364 days, on 20/),
+      expect(ending.problems).toHaveLength(5);
+      expect(ending.problems).toContainEqual(
+        expect.stringMatching(/^master-0:\/var\/lib\/kubernetes\/service-account\.pem: expires in 364 days, on 20/),
       );
     },
 
-    "after a renewal: what runs has the files from before, until they are put in place": async () => {
+    "after a renewal, the previous files in use are reported until the new ones are moved into place": async () => {
       computed = await reissue(json, computed, /^tls_locally_signed_cert\.(master-kubernetes|worker-0)-/);
       writeCredentials();
       await copy();
       expect(await check()).toMatchObject({
         status: 1,
-        faults: [
-          `master-0:/var/lib/kubernetes/master-kubernetes.pem: ${STALE}`,
-          `master-0:/etc/etcd/master-kubernetes.pem: ${STALE}`,
-          `worker-0:/var/lib/kubelet/${OWN}.pem: ${STALE}`,
-          "worker-0:/var/lib/kubelet/kubeconfig: client-certificate-data is not what lies in ca-authority",
-          `worker-0:/var/lib/kubelet/kubeconfig: ${STALE}`,
+        problems: [
+          `master-0:/var/lib/kubernetes/master-kubernetes.pem: ${OUTDATED}`,
+          `master-0:/etc/etcd/master-kubernetes.pem: ${OUTDATED}`,
+          `worker-0:/var/lib/kubelet/${OWN}.pem: ${OUTDATED}`,
+          "worker-0:/var/lib/kubelet/kubeconfig: client-certificate-data differs from the file in ca-authority",
+          `worker-0:/var/lib/kubelet/kubeconfig: ${OUTDATED}`,
         ].sort(),
       });
-      await putIntoPlace();
-      expect(await check()).toMatchObject({ status: 0, faults: [] });
+      await moveIntoPlaces();
+      expect(await check()).toMatchObject({ status: 0, problems: [] });
     },
 
-    "kubeconfigs that other machines of the role have are missed": async () => {
+    "a missing kubeconfig is reported if other machines of the role have theirs": async () => {
       await type("worker-1", "sudo rm /var/lib/kubelet/kubeconfig /var/lib/kube-proxy/kubeconfig");
-      expect((await check()).faults).toEqual([
-        `worker-1:/home/ubuntu/${TUTORIAL_NAME}-worker-1.kubeconfig: is missing, there and where part 2 puts it (/var/lib/kubelet/kubeconfig); other machines have theirs: docs/part-2.md`,
-        "worker-1:/home/ubuntu/kube-proxy.kubeconfig: is missing, there and where part 2 puts it (/var/lib/kube-proxy/kubeconfig); other machines have theirs: docs/part-2.md",
+      expect((await check()).problems).toEqual([
+        `worker-1:/home/ubuntu/${TUTORIAL_NAME}-worker-1.kubeconfig: is missing here and where part 2 puts it (/var/lib/kubelet/kubeconfig); other machines have it: see docs/part-2.md`,
+        "worker-1:/home/ubuntu/kube-proxy.kubeconfig: is missing here and where part 2 puts it (/var/lib/kube-proxy/kubeconfig); other machines have it: see docs/part-2.md",
       ]);
       await copy();
-      await putIntoPlace();
+      await moveIntoPlaces();
     },
 
-    "nothing is said to replace an encryption config that has another key": async () => {
+    "the check advises to keep an encryption config with another key": async () => {
       const before = computed;
       computed = await reissue(json, computed, /encryption-key$/);
       rmSync(join(folder, "encryption-config.yaml"));
       writeCredentials();
       await copy();
-      expect((await check()).faults.filter((fault) => fault.includes("encryption-config"))).toEqual([
-        "master-0:/var/lib/kubernetes/encryption-config.yaml: is not the folder's: keep it, and see docs/certificates.md, Another key for secrets",
+      expect((await check()).problems.filter((problem) => problem.includes("encryption-config"))).toEqual([
+        "master-0:/var/lib/kubernetes/encryption-config.yaml: differs from the credentials folder: keep it, and see 'Another key for secrets' in docs/certificates.md",
       ]);
 
-      // As docs/certificates.md has it: both keys, onto the control plane.
+      // The steps of docs/certificates.md: copy both keys to the control plane.
       const [, onto, place] = shellBlocks("certificates.md", "Another key for secrets") as [string, string, string];
       const file = join(folder, "encryption-config.yaml");
       const entry = / {6}- name: .*\n {8}secret: .*\n/;
-      const [old] = entry.exec(encryptionConfigOf(before)) as RegExpExecArray;
+      const [entryBefore] = entry.exec(encryptionConfigOf(before)) as RegExpExecArray;
       writeFileSync(
         file,
-        readFileSync(file, "utf8").replace(entry, (own) => `${old}${own}`),
+        readFileSync(file, "utf8").replace(entry, (own) => `${entryBefore}${own}`),
       );
-      await typeHere(`${COPY.slice(0, COPY.indexOf("for machine"))}${onto}`);
+      await runHere(`${COPY.slice(0, COPY.indexOf("for machine"))}${onto}`);
       await type(MASTER, place.replace(/sudo systemctl.*/, ""));
-      expect((await check()).faults).toEqual([]);
+      expect((await check()).problems).toEqual([]);
 
       computed = before;
       rmSync(file);
       writeCredentials();
       await copy();
-      await putIntoPlace();
+      await moveIntoPlaces();
     },
 
-    "a kubeconfig that is empty, or not brought yet": async () => {
+    "an empty kubeconfig is reported": async () => {
       await type(WORKER, "sudo truncate -s 0 /var/lib/kube-proxy/kubeconfig");
-      expect((await check()).faults).toEqual([
+      expect((await check()).problems).toEqual([
+        "worker-0:/var/lib/kube-proxy/kubeconfig: differs from the credentials folder: copy the folder's file to the machine, or run `npm run credentials` again (docs/part-2.md)",
         "worker-0:/var/lib/kube-proxy/kubeconfig: is empty",
-        "worker-0:/var/lib/kube-proxy/kubeconfig: is not the folder's: bring that to the machine, or run `npm run credentials` anew (docs/part-2.md)",
       ]);
       await copy();
-      await putIntoPlace();
+      await moveIntoPlaces();
     },
 
-    "a folder that is older than the machines is told apart from machines that are older": async () => {
+    "a folder older than the machines gets another message than machines older than the folder": async () => {
       const before = computed;
       computed = await reissue(json, computed, /^tls_locally_signed_cert\.service-account-/);
       writeCredentials();
       await copy();
-      await putIntoPlace();
+      await moveIntoPlaces();
       computed = before;
       writeCredentials();
-      expect((await check()).faults).toEqual([`master-0:/var/lib/kubernetes/service-account.pem: ${OTHER}`]);
+      expect((await check()).problems).toEqual([`master-0:/var/lib/kubernetes/service-account.pem: ${DIFFERENT}`]);
       await copy();
-      await putIntoPlace();
+      await moveIntoPlaces();
     },
 
-    "the folder's own files must all belong to its owner": async () => {
+    "a file in the folder that does not belong to the folder's owner is reported": async () => {
       const file = join(folder, "ca-authority/admin.pem");
       chownSync(file, USERS.stranger, USERS.stranger);
       const { status, output } = await start(
@@ -346,71 +347,78 @@ describeSuite("files on machines", () => {
       chownSync(file, 0, 0);
     },
 
-    "where part 2 puts them, others may read no secret and change no certificate": async () => {
-      await type(
-        MASTER,
-        "sudo chmod 640 /etc/etcd/master-kubernetes-key.pem; sudo chmod 664 /etc/etcd/ca.pem; sudo chown stranger /var/lib/kubernetes/kube-scheduler.kubeconfig",
-      );
-      expect((await check()).faults).toEqual([
-        "master-0:/etc/etcd/ca.pem: must have mode 0644, got: 0664",
-        "master-0:/etc/etcd/master-kubernetes-key.pem: must have mode 0600, got: 0640",
-        "master-0:/var/lib/kubernetes/kube-scheduler.kubeconfig: must belong to ubuntu or root, got: stranger",
-      ]);
-      await type(MASTER, "sudo chmod 600 /etc/etcd/*.pem; sudo chown root /var/lib/kubernetes/*");
-    },
+    "in part 2's places, secrets that others can read and certificates that others can change are reported":
+      async () => {
+        await type(
+          MASTER,
+          "sudo chmod 640 /etc/etcd/master-kubernetes-key.pem; sudo chmod 664 /etc/etcd/ca.pem; sudo chown stranger /var/lib/kubernetes/kube-scheduler.kubeconfig",
+        );
+        expect((await check()).problems).toEqual([
+          "master-0:/etc/etcd/ca.pem: must have mode 0644, got: 0664",
+          "master-0:/etc/etcd/master-kubernetes-key.pem: must have mode 0600, got: 0640",
+          "master-0:/var/lib/kubernetes/kube-scheduler.kubeconfig: must belong to ubuntu or root, got: stranger",
+        ]);
+        await type(MASTER, "sudo chmod 600 /etc/etcd/*.pem; sudo chown root /var/lib/kubernetes/*");
+      },
 
-    "a pair belongs together where it lies, and is held against the authority in use": async () => {
+    "a certificate is checked against the key in the same folder and against the CA in use": async () => {
       await type(MASTER, "openssl genrsa 2048 2>/dev/null | sudo tee /etc/etcd/master-kubernetes-key.pem >/dev/null");
       await type(
         WORKER,
         "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=other -keyout other.pem -out ca.pem 2>&1",
       );
-      const { faults } = await check();
-      expect(faults.filter((fault) => !fault.startsWith("worker-0:/home/ubuntu/ca.pem: "))).toEqual([
-        `master-0:/etc/etcd/master-kubernetes-key.pem: ${OTHER}`,
-        "master-0:/etc/etcd/master-kubernetes.pem: does not belong to ca-authority/master-kubernetes-key.pem",
+      const { problems } = await check();
+      expect(problems.filter((problem) => !problem.startsWith("worker-0:/home/ubuntu/ca.pem: "))).toEqual([
+        `master-0:/etc/etcd/master-kubernetes-key.pem: ${DIFFERENT}`,
+        "master-0:/etc/etcd/master-kubernetes.pem: does not match ca-authority/master-kubernetes-key.pem",
       ]);
-      expect(faults.length).toBeGreaterThan(2);
+      expect(problems.length).toBeGreaterThan(2);
       await type(MASTER, "sudo cp /var/lib/kubernetes/master-kubernetes-key.pem /etc/etcd/");
       await type(WORKER, "rm ca.pem other.pem");
     },
 
-    "what only root may read is said to be so where sudo asks": async () => {
+    "files that only root can read are reported if sudo needs a password": async () => {
       await type(MASTER, "sudo rm /etc/sudoers.d/90-cloud-init-users");
-      const { status, faults } = await check();
+      const { status, problems } = await check();
       expect(status).toBe(1);
-      expect(faults).toContain("master-0:/etc/etcd/master-kubernetes-key.pem: cannot be read as ubuntu, and sudo asks");
-      expect(faults.filter((fault) => !fault.endsWith("cannot be read as ubuntu, and sudo asks"))).toEqual([]);
+      expect(problems).toContain(
+        "master-0:/etc/etcd/master-kubernetes-key.pem: cannot be read by ubuntu, and sudo needs a password",
+      );
+      expect(
+        problems.filter((problem) => !problem.endsWith("cannot be read by ubuntu, and sudo needs a password")),
+      ).toEqual([]);
     },
 
-    "a machine that is stopped is said to be, and lacks no name": async () => {
-      const description = join(folder, "cluster.json");
-      const text = readFileSync(description, "utf8");
-      writeFileSync(description, text.replace(MACHINES["worker-1"]?.publicIp as string, ""));
-      const { faults } = await check();
-      expect(faults.filter((fault) => fault.startsWith("worker-1"))).toEqual([
-        "worker-1: cannot be looked at: it has no public address, as a machine that is stopped",
-      ]);
-      writeFileSync(description, text);
-    },
+    "a stopped machine is reported, and the missing public address is not reported as a problem of its certificate":
+      async () => {
+        const description = join(folder, "cluster.json");
+        const text = readFileSync(description, "utf8");
+        writeFileSync(description, text.replace(MACHINES["worker-1"]?.publicIp as string, ""));
+        const { problems } = await check();
+        expect(problems.filter((problem) => problem.startsWith("worker-1"))).toEqual([
+          "worker-1: cannot be checked: it has no public address; it may be stopped",
+        ]);
+        writeFileSync(description, text);
+      },
 
-    "a machine that cannot be reached, and another under a known address": async () => {
+    "an unreachable machine, and another machine at a known address, are reported": async () => {
       await hosts.get(WORKER)?.stop();
-      const ofWorker = async () => (await check()).faults.filter((fault) => fault.startsWith(`${WORKER}:`)).at(-1);
+      const ofWorker = async () =>
+        (await check()).problems.filter((problem) => problem.startsWith(`${WORKER}:`)).at(-1);
       expect(await ofWorker()).toMatch(
-        /^worker-0: cannot be looked at: 198\.51\.100\.20: ssh: connect to host .* Connection refused$/,
+        /^worker-0: cannot be checked: 198\.51\.100\.20: ssh: connect to host .* Connection refused$/,
       );
       network.wipe(WORKER);
       await startHost(WORKER);
       expect(await ofWorker()).toBe(
-        `worker-0: cannot be looked at: 198.51.100.20: Host key verification failed. (of a machine that was replaced: ssh-keygen -R 198.51.100.20 -f '${folder}/ssh/known_hosts')`,
+        `worker-0: cannot be checked: 198.51.100.20: Host key verification failed. (if the machine was replaced, run: ssh-keygen -R 198.51.100.20 -f '${folder}/ssh/known_hosts')`,
       );
       const remove = ["ssh-keygen", "-R", "198.51.100.20", "-f", join(folder, "ssh/known_hosts")];
       expect((await start(remove).ended).status).toBe(0);
       deploy(WORKER);
-      const faults = (await check()).faults.filter((fault) => fault.startsWith("worker"));
-      expect(faults).toHaveLength(2);
-      for (const fault of faults) expect(fault).toMatch(/\.kubeconfig: is missing, /);
+      const problems = (await check()).problems.filter((problem) => problem.startsWith("worker"));
+      expect(problems).toHaveLength(2);
+      for (const problem of problems) expect(problem).toMatch(/\.kubeconfig: is missing here and /);
     },
   });
 });

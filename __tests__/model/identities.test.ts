@@ -53,7 +53,7 @@ describe("one more row in the table of identities", () => {
     const out = join(folder, "credentials");
     writeFolder(out, files, false);
     const findings = checkFolder(out, { now: new Date(), days: 14 });
-    expect(findings.flatMap(({ faults }) => faults)).toEqual([]);
+    expect(findings.flatMap(({ problems }) => problems)).toEqual([]);
     expect(findings.filter(({ path }) => path.includes("auditor"))).toHaveLength(3);
 
     const { "auditor.pem": _lost, ...pemFiles } = cluster.pemFiles;
