@@ -122,7 +122,10 @@ function pairsOf(cluster: DescribedCluster): string[] {
   return [CA, ...identities(serverNamesOf(cluster)).map(({ fileName }) => fileName)];
 }
 
-/** The content of every file of a credentials folder, by path. @throws CredentialsError if a certificate or key is missing */
+/**
+ * The content of every file of a credentials folder, by path.
+ * @throws CredentialsError if a certificate or key is missing
+ */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
   for (const file of pairsOf(cluster).flatMap((fileName) => [

@@ -37,7 +37,10 @@ export interface Written {
   readonly written: readonly string[];
   /** The number of files that were already up to date. */
   readonly unchanged: number;
-  /** The path of the previous encryption config, after a possible renaming. Set only if it may have a key that exists nowhere else. */
+  /**
+   * The path of the previous encryption config, after a possible renaming. It is set only if that file may have a key that
+   * exists nowhere else.
+   */
   readonly kept?: string;
   /** The paths of deleted files: those of removed machines, or of another cluster. */
   readonly removed: readonly string[];

@@ -214,7 +214,11 @@ leaderElection:
     await until(() => text.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 60 });
   }
 
-  /** Waits until a condition is true. @param condition - its name, for the error @param name - the program whose output the error contains */
+  /**
+   * Waits until a condition is true.
+   * @param condition - its name, for the error
+   * @param name - the program whose output the error contains
+   */
   async eventually(condition: string, isTrue: () => Promise<boolean>, name?: string): Promise<void> {
     const deadline = Date.now() + 60_000;
     while (!(await isTrue())) {

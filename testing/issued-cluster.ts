@@ -1,7 +1,7 @@
 import type { TerraformJson } from "../cloud/terraform-json";
 import { type Computed, issueTls } from "./tls-resources";
 
-/** The machines of the default cluster by their names in Terraform. The public addresses are from a range for documentation. */
+/** The machines of the default cluster by their names in Terraform. Their public addresses are reserved for documentation. */
 export const MACHINES: Readonly<Record<string, { readonly publicIp: string; readonly privateIp: string }>> =
   Object.fromEntries(
     ["master", "worker"].flatMap((role, fleet) =>
