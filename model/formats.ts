@@ -1,22 +1,22 @@
 import { isAddress, isCidr, prefixLength } from "./addressing";
 
-/** How much of a refused value an error line shows, in characters. */
-const LONGEST = 200;
+/** The longest part of a refused value that an error line shows, in characters. */
+const MAX_SHOWN_LENGTH = 200;
 
-/** What a text may be: the words that finish "must be …", and the check behind them. */
+/** The format of a text: the words after "must be …" in an error message, and the check. */
 export interface Limit {
-  /** What is allowed, in the words of an error message. */
+  /** The allowed values, in the words of an error message. */
   readonly allowed: string;
-  /** The check as a pattern, where one says it all; editors check it too. */
+  /** The check as a pattern, which editors use too. @default - `holds` checks */
   readonly pattern?: RegExp;
-  /** The check as a function, where no pattern does. */
+  /** The check as a function, for formats that a pattern cannot express. @default - `pattern` checks */
   readonly holds?: (value: string) => boolean;
 }
 
 /**
- * What AWS, EC2's host names and X.509 allow, once for the settings and for the constructs' own props.
- * The cluster's name is also the load balancer's, the target group's, the security group's and the key pair's:
- * at most 32 characters and no `internal-` come from the first, no `sg-` from the third.
+ * The formats that AWS, EC2's host names and X.509 allow. Settings and the constructs' props both use them.
+ * The cluster's name is also the name of the load balancer, target group, security group and key pair. Load balancers allow
+ * at most 32 characters and no prefix `internal-`; security groups allow no prefix `sg-`.
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
  * @see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
  */
@@ -48,13 +48,13 @@ export const LIMITS = {
   instanceType: { allowed: "an EC2 instance type such as t2.micro", pattern: /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/ },
   imageId: { allowed: "an AMI id such as ami-0123456789abcdef0", pattern: /^ami-([0-9a-f]{8}|[0-9a-f]{17})$/ },
   imageNamePattern: {
-    allowed: "an image name of 3 to 128 characters in which * and ? stand for others, without spaces",
+    allowed: "an image name of 3 to 128 characters without spaces, in which * and ? are wildcards",
     pattern: /^[A-Za-z0-9()[\]./\-'@_*?]{3,128}$/,
   },
   country: { allowed: "a country code of two capital letters, such as UK", pattern: /^[A-Z]{2}$/ },
   subjectField: {
     allowed: "1 to 64 characters, none of them a control character or a backslash, and without ${ and %{",
-    // Terraform would take the latter for templates.
+    // Terraform would read ${ and %{ as the start of a template.
     pattern: /^(?!.*[$%]\{)[^\p{Cc}\u2028\u2029\\]{1,64}$/u,
   },
   tagKey: {
@@ -74,7 +74,7 @@ export const LIMITS = {
     pattern: /^(?!\/)[A-Za-z0-9!_.*'()/-]{1,1024}(?<!\/)$/,
   },
   statePath: {
-    // Synthesis removes folders of cdktf.out, and npm ci node_modules; .gitignore knows states by their ending.
+    // Synthesis removes folders in cdktf.out, and `npm ci` removes node_modules. .gitignore lists state files by their ending.
     allowed:
       "a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules",
     pattern:
@@ -82,33 +82,33 @@ export const LIMITS = {
   },
 } as const satisfies Record<string, Limit>;
 
-/** Whether a text keeps a limit. */
+/** Whether a text has the format. */
 export function holds(limit: Limit, value: string): boolean {
   return (limit.pattern?.test(value) ?? true) && (limit.holds?.(value) ?? true);
 }
 
-/** An error line of this project: what is wrong, what is allowed, what it got. */
+/** An error line of this project: the name of the value, the allowed values, the value it got. */
 export function mustBe(name: string, allowed: string, got: unknown): string {
   const text = got === undefined ? "nothing" : JSON.stringify(got);
-  return `'${oneLine(name)}' must be ${allowed}, got: ${text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text}`;
+  return `'${oneLine(name)}' must be ${allowed}, got: ${text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text}`;
 }
 
-/** A name that somebody wrote, safe to print: control characters are escaped as in JSON. */
+/** A name from the user's input, safe to print: control characters are escaped as in JSON. */
 export function oneLine(name: string): string {
   return JSON.stringify(name).slice(1, -1);
 }
 
-/** A value that does not fit the others: its name, what is allowed, what it got. */
+/** A value that conflicts with other values: its name, the allowed values, the value it got. */
 export interface Problem {
   /** The name of the value. */
   readonly name: string;
-  /** What is allowed, in the words that finish "must be …". */
+  /** The allowed values, in the words after "must be …". */
   readonly allowed: string;
   /** The value. */
   readonly got: unknown;
 }
 
-/** The words for a range of whole numbers in an error message. */
+/** The words for a range of whole numbers, for an error message. */
 export function wholeNumberFrom(range: { min: number; max: number }): string {
   return `a whole number from ${range.min} to ${range.max}`;
 }

@@ -1,34 +1,37 @@
 import type { Problem } from "./formats";
 
-/** How long certificates live, in hours. */
+/** Lifetimes of the certificates, in hours. */
 export interface PkiLifetimes {
-  /** The CA's. */
+  /** Lifetime of the CA's certificate. */
   readonly caValidityHours: number;
-  /** Every other certificate's, at most the CA's. */
+  /** Lifetime of every other certificate, at most the CA's. */
   readonly validityHours: number;
-  /** How long before its end an apply replaces a certificate. @default 0 (it is replaced once it has ended) */
+  /** Hours before the end of a certificate from which an apply replaces it. @default 0 (replaced after it has ended) */
   readonly earlyRenewalHours?: number;
   /**
-   * How long before its end an apply replaces the authority's certificate, and with it every other. Its key stays.
-   * @default - with early renewal, the other certificates' lifetime, so that none outlives it; without, 0
+   * The same for the CA's certificate, which is replaced together with every other certificate. Its key stays.
+   * @default - the other certificates' lifetime with early renewal, so that none outlives the CA; else 0
    */
   readonly caEarlyRenewalHours?: number;
 }
 
-/** How long certificates may live, in hours: up to a hundred years. */
+/** The allowed lifetimes of certificates, in hours: up to a hundred years. */
 export const VALIDITY_HOURS = { min: 1, max: 876_000 };
 
-/** How early they may be renewed, in hours. */
+/** The allowed hours of early renewal. */
 export const RENEWAL_HOURS = { min: 0, max: 876_000 };
 
-/** The lifetimes with what is not given filled in. */
+/** The lifetimes, with defaults for the missing values. */
 export function resolveLifetimes(given: PkiLifetimes): Required<PkiLifetimes> {
   const { caValidityHours, validityHours, earlyRenewalHours = 0 } = given;
   const caEarlyRenewalHours = given.caEarlyRenewalHours ?? (earlyRenewalHours > 0 ? validityHours : 0);
   return { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours };
 }
 
-/** What does not fit in these lifetimes: a certificate never outlives its authority, and renewal never runs in a circle. */
+/**
+ * The problems of lifetimes. A certificate must not outlive its CA, and a certificate must not be due for renewal at the
+ * moment when it is issued: every apply would renew it.
+ */
 export function lifetimeProblems(given: PkiLifetimes): Problem[] {
   const { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours } = resolveLifetimes(given);
   const rules: readonly (Problem & { readonly broken: boolean })[] = [
@@ -53,7 +56,7 @@ export function lifetimeProblems(given: PkiLifetimes): Problem[] {
     {
       broken: (earlyRenewalHours > 0 || caEarlyRenewalHours > 0) && caEarlyRenewalHours < validityHours,
       name: "caEarlyRenewalHours",
-      allowed: `at least 'validityHours', ${validityHours}, or a certificate could outlive its authority`,
+      allowed: `at least 'validityHours', ${validityHours}, so that no certificate outlives its CA`,
       got: caEarlyRenewalHours,
     },
   ];

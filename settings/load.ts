@@ -6,15 +6,15 @@ import { TUTORIAL, withPreset } from "./presets";
 import { RULES } from "./rules";
 import { type ClusterSettings, schema } from "./schema";
 
-/** Settings that were refused. The message has one line for each fault. */
+/** Invalid settings. The message has one line for each problem. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
 
 /**
  * Checks settings and fills in defaults.
- * @param input - as a person wrote them; nothing stands for `{}`
- * @throws SettingsError with a line for each fault: the setting, what is allowed, what it got
+ * @param input - the settings as the user wrote them. @default - `{}`
+ * @throws SettingsError with a line for each problem: the setting, the allowed values, the value it got
  */
 export function parseSettings(input: unknown = {}): ClusterSettings {
   const result = schema.safeParse(withPreset(TUTORIAL, input));
@@ -26,14 +26,14 @@ export function parseSettings(input: unknown = {}): ClusterSettings {
 }
 
 /**
- * The settings of this run: the file that `CLUSTER_SETTINGS` names, from the working directory, or else what
- * cdktf.json has in its context.
+ * Loads the settings of this run: from the file that `CLUSTER_SETTINGS` names (relative to the working directory), or
+ * else from the context in cdktf.json.
  * @param context - the context's value for the key `cluster`
- * @throws SettingsError where the file cannot be read or is not JSON, and as {@link parseSettings}
+ * @throws SettingsError if the file cannot be read or is not JSON, and as {@link parseSettings}
  */
 export function loadSettings(context: unknown): ClusterSettings {
   const path = process.env.CLUSTER_SETTINGS;
-  // Set but empty is a mistake of a script's: it must not deploy, or destroy, the context's cluster instead.
+  // An empty variable is a mistake in a script. It must not deploy or destroy the context's cluster instead.
   return parseSettings(path === undefined ? context : readSettingsFile(path));
 }
 
@@ -50,7 +50,7 @@ function settingsErrors(error: z.ZodError, input: unknown): string[] {
   const lines = error.issues.flatMap((issue) => {
     const name = issue.path.join(".");
     if (issue.code !== "unrecognized_keys") {
-      // A record's key stands in the path; what was refused is the key, not the value that it has.
+      // The path ends in the record's key. The refused value is this key, not its value.
       const got = issue.code === "invalid_key" ? issue.path.at(-1) : valueAt(input, issue.path);
       return [mustBe(name || "cluster", issue.message, got)];
     }
@@ -60,7 +60,7 @@ function settingsErrors(error: z.ZodError, input: unknown): string[] {
       return `'${oneLine(prefix + key)}' is not a setting, did you mean '${prefix}${closest(key, known)}'? allowed: ${issue.message}`;
     });
   });
-  // A number can break two rules of one setting.
+  // One number can break two rules of a setting; both rules give the same line.
   return [...new Set(lines)];
 }
 

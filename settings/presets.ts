@@ -29,12 +29,12 @@ export const TUTORIAL: ClusterSettings = {
   backend: { type: "local" },
 };
 
-/** The settings of which only one may be given: a person's choice takes the place of the preset's. */
+/** Settings that exclude each other. The user's choice replaces the preset's. */
 const ALTERNATIVES = { image: ["release", "namePattern", "id"] };
 
 /**
- * Settings as a person wrote them, with what is missing taken from a preset: objects key by key, lists as a whole.
- * The result is unchecked: what the preset does not know stays, for the schema to refuse.
+ * Fills the user's settings with the missing values of a preset: objects key by key, lists as a whole. The result is not
+ * checked: keys that the preset does not have stay, and the schema refuses them.
  */
 export function withPreset(preset: ClusterSettings, input: unknown): unknown {
   const base = structuredClone(preset) as Record<string, unknown>;

@@ -12,15 +12,15 @@ import { nodeName } from "../model/names";
 import type { ClusterSettings } from "./schema";
 
 /**
- * How many addresses of a subnet must be free for a load balancer.
+ * The number of free addresses that a load balancer needs in each subnet.
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/network/network-load-balancers.html
  */
 const LOAD_BALANCER_ADDRESSES = 8;
 
-/** Which of the backend's settings go with which type. */
+/** The backend's settings, by the type to which they belong. */
 const BACKEND_SETTINGS = { local: ["path"], s3: ["bucket", "key", "region", "encrypt", "useLockfile"] } as const;
 
-/** Rules across settings: each returns a problem for every value that does not fit the others. */
+/** Rules across settings. Each returns a problem for every value that conflicts with another setting. */
 export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
   ({ network }) =>
     network.subnets.flatMap(({ cidrBlock }, index) =>
@@ -41,7 +41,13 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       const name = `network.subnets.${index}.cidrBlock`;
       return other === index
         ? []
-        : [problem(name, `apart from 'network.subnets.${other}.cidrBlock', ${subnets[other]?.cidrBlock}`, cidrBlock)];
+        : [
+            problem(
+              name,
+              `a CIDR that does not overlap 'network.subnets.${other}.cidrBlock', ${subnets[other]?.cidrBlock}`,
+              cidrBlock,
+            ),
+          ];
     }),
 
   ({ network, podNetwork, serviceNetwork }) => {
@@ -51,7 +57,11 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
         .slice(0, index)
         .filter(([, other]) => overlaps(other.cidrBlock, cidrBlock))
         .map(([otherName, other]) =>
-          problem(`${name}.cidrBlock`, `apart from '${otherName}.cidrBlock', ${other.cidrBlock}`, cidrBlock),
+          problem(
+            `${name}.cidrBlock`,
+            `a CIDR that does not overlap '${otherName}.cidrBlock', ${other.cidrBlock}`,
+            cidrBlock,
+          ),
         ),
     );
   },
@@ -60,11 +70,11 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
     subnets.flatMap(({ availabilityZone: zone }, index) => {
       const name = `network.subnets.${index}.availabilityZone`;
       if (zone === undefined)
-        return subnets.length > 1 ? [problem(name, "given where there are several subnets", zone)] : [];
+        return subnets.length > 1 ? [problem(name, "set when there are several subnets", zone)] : [];
       if (!/^(-[a-z]+-[0-9]+)?[a-z]$/.test(zone.replace(region, "")))
         return [problem(name, `a zone of 'region', ${region}`, zone)];
       const other = subnets.findIndex((subnet) => subnet.availabilityZone === zone);
-      return other === index ? [] : [problem(name, `another zone than that of 'network.subnets.${other}'`, zone)];
+      return other === index ? [] : [problem(name, `a zone other than that of 'network.subnets.${other}'`, zone)];
     }),
 
   (settings) => {
@@ -82,12 +92,13 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
         const { min, max } = usableHostNumbers(cidr);
         const name = `${fleet}.firstHostNumber`;
         if (hostNumber > max) {
-          const allowed = `such that ${id} has a host number from ${min} to ${max}, which EC2 gives out in ${cidr}`;
+          const allowed = `a number that gives ${id} a host number from ${min} to ${max}, the range that EC2 assigns in ${cidr}`;
           return [problem(name, allowed, firstHostNumber)];
         }
         const owner = ownerOf.get(address);
         if (owner !== undefined) {
-          return [problem(name, `such that ${id} and ${owner} do not both have ${address}`, firstHostNumber)];
+          const allowed = `a number that gives ${id} an address other than ${address}, which ${owner} has`;
+          return [problem(name, allowed, firstHostNumber)];
         }
         ownerOf.set(address, id);
       }
@@ -113,13 +124,21 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
     }),
 
   ({ name }) =>
-    name === "default" ? [problem("name", "another than default, a security group that every VPC has", name)] : [],
+    name === "default"
+      ? [problem("name", "a name other than default, the security group that every VPC has", name)]
+      : [],
 
   ({ workers, podNetwork: { cidrBlock } }) => {
     const available = subnetworkCount(cidrBlock, NODE_POD_PREFIX);
     return workers.count <= available
       ? []
-      : [problem("workers.count", `at most ${available}, the pod networks of /24 in ${cidrBlock}`, workers.count)];
+      : [
+          problem(
+            "workers.count",
+            `at most ${available}, the number of /24 pod networks in ${cidrBlock}`,
+            workers.count,
+          ),
+        ];
   },
 
   ({ image: { release, namePattern, id, includeDeprecated } }) => {
@@ -127,9 +146,9 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
     return [
       ...given
         .slice(1)
-        .map(([name, value]) => problem(`image.${name}`, `absent beside 'image.${given[0]?.[0]}'`, value)),
+        .map(([name, value]) => problem(`image.${name}`, `omitted when 'image.${given[0]?.[0]}' is set`, value)),
       ...(id !== undefined && includeDeprecated !== undefined
-        ? [problem("image.includeDeprecated", "absent beside 'image.id'", includeDeprecated)]
+        ? [problem("image.includeDeprecated", "omitted when 'image.id' is set", includeDeprecated)]
         : []),
     ];
   },
@@ -151,21 +170,21 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
         ? []
         : names
             .filter((name) => backend[name] !== undefined)
-            .map((name) => problem(`backend.${name}`, `absent where 'backend.type' is ${backend.type}`, backend[name])),
+            .map((name) => problem(`backend.${name}`, `omitted when 'backend.type' is ${backend.type}`, backend[name])),
     ),
     ...(backend.type === "s3" && backend.bucket === undefined
-      ? [problem("backend.bucket", `${LIMITS.bucket.allowed}, since 'backend.type' is s3`, undefined)]
+      ? [problem("backend.bucket", `${LIMITS.bucket.allowed}, because 'backend.type' is s3`, undefined)]
       : []),
   ],
 
-  // Two clusters in one state: the deploy of the second would destroy the first.
+  // With two clusters in one state, a deploy of the second would destroy the first.
   ({ name, backend }) =>
     (["path", "key"] as const)
       .filter((place) => backend[place]?.includes(name) === false)
       .map((place) =>
         problem(
           `backend.${place}`,
-          `one with 'name', ${name}, in it, since no two clusters share a state`,
+          `a ${place} that contains 'name', ${name}, because two clusters cannot share a state`,
           backend[place],
         ),
       ),

@@ -3,7 +3,7 @@ import { LIMITS, type Limit, wholeNumberFrom } from "../model/formats";
 import { UBUNTU_RELEASES } from "../model/images";
 import { RENEWAL_HOURS, VALIDITY_HOURS } from "../model/lifetimes";
 
-/** A schema whose every error says what is allowed. */
+/** A schema all of whose errors are the text of the allowed values. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
   return make({ error: allowed }).meta({ allowed });
 }
@@ -22,7 +22,7 @@ const yesNo = () => leaf((error) => z.boolean(error), "true or false");
 const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
   leaf((error) => z.enum(values, error), `one of ${values.join(", ")}`);
 
-/** An object whose error for an unknown key carries the known ones; {@link settingsErrors} makes a line of it. */
+/** An object of settings. Its error for an unknown key lists the known keys; `parseSettings` makes a line of it. */
 function group<T extends z.ZodRawShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) => (issue.code === "unrecognized_keys" ? Object.keys(shape).join(", ") : "an object of settings"),
@@ -42,92 +42,96 @@ const rootVolume = group({
   encrypted: yesNo()
     .optional()
     .describe(
-      "Whether it is encrypted with the account's EBS key. A change replaces machines. Default: the account's.",
+      "Whether the disk is encrypted with the account's EBS key. A change replaces machines. Default: the account's setting.",
     ),
 })
   .optional()
-  .describe("The machines' first disk. Default: as the image has it.");
+  .describe("The root disk of each machine. Default: the image's.");
 
 const machines = (count: { min: number; max: number }) =>
   group({
-    count: wholeNumber(count).describe("How many machines."),
-    instanceType: text(LIMITS.instanceType).describe("The EC2 instance type, of the x86_64 architecture."),
+    count: wholeNumber(count).describe("Number of machines."),
+    instanceType: text(LIMITS.instanceType).describe("EC2 instance type with the x86_64 architecture."),
     firstHostNumber: wholeNumber({ min: 4, max: 65534 }).describe(
-      "Host number of machine 0. Machine i has this plus i, in subnet i modulo the number of subnets. A change replaces machines.",
+      "Host number of machine 0. Machine i gets this number plus i, in subnet i modulo the number of subnets. A change replaces machines.",
     ),
     rootVolume,
   });
 
-/** Every setting of a cluster. It has no defaults: `presets.ts` has them. */
+/** The schema of all settings of a cluster. The defaults are in `presets.ts`. */
 export const schema = group({
   $schema: z
     .string({ error: "a string" })
     .optional()
-    .describe("Where an editor finds the schema of this file; ignored."),
+    .describe("The schema of this file, for editors. Ignored by the program."),
   name: text(LIMITS.clusterName).describe(
-    "The cluster's name: of the load balancer, target group, security group and key pair, in every Name tag and in " +
-      "the workers' file names. Another name is another cluster, with a state of its own.",
+    "Identifies the cluster. It is the name of the load balancer, target group, security group and key pair, and part of " +
+      "every Name tag and of the workers' file names. Changing it creates a second cluster with its own state.",
   ),
   region: text(LIMITS.region).describe(
-    "The AWS region. Destroy the cluster before a change: what exists does not move.",
+    "The AWS region. Destroy the cluster before you change it: existing resources do not move.",
   ),
   network: group({
-    cidrBlock: text(LIMITS.vpcCidr).describe("The VPC's addresses."),
+    cidrBlock: text(LIMITS.vpcCidr).describe("CIDR of the VPC."),
     subnets: list(
       group({
-        cidrBlock: text(LIMITS.vpcCidr).describe("The subnet's addresses, within the VPC's."),
+        cidrBlock: text(LIMITS.vpcCidr).describe("CIDR of the subnet, within the VPC's."),
         availabilityZone: text(LIMITS.availabilityZone)
           .optional()
-          .describe("Its zone, needed where there are several subnets, each in another one. Default: AWS chooses."),
+          .describe(
+            "Availability zone of the subnet. Required when there are several subnets; each needs a different zone. Default: AWS chooses.",
+          ),
       }),
       { min: 1, max: 6 },
       "subnets",
     ).describe(
-      "The subnets. Machines are spread over them by position: a change of their order or number moves, and so replaces, machines.",
+      "The subnets. Machines are assigned to them by position, so a change of their order or number replaces machines.",
     ),
   }),
   podNetwork: group({
-    cidrBlock: text(LIMITS.podCidr).describe("The addresses of pods. Worker i gets the i-th /24 of them."),
+    cidrBlock: text(LIMITS.podCidr).describe("CIDR of the pods. Worker i gets the i-th /24 of it."),
     routed: yesNo().describe(
-      "Whether pods reach each other across machines: a route to each worker's pod network, and rules that let in " +
-        "everything from there and between machines. The tutorial leaves it out.",
+      "Whether pods reach each other across machines. Adds a route to each worker's pod network, and rules that allow all " +
+        "traffic from pods and between machines. The tutorial does not have these.",
     ),
   }),
   serviceNetwork: group({
     cidrBlock: text(LIMITS.serviceCidr).describe(
-      "The addresses of services. The API server's certificate holds the first.",
+      "CIDR of the services. The API server's certificate contains its first address.",
     ),
   }),
   controlPlane: machines({ min: 1, max: 9 }),
   workers: machines({ min: 0, max: 200 }),
   copies: group({
     kubeconfigs: yesNo().describe(
-      "Whether kubeconfigs are copied too: those of admin, the controller manager and the scheduler onto control plane " +
-        "machines, a worker's own and kube-proxy's onto workers.",
+      "Whether kubeconfigs are also copied to the machines: those of admin, the controller manager and the scheduler to " +
+        "control plane machines; the worker's own and kube-proxy's to each worker.",
     ),
     encryptionConfig: yesNo().describe(
-      "Whether the encryption config of the API servers is copied onto control plane machines too.",
+      "Whether the API servers' encryption config is also copied to control plane machines.",
     ),
   }),
   image: group({
     release: oneOf(...(Object.keys(UBUNTU_RELEASES) as [keyof typeof UBUNTU_RELEASES]))
       .optional()
-      .describe("The Ubuntu release, by code name, whose newest image is taken."),
+      .describe("Code name of the Ubuntu release. The newest image of the release is used."),
     namePattern: text(LIMITS.imageNamePattern)
       .optional()
-      .describe("In its place: the name of an image of Canonical's, where * and ? stand for others."),
-    id: text(LIMITS.imageId).optional().describe("In its place: the id of an image of that region."),
+      .describe("Instead of `release`: a name pattern (`*` and `?` are wildcards) for Canonical's images."),
+    id: text(LIMITS.imageId).optional().describe("Instead of `release`: the id of an image in the region."),
     includeDeprecated: yesNo()
       .optional()
-      .describe("Also find images that Canonical has deprecated, as those of releases past their end. Default: false."),
+      .describe(
+        "Whether deprecated images are found too, such as those of releases past their end of life. Default: false.",
+      ),
   }),
   access: group({
-    ssh: cidrList(1).describe("Who may reach TCP 22 of the machines. Whoever deploys must."),
+    ssh: cidrList(1).describe("CIDRs that may connect to port 22. Must include the host that deploys."),
     api: cidrList(0).describe(
-      "Who may reach TCP 6443, at the machines and through the load balancer. With less than the world the load " +
-        "balancer preserves its clients' addresses, and subnets and machines are let in as well.",
+      "CIDRs that may connect to port 6443, at the machines and through the load balancer. Without 0.0.0.0/0, the load " +
+        "balancer preserves its clients' addresses, and the subnets and machines are allowed too.",
     ),
-    icmp: cidrList(0).describe("Who may send ICMP to the machines."),
+    icmp: cidrList(0).describe("CIDRs that may send ICMP to the machines."),
   }),
   pki: group({
     subject: group({
@@ -135,24 +139,24 @@ export const schema = group({
       province: text(LIMITS.subjectField).describe("ST of every certificate."),
       locality: text(LIMITS.subjectField).describe("L of every certificate."),
       organization: text(LIMITS.subjectField).describe(
-        "O of the authority, the API server and the service accounts; the others' is their group.",
+        "O of the certificates of the CA, the API server and the service accounts. In the others, O is the user's group.",
       ),
       organizationalUnit: text(LIMITS.subjectField).describe("OU of every certificate."),
-    }).describe("A change replaces every certificate."),
+    }).describe("Subject of the certificates. A change replaces every certificate."),
     caValidityHours: wholeNumber(VALIDITY_HOURS).describe(
-      "The authority's lifetime in hours. A change replaces every certificate.",
+      "Lifetime of the CA's certificate, in hours. A change replaces every certificate.",
     ),
     validityHours: wholeNumber(VALIDITY_HOURS).describe(
-      "Every other certificate's lifetime in hours, at most the authority's. A change replaces them.",
+      "Lifetime of every other certificate, in hours, at most the CA's. A change replaces these certificates.",
     ),
     earlyRenewalHours: wholeNumber(RENEWAL_HOURS).describe(
-      "How many hours before its end an apply replaces a certificate; less than its lifetime.",
+      "Hours before the end of a certificate from which an apply replaces it. Less than its lifetime. 0: replaced after it has ended.",
     ),
     caEarlyRenewalHours: wholeNumber(RENEWAL_HOURS)
       .optional()
       .describe(
-        "The same for the authority's certificate, and with it every other; its key stays. At least the others' " +
-          "lifetime. Default: that lifetime where earlyRenewalHours is set, else 0.",
+        "The same for the CA's certificate, which is replaced together with every other certificate; its key stays. At " +
+          "least the others' lifetime. Default: the others' lifetime if earlyRenewalHours is set, else 0.",
       ),
   }),
   tags: z
@@ -160,35 +164,36 @@ export const schema = group({
       error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object of texts"),
     })
     .meta({ allowed: "an object of texts" })
-
-    .describe("Tags for everything in AWS, beside Cluster, which holds the cluster's name."),
+    .describe("Tags of all AWS resources, in addition to Cluster, whose value is the cluster's name."),
   backend: group({
-    type: oneOf("local", "s3").describe("Where Terraform keeps its state."),
+    type: oneOf("local", "s3").describe("Where Terraform stores its state: a local file or an S3 bucket."),
     path: text(LIMITS.statePath)
       .optional()
       .describe(
-        "local: the state file, from the project's folder. Holds the cluster's name. Default: terraform.NAME.tfstate.",
+        "local: path of the state file, relative to the project's folder. Must contain the cluster's name. Default: terraform.NAME.tfstate.",
       ),
-    bucket: text(LIMITS.bucket).optional().describe("s3: the bucket."),
+    bucket: text(LIMITS.bucket).optional().describe("s3: name of the bucket."),
     key: text(LIMITS.bucketKey)
       .optional()
-      .describe("s3: the object; holds the cluster's name. Default: NAME/terraform.tfstate."),
-    region: text(LIMITS.region).optional().describe("s3: the bucket's region. Default: the cluster's."),
-    encrypt: yesNo().optional().describe("s3: whether the object is encrypted. Default: true."),
-    useLockfile: yesNo().optional().describe("s3: whether a lock file in the bucket keeps others out. Default: true."),
+      .describe("s3: key of the state object. Must contain the cluster's name. Default: NAME/terraform.tfstate."),
+    region: text(LIMITS.region).optional().describe("s3: region of the bucket. Default: the cluster's."),
+    encrypt: yesNo().optional().describe("s3: whether the state object is encrypted. Default: true."),
+    useLockfile: yesNo()
+      .optional()
+      .describe("s3: whether a lock file in the bucket prevents concurrent runs. Default: true."),
   }),
 });
 
 /** The settings of a cluster, complete and checked. */
 export type ClusterSettings = z.output<typeof schema>;
 
-/** An object's properties, and those of the objects in it, each of which may be missing; lists are whole. */
-type Partly<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: Partly<T[K]> } : T;
+/** A type with all properties optional, at every level. Elements of lists stay complete. */
+type DeepPartial<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: DeepPartial<T[K]> } : T;
 
-/** The settings as a person writes them: what is missing comes from a preset. */
-export type ClusterSettingsInput = Partly<ClusterSettings>;
+/** The settings as the user writes them. Missing values come from a preset. */
+export type ClusterSettingsInput = DeepPartial<ClusterSettings>;
 
-/** The settings' JSON schema, draft 7, which editors read. Rules across several settings are not in it. */
+/** The JSON schema (draft 7) of the settings, for editors. It does not contain the rules across settings. */
 export function settingsJsonSchema(): Record<string, unknown> {
   return z.toJSONSchema(schema, { io: "input", target: "draft-7" });
 }

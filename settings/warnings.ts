@@ -4,18 +4,18 @@ import { securityRules } from "../model/security-rules";
 import type { ClusterSettings } from "./schema";
 
 /**
- * How many routes AWS allows in a route table by default, of which one leads to the internet. (500 since June 2025;
- * older accounts may have the old quota.)
+ * The number of routes that AWS allows in a route table by default. One of them leads to the internet. (The quota is 500
+ * since June 2025; older accounts may still have this one.)
  * @see https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
  */
 const ROUTES_PER_TABLE = 50;
 
-/** How many rules for inbound IPv4 traffic AWS allows in a security group by default. */
+/** The number of inbound IPv4 rules that AWS allows in a security group by default. */
 const RULES_PER_GROUP = 60;
 
 /**
- * What is allowed but deserves a second look, a line each: an even number of control plane machines, ssh open to the
- * world, services at public addresses, more routes or rules than AWS allows by default.
+ * Warnings about valid settings that are often a mistake, one line each: an even number of control plane machines, ssh
+ * open to everybody, services at public addresses, more routes or rules than AWS allows by default.
  */
 export function settingsWarnings(settings: ClusterSettings): string[] {
   const { access, controlPlane, network, podNetwork, serviceNetwork, workers } = settings;
@@ -30,11 +30,11 @@ export function settingsWarnings(settings: ClusterSettings): string[] {
   const checks: readonly (readonly [boolean, string])[] = [
     [
       controlPlane.count % 2 === 0,
-      `'controlPlane.count' is ${controlPlane.count}: etcd with an even number of members survives the loss of no more than with one less`,
+      `'controlPlane.count' is ${controlPlane.count}: an even number of etcd members tolerates no more failures than one member less`,
     ],
     [
       access.ssh.some((source) => prefixLength(source) <= 1),
-      "'access.ssh' lets the whole world reach ssh: name the addresses that must",
+      "'access.ssh' allows everybody to connect to ssh: list only the addresses that need it",
     ],
     [
       !isPrivate(serviceNetwork.cidrBlock),
@@ -42,11 +42,11 @@ export function settingsWarnings(settings: ClusterSettings): string[] {
     ],
     [
       podNetwork.routed && workers.count >= ROUTES_PER_TABLE,
-      `'workers.count' is ${workers.count}: a route for each and the default route are more than ${ROUTES_PER_TABLE}, the default quota of a route table before June 2025`,
+      `'workers.count' is ${workers.count}: one route for each worker and the default route exceed ${ROUTES_PER_TABLE}, the default quota of a route table before June 2025`,
     ],
     [
       rules > RULES_PER_GROUP,
-      `the security group would have ${rules} inbound rules: more than ${RULES_PER_GROUP}, the default quota`,
+      `the security group would have ${rules} inbound rules, more than the default quota of ${RULES_PER_GROUP}`,
     ],
   ];
   return checks.filter(([applies]) => applies).map(([, line]) => line);

@@ -58,7 +58,7 @@ test.each<[string, UbuntuImageProps, string]>([
   [
     "a pattern with a space",
     { namePattern: "ubuntu *" },
-    `'namePattern' must be an image name of 3 to 128 characters in which * and ? stand for others, without spaces, got: "ubuntu *"`,
+    `'namePattern' must be an image name of 3 to 128 characters without spaces, in which * and ? are wildcards, got: "ubuntu *"`,
   ],
 ])("%s is refused", (_what, props, message) => {
   expect(() => lookup(props)).toThrow(new Error(message));

@@ -13,18 +13,18 @@ const SUBJECT_FIELD =
 const STATE_PATH =
   "'backend.path' must be a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules, got: ";
 
-const SSH_WARNING = "'access.ssh' lets the whole world reach ssh: name the addresses that must";
+const SSH_WARNING = "'access.ssh' allows everybody to connect to ssh: list only the addresses that need it";
 
 const subnets = (...list: { cidrBlock?: string; availabilityZone?: string }[]) => ({ network: { subnets: list } });
 
-test.each<[what: string, input: unknown, message: string]>([
+test.each<[name: string, input: unknown, message: string]>([
   [
     "an unknown key",
     { names: "x" },
     "'names' is not a setting, did you mean 'name'? allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, copies, image, access, pki, tags, backend",
   ],
   [
-    "an unknown key further down",
+    "an unknown key in an object",
     { workers: { cuont: 1 } },
     "'workers.cuont' is not a setting, did you mean 'workers.count'? allowed: count, instanceType, firstHostNumber, rootVolume",
   ],
@@ -45,36 +45,40 @@ test.each<[what: string, input: unknown, message: string]>([
   ["a text for a boolean", { podNetwork: { routed: "no" } }, `'podNetwork.routed' must be true or false, got: "no"`],
   ["too many workers", { workers: { count: 900 } }, "'workers.count' must be a whole number from 0 to 200, got: 900"],
   [
-    "no control plane",
+    "a cluster without control plane",
     { controlPlane: { count: 0 } },
     "'controlPlane.count' must be a whole number from 1 to 9, got: 0",
   ],
   ["a long name", { name: "a".repeat(33) }, `${NAME}"${"a".repeat(33)}"`],
   ["an underscore in the name", { name: "my_cluster" }, `${NAME}"my_cluster"`],
-  ["a hyphen before the name", { name: "-a" }, `${NAME}"-a"`],
-  ["a hyphen after the name", { name: "a-" }, `${NAME}"a-"`],
-  ["a name like AWS's load balancers", { name: "internal-a" }, `${NAME}"internal-a"`],
-  ["a name like AWS's security groups", { name: "sg-a" }, `${NAME}"sg-a"`],
+  ["a hyphen at the start of the name", { name: "-a" }, `${NAME}"-a"`],
+  ["a hyphen at the end of the name", { name: "a-" }, `${NAME}"a-"`],
+  ["a name with the prefix of AWS's load balancers", { name: "internal-a" }, `${NAME}"internal-a"`],
+  ["a name with the prefix of AWS's security groups", { name: "sg-a" }, `${NAME}"sg-a"`],
   ["an empty name", { name: "" }, `${NAME}""`],
   [
-    "a city for a region",
+    "a city as region",
     { region: "Frankfurt" },
     `'region' must be an AWS region such as eu-central-1, got: "Frankfurt"`,
   ],
-  ["a malformed VPC", { network: { cidrBlock: "172.31.0.0" } }, `'network.cidrBlock' ${VPC_CIDR}"172.31.0.0"`],
+  ["a malformed VPC CIDR", { network: { cidrBlock: "172.31.0.0" } }, `'network.cidrBlock' ${VPC_CIDR}"172.31.0.0"`],
   [
-    "a VPC with host bits",
+    "a VPC CIDR with host bits",
     { network: { cidrBlock: "172.31.0.1/16" } },
     `'network.cidrBlock' ${VPC_CIDR}"172.31.0.1/16"`,
   ],
-  ["a VPC too large", { network: { cidrBlock: "172.0.0.0/8" } }, `'network.cidrBlock' ${VPC_CIDR}"172.0.0.0/8"`],
   [
-    "a subnet too small",
+    "a VPC that is too large",
+    { network: { cidrBlock: "172.0.0.0/8" } },
+    `'network.cidrBlock' ${VPC_CIDR}"172.0.0.0/8"`,
+  ],
+  [
+    "a subnet that is too small",
     subnets({ cidrBlock: "172.31.0.0/29" }),
     `'network.subnets.0.cidrBlock' ${VPC_CIDR}"172.31.0.0/29"`,
   ],
-  ["a subnet without addresses", subnets({}), `'network.subnets.0.cidrBlock' ${VPC_CIDR}nothing`],
-  ["no subnet", subnets(), "'network.subnets' must be a list of 1 to 6 subnets, got: []"],
+  ["a subnet without a CIDR", subnets({}), `'network.subnets.0.cidrBlock' ${VPC_CIDR}nothing`],
+  ["an empty list of subnets", subnets(), "'network.subnets' must be a list of 1 to 6 subnets, got: []"],
   [
     "a subnet outside the VPC",
     subnets({ cidrBlock: "10.0.0.0/24" }),
@@ -86,22 +90,22 @@ test.each<[what: string, input: unknown, message: string]>([
       { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
       { cidrBlock: "172.31.0.128/25", availabilityZone: "eu-central-1b" },
     ),
-    `'network.subnets.1.cidrBlock' must be apart from 'network.subnets.0.cidrBlock', 172.31.0.0/24, got: "172.31.0.128/25"`,
+    `'network.subnets.1.cidrBlock' must be a CIDR that does not overlap 'network.subnets.0.cidrBlock', 172.31.0.0/24, got: "172.31.0.128/25"`,
   ],
   [
-    "pods within the VPC",
+    "a pod network in the VPC",
     { podNetwork: { cidrBlock: "172.31.128.0/17" } },
-    `'podNetwork.cidrBlock' must be apart from 'network.cidrBlock', 172.31.0.0/16, got: "172.31.128.0/17"`,
+    `'podNetwork.cidrBlock' must be a CIDR that does not overlap 'network.cidrBlock', 172.31.0.0/16, got: "172.31.128.0/17"`,
   ],
   [
-    "services within the VPC",
+    "a service network in the VPC",
     { serviceNetwork: { cidrBlock: "172.31.5.0/24" } },
-    `'serviceNetwork.cidrBlock' must be apart from 'network.cidrBlock', 172.31.0.0/16, got: "172.31.5.0/24"`,
+    `'serviceNetwork.cidrBlock' must be a CIDR that does not overlap 'network.cidrBlock', 172.31.0.0/16, got: "172.31.5.0/24"`,
   ],
   [
-    "services among pods",
+    "a service network in the pod network",
     { serviceNetwork: { cidrBlock: "172.20.5.0/24" } },
-    `'serviceNetwork.cidrBlock' must be apart from 'podNetwork.cidrBlock', 172.20.0.0/16, got: "172.20.5.0/24"`,
+    `'serviceNetwork.cidrBlock' must be a CIDR that does not overlap 'podNetwork.cidrBlock', 172.20.0.0/16, got: "172.20.5.0/24"`,
   ],
   [
     "a pod network without room for a worker",
@@ -109,47 +113,47 @@ test.each<[what: string, input: unknown, message: string]>([
     `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0/25"`,
   ],
   [
-    "a pod network too large",
+    "a pod network that is too large",
     { podNetwork: { cidrBlock: "10.0.0.0/7" } },
     `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "10.0.0.0/7"`,
   ],
   [
-    "a service network too large",
+    "a service network that is too large",
     { serviceNetwork: { cidrBlock: "10.0.0.0/11" } },
     `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "10.0.0.0/11"`,
   ],
   [
-    "a malformed service network",
+    "a service network that is too small",
     { serviceNetwork: { cidrBlock: "172.32.0.0/31" } },
     `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "172.32.0.0/31"`,
   ],
   [
-    "several subnets without zones",
+    "a second subnet without a zone",
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" }, { cidrBlock: "172.31.1.0/24" }),
-    "'network.subnets.1.availabilityZone' must be given where there are several subnets, got: nothing",
+    "'network.subnets.1.availabilityZone' must be set when there are several subnets, got: nothing",
   ],
   [
-    "two subnets in one zone",
+    "a second subnet in the same zone",
     subnets(
       { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
       { cidrBlock: "172.31.1.0/24", availabilityZone: "eu-central-1a" },
     ),
-    `'network.subnets.1.availabilityZone' must be another zone than that of 'network.subnets.0', got: "eu-central-1a"`,
+    `'network.subnets.1.availabilityZone' must be a zone other than that of 'network.subnets.0', got: "eu-central-1a"`,
   ],
   [
-    "a zone elsewhere",
+    "a zone of another region",
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "us-east-1a" }),
     `'network.subnets.0.availabilityZone' must be a zone of 'region', eu-central-1, got: "us-east-1a"`,
   ],
   [
-    "a region for a zone",
+    "a region as zone",
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1" }),
     `'network.subnets.0.availabilityZone' must be an availability zone such as eu-central-1a, got: "eu-central-1"`,
   ],
   [
     "a machine at the broadcast address",
     { workers: { firstHostNumber: 254 } },
-    "'workers.firstHostNumber' must be such that worker-1 has a host number from 4 to 254, which EC2 gives out in 172.31.0.0/24, got: 254",
+    "'workers.firstHostNumber' must be a number that gives worker-1 a host number from 4 to 254, the range that EC2 assigns in 172.31.0.0/24, got: 254",
   ],
   [
     "a machine at the router's address",
@@ -157,9 +161,9 @@ test.each<[what: string, input: unknown, message: string]>([
     "'controlPlane.firstHostNumber' must be a whole number from 4 to 65534, got: 3",
   ],
   [
-    "machines beyond their subnet",
+    "a machine outside its subnet",
     { ...subnets({ cidrBlock: "172.31.0.0/27" }), workers: { firstHostNumber: 30 } },
-    "'workers.firstHostNumber' must be such that worker-1 has a host number from 4 to 30, which EC2 gives out in 172.31.0.0/27, got: 30",
+    "'workers.firstHostNumber' must be a number that gives worker-1 a host number from 4 to 30, the range that EC2 assigns in 172.31.0.0/27, got: 30",
   ],
   [
     "a subnet without room for the load balancer",
@@ -173,25 +177,25 @@ test.each<[what: string, input: unknown, message: string]>([
   [
     "the name of a security group that every VPC has",
     { name: "default" },
-    `'name' must be another than default, a security group that every VPC has, got: "default"`,
+    `'name' must be a name other than default, the security group that every VPC has, got: "default"`,
   ],
   [
-    "two machines at one address",
+    "an address for two machines",
     { workers: { firstHostNumber: 12 } },
-    "'workers.firstHostNumber' must be such that worker-0 and master-2 do not both have 172.31.0.12, got: 12",
+    "'workers.firstHostNumber' must be a number that gives worker-0 an address other than 172.31.0.12, which master-2 has, got: 12",
   ],
   [
-    "more workers than pod networks",
+    "a number of workers above the number of pod networks",
     { podNetwork: { cidrBlock: "172.20.0.0/23" } },
-    "'workers.count' must be at most 2, the pod networks of /24 in 172.20.0.0/23, got: 3",
+    "'workers.count' must be at most 2, the number of /24 pod networks in 172.20.0.0/23, got: 3",
   ],
   [
-    "no instance type",
+    "a malformed instance type",
     { workers: { instanceType: "big" } },
     `'workers.instanceType' must be an EC2 instance type such as t2.micro, got: "big"`,
   ],
   [
-    "a small disk",
+    "a disk that is too small",
     { workers: { rootVolume: { sizeGiB: 4 } } },
     "'workers.rootVolume.sizeGiB' must be a whole number from 8 to 16384, got: 4",
   ],
@@ -201,29 +205,33 @@ test.each<[what: string, input: unknown, message: string]>([
     `'image.release' must be one of focal, jammy, noble, got: "xenial"`,
   ],
   [
-    "two ways to name an image",
+    "an image id beside a release",
     { image: { release: "noble", id: "ami-0123456789abcdef0" } },
-    `'image.id' must be absent beside 'image.release', got: "ami-0123456789abcdef0"`,
+    `'image.id' must be omitted when 'image.release' is set, got: "ami-0123456789abcdef0"`,
   ],
   [
-    "a release beside a pattern",
+    "a name pattern beside a release",
     { image: { release: "noble", namePattern: "ubuntu-*" } },
-    `'image.namePattern' must be absent beside 'image.release', got: "ubuntu-*"`,
+    `'image.namePattern' must be omitted when 'image.release' is set, got: "ubuntu-*"`,
   ],
   [
-    "deprecated images for an id",
+    "includeDeprecated beside an image id",
     { image: { id: "ami-0123456789abcdef0", includeDeprecated: true } },
-    "'image.includeDeprecated' must be absent beside 'image.id', got: true",
+    "'image.includeDeprecated' must be omitted when 'image.id' is set, got: true",
   ],
   [
-    "no image id",
+    "a malformed image id",
     { image: { id: "noble" } },
     `'image.id' must be an AMI id such as ami-0123456789abcdef0, got: "noble"`,
   ],
-  ["nobody who may deploy", { access: { ssh: [] } }, "'access.ssh' must be a list of 1 to 40 IPv4 CIDRs, got: []"],
-  ["an address for a CIDR", { access: { api: ["192.0.2.1"] } }, `'access.api.0' ${CIDR}"192.0.2.1"`],
   [
-    "a CIDR twice",
+    "an empty list of ssh sources",
+    { access: { ssh: [] } },
+    "'access.ssh' must be a list of 1 to 40 IPv4 CIDRs, got: []",
+  ],
+  ["an address without prefix length", { access: { api: ["192.0.2.1"] } }, `'access.api.0' ${CIDR}"192.0.2.1"`],
+  [
+    "a repeated CIDR",
     { access: { icmp: ["192.0.2.1/32", "192.0.2.1/32"] } },
     `'access.icmp.1' must be different from the CIDRs before it, got: "192.0.2.1/32"`,
   ],
@@ -233,38 +241,42 @@ test.each<[what: string, input: unknown, message: string]>([
     "'pki.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
   ],
   [
-    "the authority's early renewal as long as its lifetime",
+    "an early renewal of the CA as long as its lifetime",
     { pki: { caEarlyRenewalHours: 43800 } },
     "'pki.caEarlyRenewalHours' must be less than 'caValidityHours', 43800, got: 43800",
   ],
   [
-    "a certificate beyond its authority",
+    "a certificate that outlives its CA",
     { pki: { validityHours: 43801 } },
     "'pki.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
   ],
   [
-    "a window of the authority shorter than a lifetime",
+    "an early renewal of the CA shorter than a certificate's lifetime",
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 8759 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 8759",
+    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 8759",
   ],
   [
-    "no window of the authority beside early renewal",
+    "an early renewal of certificates without one of the CA",
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 0 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 0",
+    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 0",
   ],
   [
-    "a window of the authority alone that is shorter than a lifetime",
+    "an early renewal of the CA alone, shorter than a certificate's lifetime",
     { pki: { caEarlyRenewalHours: 100 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, or a certificate could outlive its authority, got: 100",
+    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 100",
   ],
-  ["no lifetime", { pki: { validityHours: 0 } }, "'pki.validityHours' must be a whole number from 1 to 876000, got: 0"],
   [
-    "a country in three letters",
+    "a lifetime of 0 hours",
+    { pki: { validityHours: 0 } },
+    "'pki.validityHours' must be a whole number from 1 to 876000, got: 0",
+  ],
+  [
+    "a country code of three letters",
     { pki: { subject: { country: "GBR" } } },
     `'pki.subject.country' must be a country code of two capital letters, such as UK, got: "GBR"`,
   ],
   [
-    "a subject field too long",
+    "a subject field that is too long",
     { pki: { subject: { organizationalUnit: "x".repeat(65) } } },
     `'pki.subject.organizationalUnit' ${SUBJECT_FIELD}"${"x".repeat(65)}"`,
   ],
@@ -280,56 +292,60 @@ test.each<[what: string, input: unknown, message: string]>([
     `'tags.Name' must be a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster, got: "Name"`,
   ],
   [
-    "a number for a tag",
+    "a number as tag value",
     { tags: { team: 1 } },
     "'tags.team' must be at most 256 letters, digits, spaces and _.:/=+-@, got: 1",
   ],
   ["an unknown backend", { backend: { type: "gcs" } }, `'backend.type' must be one of local, s3, got: "gcs"`],
   [
-    "S3 without a bucket",
+    "an S3 backend without a bucket",
     { backend: { type: "s3" } },
-    "'backend.bucket' must be the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens, since 'backend.type' is s3, got: nothing",
+    "'backend.bucket' must be the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens, because 'backend.type' is s3, got: nothing",
   ],
   [
-    "a bucket without S3",
+    "a bucket for a local backend",
     { backend: { bucket: "states" } },
-    `'backend.bucket' must be absent where 'backend.type' is local, got: "states"`,
+    `'backend.bucket' must be omitted when 'backend.type' is local, got: "states"`,
   ],
   [
-    "a path with S3",
+    "a path for an S3 backend",
     { backend: { type: "s3", bucket: "states", path: "k8s-cluster-from-ground-up.tfstate" } },
-    `'backend.path' must be absent where 'backend.type' is s3, got: "k8s-cluster-from-ground-up.tfstate"`,
+    `'backend.path' must be omitted when 'backend.type' is s3, got: "k8s-cluster-from-ground-up.tfstate"`,
   ],
   [
-    "a lock in the bucket without S3",
+    "a lock file for a local backend",
     { backend: { useLockfile: true } },
-    "'backend.useLockfile' must be absent where 'backend.type' is local, got: true",
+    "'backend.useLockfile' must be omitted when 'backend.type' is local, got: true",
   ],
-  ["a path of one machine", { backend: { path: "/var/a.tfstate" } }, `${STATE_PATH}"/var/a.tfstate"`],
-  ["a path that leaves the project", { backend: { path: "states/../../a" } }, `${STATE_PATH}"states/../../a"`],
+  ["an absolute state path", { backend: { path: "/var/a.tfstate" } }, `${STATE_PATH}"/var/a.tfstate"`],
+  ["a state path that leaves the project", { backend: { path: "states/../../a" } }, `${STATE_PATH}"states/../../a"`],
   [
-    "a state in a folder that synthesis removes",
+    "a state path in a folder that synthesis removes",
     { backend: { path: "Cdktf.out/a.tfstate" } },
     `${STATE_PATH}"Cdktf.out/a.tfstate"`,
   ],
   [
-    "a state in a folder that npm ci removes",
+    "a state path in a folder that npm ci removes",
     { backend: { path: "node_modules/a.tfstate" } },
     `${STATE_PATH}"node_modules/a.tfstate"`,
   ],
-  ["a state that git would take", { backend: { path: "states/prod.json" } }, `${STATE_PATH}"states/prod.json"`],
   [
-    "a path that two clusters could share",
+    "a state path that git does not ignore",
+    { backend: { path: "states/prod.json" } },
+    `${STATE_PATH}"states/prod.json"`,
+  ],
+  [
+    "a state path without the cluster's name",
     { name: "prod", backend: { path: "states/a.tfstate" } },
-    `'backend.path' must be one with 'name', prod, in it, since no two clusters share a state, got: "states/a.tfstate"`,
+    `'backend.path' must be a path that contains 'name', prod, because two clusters cannot share a state, got: "states/a.tfstate"`,
   ],
   [
-    "an object that two clusters could share",
+    "an object key without the cluster's name",
     { name: "prod", backend: { type: "s3", bucket: "states", key: "a" } },
-    `'backend.key' must be one with 'name', prod, in it, since no two clusters share a state, got: "a"`,
+    `'backend.key' must be a key that contains 'name', prod, because two clusters cannot share a state, got: "a"`,
   ],
   [
-    "a zone of a region whose name begins alike",
+    "a zone of a region whose name starts with the same text",
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-10a" }),
     `'network.subnets.0.availabilityZone' must be a zone of 'region', eu-central-1, got: "eu-central-10a"`,
   ],
@@ -348,37 +364,37 @@ test.each<[what: string, input: unknown, message: string]>([
     { region: "x".repeat(1000) },
     `'region' must be an AWS region such as eu-central-1, got: "${"x".repeat(199)}…`,
   ],
-])("%s is refused", (_what, input, message) => {
+])("%s is refused", (_name, input, message) => {
   expect(() => parseSettings(input)).toThrow(new SettingsError(message));
 });
 
-test("every fault gets a line of its own", () => {
+test("each problem is reported in its own line", () => {
   expect(() => parseSettings({ name: "", workers: { count: -1 } })).toThrow(
     new SettingsError(`${NAME}""\n'workers.count' must be a whole number from 0 to 200, got: -1`),
   );
 });
 
-test("a machine may follow another closely, and fill its subnet", () => {
+test("machines may have adjacent host numbers and use the last one of their subnet", () => {
   expect(() => parseSettings({ workers: { firstHostNumber: 13, count: 200 } })).not.toThrow();
   expect(() => parseSettings({ workers: { firstHostNumber: 252 } })).not.toThrow();
 });
 
-test("there may be as many workers as pod networks", () => {
+test("a cluster may have as many workers as pod networks", () => {
   expect(() => parseSettings({ podNetwork: { cidrBlock: "172.20.0.0/22" }, workers: { count: 4 } })).not.toThrow();
 });
 
-test("a certificate may live as long as its authority", () => {
+test("a certificate may have the same lifetime as its CA", () => {
   expect(() => parseSettings({ pki: { validityHours: 43800 } })).not.toThrow();
 });
 
-test("early renewal of certificates makes the authority's window their lifetime", () => {
+test("with early renewal of certificates, the CA's early renewal is their lifetime", () => {
   expect(() => parseSettings({ pki: { earlyRenewalHours: 720 } })).not.toThrow();
   expect(() => parseSettings({ pki: { caValidityHours: 8760, earlyRenewalHours: 720 } })).toThrow(
     "'pki.caEarlyRenewalHours' must be less than 'caValidityHours', 8760, got: 8760",
   );
 });
 
-describe("where settings come from", () => {
+describe("settings are loaded", () => {
   const folder = mkdtempSync(join(tmpdir(), "settings-"));
   afterEach(() => {
     delete process.env.CLUSTER_SETTINGS;
@@ -392,23 +408,23 @@ describe("where settings come from", () => {
     return path;
   }
 
-  test("from the context, where no file is named", () => {
+  test("from the context, if CLUSTER_SETTINGS is not set", () => {
     expect(loadSettings({ name: "from-context" }).name).toBe("from-context");
     expect(loadSettings(undefined).name).toBe("k8s-cluster-from-ground-up");
   });
 
-  test("from the file alone, where one is named", () => {
+  test("only from the file, if CLUSTER_SETTINGS names one", () => {
     settingsFile("a.json", `{ "$schema": "./settings.schema.json", "region": "us-east-1" }`);
     const settings = loadSettings({ name: "from-context" });
     expect([settings.name, settings.region]).toEqual(["k8s-cluster-from-ground-up", "us-east-1"]);
   });
 
-  test("from a file that begins with a byte order mark, too", () => {
+  test("from a file with a byte order mark", () => {
     settingsFile("bom.json", `\uFEFF{ "name": "bom" }`);
     expect(loadSettings({}).name).toBe("bom");
   });
 
-  test("a name that a script left empty does not mean the context", () => {
+  test("not from the context, if CLUSTER_SETTINGS is empty", () => {
     process.env.CLUSTER_SETTINGS = "";
     expect(() => loadSettings({})).toThrow(
       new SettingsError(
@@ -417,7 +433,7 @@ describe("where settings come from", () => {
     );
   });
 
-  test("a missing file is refused", () => {
+  test("not from a missing file", () => {
     process.env.CLUSTER_SETTINGS = "no/such.json";
     expect(() => loadSettings({})).toThrow(
       new SettingsError(
@@ -426,12 +442,12 @@ describe("where settings come from", () => {
     );
   });
 
-  test("a syntax error is told in one line, however the file is broken over lines", () => {
+  test("not from a file with a syntax error, which is reported in one line even if the file has several", () => {
     settingsFile("broken.json", `{\n  "name": x\n}\n`);
     expect(() => loadSettings({})).toThrow(/^'CLUSTER_SETTINGS' must be the path of a JSON file, got: .+$/);
   });
 
-  test("a file that is not JSON is refused", () => {
+  test("not from a file that is not JSON", () => {
     const path = settingsFile("empty.json", "");
     expect(() => loadSettings({})).toThrow(
       new SettingsError(
@@ -442,50 +458,46 @@ describe("where settings come from", () => {
 });
 
 describe("warnings", () => {
-  const quiet = { access: { ssh: ["192.0.2.0/24"] }, serviceNetwork: { cidrBlock: "10.32.0.0/24" } };
-  const warnings = (input: object) => settingsWarnings(parseSettings({ ...quiet, ...input }));
+  const withoutWarnings = { access: { ssh: ["192.0.2.0/24"] }, serviceNetwork: { cidrBlock: "10.32.0.0/24" } };
+  const warnings = (input: object) => settingsWarnings(parseSettings({ ...withoutWarnings, ...input }));
 
-  test.each<[what: string, input: object, lines: string[]]>([
-    ["nothing to say", {}, []],
+  test.each<[name: string, input: object, lines: string[]]>([
+    ["none for safe settings", {}, []],
     [
-      "an even control plane",
+      "two control plane machines",
       { controlPlane: { count: 2 } },
-      [
-        "'controlPlane.count' is 2: etcd with an even number of members survives the loss of no more than with one less",
-      ],
+      ["'controlPlane.count' is 2: an even number of etcd members tolerates no more failures than one member less"],
     ],
-    ["ssh open to the world", { access: {} }, [SSH_WARNING]],
+    ["ssh open to everybody", { access: {} }, [SSH_WARNING]],
     [
       "services in public address space",
       { serviceNetwork: {} },
       ["'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there"],
     ],
     [
-      "another even control plane",
+      "four control plane machines",
       { controlPlane: { count: 4 } },
-      [
-        "'controlPlane.count' is 4: etcd with an even number of members survives the loss of no more than with one less",
-      ],
+      ["'controlPlane.count' is 4: an even number of etcd members tolerates no more failures than one member less"],
     ],
-    ["ssh open to the world in halves", { access: { ssh: ["0.0.0.0/1", "128.0.0.0/1"] } }, [SSH_WARNING]],
+    ["ssh open to everybody in two CIDRs", { access: { ssh: ["0.0.0.0/1", "128.0.0.0/1"] } }, [SSH_WARNING]],
     [
       "more rules than the quota",
       {
         access: { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: ["192.0.2.0/24", "10.0.0.0/8"] },
         workers: { count: 49 },
       },
-      ["the security group would have 61 inbound rules: more than 60, the default quota"],
+      ["the security group would have 61 inbound rules, more than the default quota of 60"],
     ],
-    ["as many routes as the quota", { workers: { count: 49 } }, []],
+    ["none for as many routes as the quota", { workers: { count: 49 } }, []],
     [
       "more routes than the quota",
       { workers: { count: 50 } },
       [
-        "'workers.count' is 50: a route for each and the default route are more than 50, the default quota of a route table before June 2025",
+        "'workers.count' is 50: one route for each worker and the default route exceed 50, the default quota of a route table before June 2025",
       ],
     ],
-    ["no routes", { workers: { count: 50 }, podNetwork: { routed: false } }, []],
-  ])("%s", (_what, input, lines) => {
+    ["none for many workers without routes", { workers: { count: 50 }, podNetwork: { routed: false } }, []],
+  ])("%s", (_name, input, lines) => {
     expect(warnings(input)).toEqual(lines);
   });
 });

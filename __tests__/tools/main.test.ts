@@ -104,7 +104,7 @@ test("hands warnings to the CLI", () => {
   const manifest = JSON.parse(text);
   const annotations: { level: string; message: string }[] = manifest.stacks["k8s-cluster-from-ground-up"].annotations;
   expect(annotations.map(({ level, message }) => `${level} ${message}`)).toEqual([
-    "@cdktf/warn 'access.ssh' lets the whole world reach ssh: name the addresses that must",
+    "@cdktf/warn 'access.ssh' allows everybody to connect to ssh: list only the addresses that need it",
     "@cdktf/warn 'serviceNetwork.cidrBlock' is 172.32.0.0/24, public address space: pods cannot reach the real hosts there",
   ]);
   expect(text).not.toContain(PROJECT);
