@@ -15,30 +15,29 @@ import { assertLiteral, assertProp } from "./assertions";
 
 /** One subnet of a {@link ClusterNetwork}. */
 export interface ClusterSubnetProps {
-  /** The subnet's addresses: a CIDR within the network's. */
+  /** The subnet's CIDR, within the network's. */
   readonly cidrBlock: string;
   /**
-   * The zone it lies in. A load balancer takes one subnet per zone.
+   * The availability zone. A load balancer accepts one subnet per zone.
    * @default - AWS chooses
    */
   readonly availabilityZone?: string;
 }
 
-/** What a {@link ClusterNetwork} needs to know. Its region and CIDRs are plain texts, no tokens: names and addresses are computed from them. */
+/** Properties of a {@link ClusterNetwork}. Region and CIDRs cannot be tokens: names and addresses are computed from them. */
 export interface ClusterNetworkProps {
-  /** The Name tag of everything in it: at most 32 letters, digits and hyphens. */
+  /** The Name tag of all resources in the network: at most 32 letters, digits and hyphens. */
   readonly clusterName: string;
-  /** The AWS region, which gives the private host names their domain. */
+  /** The AWS region, which determines the domain of private host names. */
   readonly region: string;
-  /** The VPC's addresses: a CIDR of /16 to /28. */
+  /** The VPC's CIDR, from /16 to /28. */
   readonly cidrBlock: string;
-  /** At least one subnet; their order is a contract, since machines are spread over them by position. */
+  /** At least one subnet. The order is a contract: machines are assigned to subnets by position. */
   readonly subnets: readonly ClusterSubnetProps[];
 }
 
 /**
- * The network of a cluster: a VPC with its DHCP options, subnets whose machines are named after their addresses, and a
- * route to the internet.
+ * The network of a cluster: a VPC with DHCP options, subnets with IP-based host names, and a route to the internet.
  *
  * @throws Error on a name, region or CIDR that AWS would refuse, and on a subnet outside the VPC
  */
@@ -47,11 +46,11 @@ export class ClusterNetwork extends Construct {
   readonly vpc: Vpc;
   /** The subnets, in the order of the props. */
   readonly subnets: readonly Subnet[];
-  /** The one route table, which all subnets share. */
+  /** The route table of all subnets. */
   readonly routeTable: RouteTable;
   /**
-   * "The internet is reachable": the default route and every subnet's association with its table. What has a public
-   * address depends on this, so that it goes before the gateway is detached.
+   * The elements that make the internet reachable: the default route and the route table association of every subnet.
+   * Resources with a public address depend on them, so that these resources are destroyed before the gateway is detached.
    */
   readonly internetAccess: readonly ITerraformDependable[];
 
@@ -81,7 +80,7 @@ export class ClusterNetwork extends Construct {
           vpcId,
           cidrBlock,
           availabilityZone,
-          // The kubelets' certificates certify names like ip-172-31-0-20; accounts may default to resource names.
+          // The kubelets' certificates contain names such as ip-172-31-0-20. The account's default may be resource names.
           privateDnsHostnameTypeOnLaunch: "ip-name",
           tags,
         }),

@@ -15,7 +15,7 @@ import {
 } from "../model/lifetimes";
 import { assertProp, assertWholeNumber } from "./assertions";
 
-/** The subject of all certificates, without the common name. A field that is missing is missing in the certificates. */
+/** The subject of all certificates, without the common name. The certificates do not have the fields that are missing here. */
 export interface PkiSubject {
   /** C: a country code of two capital letters. */
   readonly country?: string;
@@ -23,7 +23,7 @@ export interface PkiSubject {
   readonly province?: string;
   /** L, at most 64 characters. */
   readonly locality?: string;
-  /** O of the CA and of certificates whose group Kubernetes ignores, at most 64 characters. */
+  /** O of the CA and of certificates without a Kubernetes group, at most 64 characters. */
   readonly organization?: string;
   /** OU, at most 64 characters. */
   readonly organizationalUnit?: string;
@@ -45,20 +45,20 @@ export interface CertificateAndKey {
   readonly privateKeyPem: string;
 }
 
-/** What cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need both of the latter. */
+/** The key uses that cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need the last two. */
 const LEAF_USES = ["digital_signature", "key_encipherment", "server_auth", "client_auth"];
 
 /**
- * The certificate authority of a cluster and every certificate it signs, as the tutorial makes them with cfssl. Keys
- * are made when the stack is applied and live in Terraform's state alone.
+ * The certificate authority (CA) of a cluster and every certificate that it signs, as the tutorial creates them with cfssl.
+ * The apply creates the keys. They are stored only in Terraform's state.
  *
- * @throws Error on a subject beyond X.509's limits, lifetimes that do not fit each other, or a kubelet named as another
- *   certificate
+ * @throws Error if the subject exceeds X.509's limits, if lifetimes conflict with each other, or if a kubelet has the name of
+ *   another certificate
  */
 export class ClusterPki extends Construct {
   /** The CA. */
   readonly certificateAuthority: CertificateAndKey;
-  /** The certificates it signed, by the start of their file names. */
+  /** The certificates that the CA signs, by the start of their file names. */
   readonly certificates: Readonly<Record<string, CertificateAndKey>>;
 
   constructor(scope: Construct, id: string, props: ClusterPkiProps) {
@@ -71,10 +71,10 @@ export class ClusterPki extends Construct {
     const names = [CA, ...rows.map(({ fileName }) => fileName)];
     names.forEach((name, index) => {
       if (names.indexOf(name) < index)
-        throw new Error(mustBe("kubelets", "named differently from all certificates", name));
+        throw new Error(mustBe("kubelets", "a list without the names of other certificates", name));
     });
 
-    this.certificateAuthority = this.addAuthority(subject, lifetimes);
+    this.certificateAuthority = this.addCa(subject, lifetimes);
     this.certificates = Object.fromEntries(
       rows.map((row) => [
         row.fileName,
@@ -85,8 +85,8 @@ export class ClusterPki extends Construct {
 
   /**
    * The certificate and the key of an identity.
-   * @param name - the start of its file names: `ca`, or a key of {@link certificates}
-   * @throws Error where there is no such certificate
+   * @param name - the start of the file names: `ca`, or a key of {@link certificates}
+   * @throws Error if there is no such certificate
    */
   pair(name: string): CertificateAndKey {
     const pair = this.pairs[name];
@@ -108,15 +108,16 @@ export class ClusterPki extends Construct {
     return { [CA]: this.certificateAuthority, ...this.certificates };
   }
 
-  private addAuthority(subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
+  private addCa(subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
     const scope = new Construct(this, CA);
     const { privateKeyPem } = rsaKey(scope);
     const { certPem: certificatePem } = new SelfSignedCert(scope, "certificate", {
       privateKeyPem,
       subject: [{ ...subject, commonName: "Kubernetes" }],
       isCaCertificate: true,
-      // OpenSSL compares names without case, so that to it the CA (Kubernetes) and the API server (kubernetes) have
-      // one name. The identifiers tell them apart; the provider copies this one into what the CA signs.
+      // OpenSSL ignores case when it compares names, so it sees one name for the CA (Kubernetes) and the API server
+      // (kubernetes). The key identifiers distinguish them. The provider copies this one into the certificates that the CA
+      // signs.
       setSubjectKeyId: true,
       allowedUses: ["cert_signing", "crl_signing"],
       validityPeriodHours: lifetimes.caValidityHours,

@@ -18,15 +18,15 @@ export interface ClusterSecurityGroupsProps {
   readonly access: Access;
   /** The TCP port of the API server, at the machines and at the load balancer. */
   readonly apiServerPort: number;
-  /** The addresses of pods, from which everything is admitted. @default - no rules for pods */
+  /** The CIDR of the pods, from which all traffic is allowed. @default - no rules for pods */
   readonly podCidrBlock?: string;
 }
 
 /**
- * The one security group of all machines, and its rules: those of `securityRules`, one resource each, and everything
- * outbound. Rules inside of the group's own resource would undo these, and these would undo them.
+ * The security group of all machines and its rules. Each rule of `securityRules` is one resource; one more rule allows all
+ * outbound traffic. The group's own resource has no rules: these and the separate ones would remove each other.
  *
- * @throws Error on a name, CIDR or port that AWS would refuse
+ * @throws Error if AWS would refuse a name, CIDR or port
  */
 export class ClusterSecurityGroups extends Construct {
   /** The security group of all machines. */
@@ -35,7 +35,7 @@ export class ClusterSecurityGroups extends Construct {
   readonly apiServerPort: number;
   /** Whether everybody may reach the API server. */
   readonly isApiOpen: boolean;
-  private readonly names = new Set<string>();
+  private readonly ruleNames = new Set<string>();
 
   constructor(
     scope: Construct,
@@ -63,7 +63,7 @@ export class ClusterSecurityGroups extends Construct {
   }
 
   /**
-   * Admits machines that reach the API server through the load balancer. Adds nothing where everybody may reach it.
+   * Allows machines to reach the API server through the load balancer. Adds no rules if everybody may reach it.
    * @param publicAddresses - the machines' public addresses, by node id
    */
   admitThroughLoadBalancer(publicAddresses: Readonly<Record<string, string>>): void {
@@ -74,8 +74,8 @@ export class ClusterSecurityGroups extends Construct {
     const { network, ...props } = this.props;
     const subnets = network.subnets.map((subnet) => subnet.cidrBlockInput as string);
     for (const rule of securityRules({ ...props, subnets, publicAddresses })) {
-      if (this.names.has(rule.name)) continue;
-      this.names.add(rule.name);
+      if (this.ruleNames.has(rule.name)) continue;
+      this.ruleNames.add(rule.name);
       this.addRule(rule);
     }
   }

@@ -16,47 +16,47 @@ import { NODE_USER } from "../model/names";
 import { Cluster, type ClusterProps } from "./cluster";
 import type { ClusterNode } from "./node-fleet";
 
-/** Terraform from this version on: the S3 backend's lock file came out of its trial with 1.11. */
+/** The oldest Terraform version: the S3 backend's lock file is no longer experimental since 1.11. */
 const TERRAFORM_VERSION = ">= 1.11.0";
 
-/** From the folder in which Terraform runs, `cdktf.out/stacks/NAME`, to the project's. */
+/** The project's folder, relative to the folder in which Terraform runs, `cdktf.out/stacks/NAME`. */
 const PROJECT_FOLDER = "../../..";
 
-/** Where Terraform keeps the state of a {@link ClusterStack}. */
+/** Where Terraform stores the state of a {@link ClusterStack}. */
 export interface BackendProps {
-  /** A file, or an object in an S3 bucket. */
+  /** `local`: a file. `s3`: an object in an S3 bucket. */
   readonly type: "local" | "s3";
-  /** local: the state file, from the project's folder. @default - terraform.NAME.tfstate */
+  /** local: path of the state file, relative to the project's folder. @default - terraform.NAME.tfstate */
   readonly path?: string;
-  /** s3: the bucket; required there. */
+  /** s3: name of the bucket. Required for S3. */
   readonly bucket?: string;
-  /** s3: the object. @default - NAME/terraform.tfstate */
+  /** s3: key of the state object. @default - NAME/terraform.tfstate */
   readonly key?: string;
-  /** s3: the bucket's region. @default - the cluster's */
+  /** s3: region of the bucket. @default - the cluster's */
   readonly region?: string;
-  /** s3: whether the object is encrypted. @default true */
+  /** s3: whether the state object is encrypted. @default true */
   readonly encrypt?: boolean;
-  /** s3: whether a lock file in the bucket keeps out others. @default true */
+  /** s3: whether a lock file in the bucket prevents concurrent runs. @default true */
   readonly useLockfile?: boolean;
 }
 
 /** Properties of a {@link ClusterStack}. */
 export interface ClusterStackProps extends ClusterProps {
-  /** Tags of everything in AWS, beside `Cluster`, which is the cluster's name. */
+  /** Tags of all AWS resources, in addition to `Cluster`, whose value is the cluster's name. */
   readonly tags: Readonly<Record<string, string>>;
-  /** Where Terraform keeps the state. */
+  /** Where Terraform stores the state. */
   readonly backend: BackendProps;
 }
 
 /**
- * A stack with one {@link Cluster}, its backend, providers and outputs. Terraform addresses in it carry no hash:
+ * A stack with one {@link Cluster}, its backend, providers and outputs. Its Terraform addresses contain no hash.
  * `docs/addresses.md` lists them.
  *
- * @throws Error, when synthesized, where two elements of one type would have the same address
+ * @throws Error during synthesis if two elements of the same type would have the same address
  */
 export class ClusterStack extends TerraformStack {
-  /** Paths of the elements that have an address, by address. */
-  private readonly paths = new Map<string, string>();
+  /** The construct paths of the elements, by Terraform address. */
+  private readonly pathByAddress = new Map<string, string>();
 
   /** The cluster. */
   readonly cluster: Cluster;
@@ -75,24 +75,24 @@ export class ClusterStack extends TerraformStack {
   }
 
   /**
-   * The path below the stack without the cluster and the room in it, joined with hyphens:
+   * The construct path below the stack, without the cluster and the first construct in it, joined with hyphens:
    * `cluster/pki/kube-proxy/certificate` is `kube-proxy-certificate`.
-   * @throws Error, naming both paths, where another element of the type has the id already
+   * @throws Error with both paths if another element of the same type has this id
    */
   protected override allocateLogicalId(element: TerraformElement | Construct["node"]): string {
     const node = TerraformElement.isTerraformElement(element) ? element.node : element;
     const scopes = node.scopes.slice(node.scopes.indexOf(this) + 1).filter((scope) => !(scope instanceof Cluster));
-    const [room, ...rest] = scopes.map((scope) => scope.node.id);
-    const id = rest.length === 0 ? (room ?? "") : rest.join("-");
-    if (TerraformElement.isTerraformElement(element)) this.claim(`${elementKind(element)}.${id}`, node.path);
+    const [first, ...rest] = scopes.map((scope) => scope.node.id);
+    const id = rest.length === 0 ? (first ?? "") : rest.join("-");
+    if (TerraformElement.isTerraformElement(element)) this.checkUnique(`${elementKind(element)}.${id}`, node.path);
     return id;
   }
 
-  /** cdktf merges two elements with one address into one resource and says nothing. */
-  private claim(address: string, path: string): void {
-    const other = this.paths.get(address) ?? path;
+  /** Refuses a second element with an address: cdktf would merge both into one resource without an error. */
+  private checkUnique(address: string, path: string): void {
+    const other = this.pathByAddress.get(address) ?? path;
     if (other !== path) throw new Error(`'${other}' and '${path}' would both have the Terraform address ${address}`);
-    this.paths.set(address, path);
+    this.pathByAddress.set(address, path);
   }
 
   private addBackend({ name, region, backend }: ClusterStackProps): void {
@@ -145,7 +145,7 @@ export class ClusterStack extends TerraformStack {
   }
 }
 
-/** What an element's address starts with: data sources, resources and outputs have name spaces of their own. */
+/** The start of an element's address. Data sources, resources and outputs have separate name spaces. */
 function elementKind(element: TerraformElement): string {
   if (element instanceof TerraformDataSource) return `data.${element.terraformResourceType}`;
   if (element instanceof TerraformResource) return element.terraformResourceType;

@@ -25,15 +25,15 @@ export type MachinesProps = Pick<NodeFleetProps, "count" | "firstHostNumber" | "
 
 /** Properties of a {@link Cluster}. */
 export interface ClusterProps {
-  /** The cluster's name: of the load balancer, target group, security group and key pair, and in every Name tag. */
+  /** The name of the cluster, load balancer, target group, security group and key pair, and a part of every Name tag. */
   readonly name: string;
   /** The AWS region. */
   readonly region: string;
-  /** The VPC's addresses and its subnets. Their order is a contract: machines are spread over them by position. */
+  /** The VPC's CIDR and its subnets. Their order is a contract: machines are assigned to subnets by position. */
   readonly network: { readonly cidrBlock: string; readonly subnets: readonly ClusterSubnetProps[] };
-  /** The addresses of pods, of which worker i gets the i-th /24, and whether a route leads to each. */
+  /** The CIDR of the pods, of which worker i gets the i-th /24, and whether a route leads to each /24. */
   readonly podNetwork: { readonly cidrBlock: string; readonly routed: boolean };
-  /** The addresses of services. The API server's certificate contains the first. */
+  /** The CIDR of the services. The API server's certificate contains its first address. */
   readonly serviceNetwork: { readonly cidrBlock: string };
   /** The control plane machines. */
   readonly controlPlane: MachinesProps;
@@ -41,7 +41,7 @@ export interface ClusterProps {
   readonly workers: MachinesProps;
   /** Optional files that are copied to the machines. */
   readonly copies: { readonly kubeconfigs: boolean; readonly encryptionConfig: boolean };
-  /** The image: an id, or how to look it up. */
+  /** The image: an id, or the properties of a lookup. */
   readonly image: UbuntuImageProps & { readonly id?: string };
   /** CIDRs that may connect from outside. */
   readonly access: Access;
@@ -51,14 +51,14 @@ export interface ClusterProps {
 
 /**
  * Everything a Kubernetes cluster on AWS needs before Kubernetes is installed: network, load balancer, machines,
- * certificates, and the copies of certificates onto the machines.
+ * certificates, and the copies of certificates on the machines.
  *
- * @throws Error as the constructs in it do
+ * @throws Error as the constructs in the cluster do
  */
 export class Cluster extends Construct {
   /** VPC, subnets and routes. */
   readonly network: ClusterNetwork;
-  /** The security group of the machines, and its rules. */
+  /** The security group of the machines and its rules. */
   readonly securityGroups: ClusterSecurityGroups;
   /** The load balancer in front of the API servers. */
   readonly nlb: ControlPlaneNlb;
@@ -184,7 +184,7 @@ export class Cluster extends Construct {
   }
 }
 
-/** A user's kubeconfig, with certificates and key as Terraform's expressions. */
+/** A user's kubeconfig, with certificates and key as Terraform expressions. */
 function kubeconfigOf(clusterName: string, pki: ClusterPki, { fileName, user, host }: KubeconfigUser) {
   const { certificatePem, privateKeyPem } = pki.pair(fileName);
   return {
@@ -196,7 +196,7 @@ function kubeconfigOf(clusterName: string, pki: ClusterPki, { fileName, user, ho
       certificate: Fn.base64encode(certificatePem),
       key: Fn.base64encode(privateKeyPem),
     }),
-    // Another CA signs another certificate.
+    // The CA's certificate needs no part in the version: a new CA signs a new certificate.
     version: Fn.join("\n", [host, certificatePem]),
   };
 }

@@ -10,27 +10,27 @@ import { assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
 import type { ClusterSecurityGroups } from "./cluster-security-groups";
 
-/** What a {@link ControlPlaneNlb} needs to know. */
+/** Properties of a {@link ControlPlaneNlb}. */
 export interface ControlPlaneNlbProps {
-  /** The load balancer's and the target group's name: at most 32 letters, digits and hyphens. */
+  /** The name of the load balancer and the target group: at most 32 letters, digits and hyphens. */
   readonly clusterName: string;
-  /** The network whose subnets it serves. */
+  /** The network with the subnets of the load balancer. */
   readonly network: ClusterNetwork;
-  /** The private IPv4 addresses that it forwards to; at least one. */
+  /** The private IPv4 addresses of the targets; at least one. */
   readonly targetAddresses: readonly string[];
   /**
-   * The security groups of the machines: they say the port that it listens on and forwards to, and whether everybody
-   * may reach it. If not, the load balancer preserves its clients' addresses, so that the rules meet clients: without,
-   * they meet the load balancer alone, and whoever reaches it gets through.
+   * The security groups of the machines. They have the port of the listener and the targets, and whether everybody may reach
+   * it. If not, the load balancer preserves its clients' addresses, so that the rules apply to the clients. Otherwise the
+   * rules would see only the load balancer's address and allow every client of it.
    */
   readonly securityGroups: ClusterSecurityGroups;
 }
 
 /**
- * The public address of the API servers: a network load balancer over all subnets, a TCP listener, and a target group
- * of fixed private addresses, which may be registered before their machines exist.
+ * The public address of the API servers: a network load balancer in all subnets, a TCP listener, and a target group of fixed
+ * private addresses, which may be registered before their machines exist.
  *
- * @throws Error on a name or address that AWS would refuse
+ * @throws Error if AWS would refuse the name or an address
  */
 export class ControlPlaneNlb extends Construct {
   /** The load balancer. */
@@ -55,7 +55,7 @@ export class ControlPlaneNlb extends Construct {
       loadBalancerType: "network",
       internal: false,
       subnets: network.subnets.map((subnet) => subnet.id),
-      // Its public addresses keep the gateway from being detached.
+      // The gateway cannot be detached while the load balancer has public addresses.
       dependsOn: [...network.internetAccess],
     });
     this.dnsName = this.loadBalancer.dnsName;
@@ -78,8 +78,9 @@ export class ControlPlaneNlb extends Construct {
       protocol: "TCP",
       port,
       defaultAction: [{ type: "forward", targetGroupArn: targetGroup.arn }],
-      // A target group in use cannot be replaced, and the name leaves no room for two. The ARN changes with a
-      // replacement alone: the group as a whole would take the listener down with every change of a tag.
+      // AWS does not delete a target group in use, and two groups cannot have the same name, so the listener must be
+      // replaced with the group. The trigger is the ARN, which changes only with a replacement. With the whole group as
+      // trigger, every change of a tag would replace the listener.
       lifecycle: { replaceTriggeredBy: [`${dependable(targetGroup)}.arn`] },
     });
   }

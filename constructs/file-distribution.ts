@@ -16,48 +16,49 @@ import { assertLiteral } from "./assertions";
 import type { ClusterNode } from "./node-fleet";
 import type { SshKey } from "./ssh-key";
 
-/** A file to put onto a machine. */
+/** A file to copy to a machine. */
 export interface FileToDistribute extends DistributedFile {
-  /** Its content. */
+  /** The content of the file. */
   readonly content: string;
   /**
-   * A text that changes when the content changes, and that everybody may see: it is hashed into the plan.
-   * @default - none: the file changes only together with another file of the set, as a key does with its certificate
+   * A text that changes when the content changes. It must not be secret: the plan contains a hash of it.
+   * @default - none: the file changes only together with another file of the set, as a key with its certificate
    */
   readonly version?: string;
 }
 
 /** Properties of a {@link FileDistribution}. */
 export interface FileDistributionProps {
-  /** The machine, which is reached at its public address. */
+  /** The machine. The connection uses its public address. */
   readonly node: ClusterNode;
-  /** The key that opens it. */
+  /** The key for the ssh connection. */
   readonly sshKey: SshKey;
-  /** The files. */
+  /** The files to copy. */
   readonly files: readonly FileToDistribute[];
-  /** Commands that run once all files are in their places; nothing secret. @default - none */
+  /** Commands that run after all files are in place. They must not contain a secret. @default - none */
   readonly activate?: readonly string[];
-  /** Elements that must exist before the files are copied. @default - the machine and everything in the files */
+  /** Elements that must exist before the files are copied. @default - the machine and the elements in the files' contents */
   readonly dependsOn?: readonly ITerraformDependable[];
-  /** How long one connection may take to come about, as Terraform writes durations. @default "5m" */
+  /** Time limit for one connection to be established, in Terraform's format. @default "5m" */
   readonly connectionTimeout?: string;
 }
 
-/** One absolute path, safe in a shell without quotes. */
+/** An absolute path that a shell reads correctly without quotes. */
 const FILE_PATH: Limit = {
   allowed: "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names",
   pattern: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+)+$/,
 };
 
 /**
- * A set of files on one machine, copied over ssh with three connections: a staging folder that nobody else can enter;
- * one bundle with all contents; a script that puts all files into their places, or none. Copied again, as a whole, when
- * the machine was replaced, a version changed, or a copy before it failed. The script contains no content.
+ * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
+ * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place,
+ * or none. All files are copied again if the machine was replaced, a version changed, or the last copy failed. The script
+ * does not contain the files' contents.
  *
- * @throws Error on a path that is not plain, or given twice
+ * @throws Error if a path has other characters than the allowed ones, or occurs twice
  */
 export class FileDistribution extends Construct {
-  /** The copy, for elements that need the files in their places. */
+  /** The copy, as a dependency of elements that need the files in place. */
   readonly completed: ITerraformDependable;
 
   constructor(scope: Construct, id: string, props: FileDistributionProps) {
@@ -75,7 +76,7 @@ export class FileDistribution extends Construct {
       user: NODE_USER,
       host: node.publicIp,
       privateKey: sshKey.privateKeyPem,
-      // An agent with many keys is refused before it comes to ours.
+      // sshd disconnects after a few wrong keys, so an agent with many keys would fail before it tries the right one.
       agent: "false",
       scriptPath: SCRIPT_PATH,
       timeout: props.connectionTimeout ?? "5m",
@@ -83,14 +84,14 @@ export class FileDistribution extends Construct {
     this.completed = new Resource(this, id, {
       triggers: {
         machine: node.instance.id,
-        // No hash of a secret in a plan.
+        // The plan must not contain a hash of a secret.
         files: Fn.sha256(Fn.join("\n", files.flatMap(fingerprint))),
       },
       connection,
       provisioners: [
         {
           type: "remote-exec",
-          // Terraform takes what is missing here from the connection of the resource.
+          // Terraform takes the missing values from the resource's connection.
           connection: { type: "ssh", host: node.publicIp, scriptPath: STAGING_SCRIPT_PATH },
           inline: [...STAGING_SCRIPT],
         },
@@ -106,10 +107,13 @@ export class FileDistribution extends Construct {
   }
 }
 
-/** A token in a text, as cdktf writes it. */
+/** A token of cdktf in a text. */
 const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
 
-/** Content in base64, as Terraform's expression. Texts are escaped; tokens, which `Fn.rawString` would escape too, are not. */
+/**
+ * A Terraform expression for a content in base64. `Fn.rawString` escapes the texts. It would escape tokens too, so it is not
+ * used for them.
+ */
 function base64(content: string): string {
   const parts = content.split(TOKEN).filter((part) => part !== "");
   const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part)));
@@ -117,7 +121,7 @@ function base64(content: string): string {
   return Fn.base64encode(others.length === 0 ? first : Fn.join("", values));
 }
 
-/** A file's part of the trigger. */
+/** The values of a file in the trigger. */
 function fingerprint({ path, mode, owner, version }: FileToDistribute): string[] {
   const place = `${mode} ${path}${owner === NODE_USER ? "" : ` ${owner}`}`;
   return [place, ...(version === undefined ? [] : [version])];

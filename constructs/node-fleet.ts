@@ -9,53 +9,54 @@ import type { ClusterNetwork } from "./cluster-network";
 import type { ClusterSecurityGroups } from "./cluster-security-groups";
 import type { SshKey } from "./ssh-key";
 
-/** A machine's first disk. */
+/** The root disk of a machine. */
 export interface RootVolumeProps {
-  /** Its size in GiB. @default - the image's */
+  /** Size in GiB. @default - the image's */
   readonly sizeGiB?: number;
-  /** Its EBS type. @default - the image's */
+  /** EBS volume type. @default - the image's */
   readonly type?: string;
-  /** Whether it is encrypted with the account's EBS key; a change replaces the machine. @default - the account's */
+  /** Whether the disk is encrypted with the account's EBS key. A change replaces the machine. @default - the account's setting */
   readonly encrypted?: boolean;
 }
 
-/** What a {@link NodeFleet} needs to know. */
+/** Properties of a {@link NodeFleet}. */
 export interface NodeFleetProps {
   /** The start of the machines' Name tags. */
   readonly clusterName: string;
-  /** What the machines are for. */
+  /** The role of the machines. */
   readonly role: NodeRole;
-  /** The network to put them in; node i goes into subnet i modulo their number. */
+  /** The network of the machines. Node i is in subnet i modulo the number of subnets. */
   readonly network: ClusterNetwork;
   /** The security groups of the machines. */
   readonly securityGroups: ClusterSecurityGroups;
-  /** The key that opens them. */
+  /** The key that logs in to the machines. */
   readonly sshKey: SshKey;
-  /** The image to start from. Machines that exist stay as they are when this changes. */
+  /** The id of the image. A change has no effect on existing machines. */
   readonly imageId: string;
-  /** How many, from 0 to 1000; no token, since each is a resource of its own. */
+  /** Number of machines, from 0 to 1000. It cannot be a token, because each machine is a separate resource. */
   readonly count: number;
-  /** The host number of node 0; node i has this plus i. */
+  /** The host number of node 0. Node i has this number plus i. */
   readonly firstHostNumber: number;
   /** The EC2 instance type. */
   readonly instanceType: string;
-  /** @default - as the image has it */
+  /** The root disk of each machine. @default - the image's */
   readonly rootVolume?: RootVolumeProps;
-  /** A machine's user data, by its index. Machines that exist stay as they are when this changes. */
+  /** The user data of a machine, by index. A change has no effect on existing machines. */
   readonly userData: (index: number) => string;
 }
 
 /** A machine of the cluster. */
 export interface ClusterNode extends NodeFacts {
-  /** The machine in EC2. */
+  /** The EC2 instance. */
   readonly instance: Instance;
 }
 
 /**
- * The machines of one role, at fixed private addresses, each with a public address, without source/destination check
- * (they route for their pods) and with version 1 of the metadata service, which the tutorial's next part reads.
+ * The machines of one role. Each has a fixed private address and a public address. The source/destination check is off,
+ * because machines route packets for their pods. Version 1 of the metadata service is on, because part 2 of the tutorial
+ * reads it.
  *
- * @throws Error on a name or type that EC2 would refuse, and on a machine that does not fit its subnet
+ * @throws Error if EC2 would refuse a name or type, or if a machine does not fit into its subnet
  */
 export class NodeFleet extends Construct {
   /** The machines, by index. */
@@ -93,11 +94,11 @@ export class NodeFleet extends Construct {
         encrypted: rootVolume.encrypted,
       },
       tags: { Name: name },
-      // Its public address keeps the gateway from being detached, and its copies need the way in.
+      // The gateway cannot be detached while the machine has a public address. The copies need the route to connect.
       dependsOn: [...network.internetAccess],
       lifecycle: {
-        // A newly published image, other user data, or a stopped machine (which has no public address) must not
-        // replace a machine that runs a cluster.
+        // A newly published image, changed user data, or a stopped machine (which has no public address) must not replace
+        // a machine of a running cluster.
         ignoreChanges: ["ami", "user_data", "associate_public_ip_address"],
         postcondition: [
           {

@@ -5,19 +5,19 @@ import { assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
 import type { ClusterNode } from "./node-fleet";
 
-/** What {@link PodRoutes} need to know. */
+/** Properties of {@link PodRoutes}. */
 export interface PodRoutesProps {
   /** The network whose route table gets the routes. */
   readonly network: ClusterNetwork;
-  /** Which pods live where: each machine with the CIDR of its pods. */
+  /** The machines, each with the CIDR of its pods. */
   readonly podNetworks: readonly { readonly node: ClusterNode; readonly cidrBlock: string }[];
 }
 
 /**
- * A route to each machine's pods, through its primary network interface. Accounts from before June 2025 may have a
- * quota of 50 routes in a table.
+ * A route to the pods of each machine, through the machine's primary network interface. Accounts from before June 2025 may
+ * have a quota of 50 routes in a table.
  *
- * @throws Error on a malformed CIDR
+ * @throws Error if a CIDR is malformed
  */
 export class PodRoutes extends Construct {
   constructor(scope: Construct, id: string, props: PodRoutesProps) {

@@ -5,22 +5,22 @@ import { Construct } from "constructs";
 import { LIMITS } from "../model/formats";
 import { assertProp } from "./assertions";
 
-/** What an {@link SshKey} needs to know. */
+/** Properties of an {@link SshKey}. */
 export interface SshKeyProps {
-  /** The key pair's name in EC2. */
+  /** The name of the key pair in EC2. */
   readonly clusterName: string;
 }
 
 /**
- * The key pair that reaches the machines: RSA with 2048 bits, as EC2 makes them. Its private half is made when the
- * stack is applied and lives in Terraform's state alone.
+ * The key pair that logs in to the machines: RSA with 2048 bits, as EC2 creates them. The apply creates the private half. It
+ * is stored only in Terraform's state.
  *
- * @throws Error on a name that AWS would refuse
+ * @throws Error if AWS would refuse the name
  */
 export class SshKey extends Construct {
   /** The private half, PKCS#1 in PEM; a secret. */
   readonly privateKeyPem: string;
-  /** The pair as EC2 knows it. */
+  /** The key pair in EC2. */
   readonly keyPair: KeyPair;
 
   constructor(scope: Construct, id: string, props: SshKeyProps) {

@@ -4,20 +4,20 @@ import { LIMITS, mustBe } from "../model/formats";
 import { CANONICAL, UBUNTU_RELEASES, type UbuntuRelease } from "../model/images";
 import { assertProp } from "./assertions";
 
-/** Which image to look up: a release or a name pattern, not both. */
+/** Properties of a {@link UbuntuImage}: a release or a name pattern, not both. */
 export interface UbuntuImageProps {
-  /** The release's code name. @default "noble", unless there is a name pattern */
+  /** The code name of the release. @default "noble", if there is no name pattern */
   readonly release?: UbuntuRelease;
-  /** The image's name, where `*` and `?` stand for other characters. @default - the release's */
+  /** A pattern for the image's name. `*` and `?` are wildcards. @default - the release's pattern */
   readonly namePattern?: string;
-  /** Also find images that Canonical has deprecated: all of a release past its end of life. @default false */
+  /** Whether deprecated images are found too: all images of a release past its end of life are deprecated. @default false */
   readonly includeDeprecated?: boolean;
 }
 
 /**
- * The newest of Canonical's Ubuntu images, x86_64 on EBS, that bears a name.
+ * The newest of Canonical's Ubuntu images (x86_64 on EBS) whose name matches a release or a pattern.
  *
- * @throws Error on both a release and a pattern, on an unknown release, or on a pattern that EC2 would refuse
+ * @throws Error if both a release and a pattern are given, if the release is unknown, or if EC2 would refuse the pattern
  */
 export class UbuntuImage extends Construct {
   /** The image's id in the provider's region. */
@@ -27,7 +27,7 @@ export class UbuntuImage extends Construct {
     super(scope, id);
     const { release, namePattern, includeDeprecated } = props;
     if (release !== undefined && namePattern !== undefined) {
-      throw new Error(mustBe("release", "absent where there is a 'namePattern'", release));
+      throw new Error(mustBe("release", "omitted when 'namePattern' is set", release));
     }
     if (release !== undefined && !Object.hasOwn(UBUNTU_RELEASES, release)) {
       throw new Error(mustBe("release", `one of ${Object.keys(UBUNTU_RELEASES).join(", ")}`, release));

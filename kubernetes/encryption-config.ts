@@ -1,7 +1,8 @@
 /**
- * What `kube-apiserver --encryption-provider-config` reads: secrets are encrypted in etcd; those that were written before
- * are still read. A secret itself.
- * @param key - 32 bytes in base64, and the name that API servers write before what it encrypts: another key needs another
+ * The file for `kube-apiserver --encryption-provider-config`, which is a secret. API servers then encrypt secrets in etcd,
+ * and still read those that were written unencrypted before.
+ * @param key - 32 bytes in base64, and a name. API servers write the name before the encrypted data, so each key needs a
+ *   different name.
  * @see https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/
  */
 export function encryptionConfig(key: { readonly name: string; readonly base64: string }): string {

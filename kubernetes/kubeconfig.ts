@@ -3,15 +3,15 @@ import { API_SERVER_PORT } from "../model/ports";
 
 /** A user with a kubeconfig. */
 export interface KubeconfigUser {
-  /** The start of the names of its certificate's and its kubeconfig's files. */
+  /** The start of the file names of the certificate and the kubeconfig. */
   readonly fileName: string;
   /** The common name of the certificate. */
   readonly user: string;
-  /** The host at which the API server is reached. */
+  /** The host of the API server. */
   readonly host: string;
 }
 
-/** The address of an API server at a host. */
+/** The URL of the API server on a host. */
 export function apiServer(host: string): string {
   return `https://${host}:${API_SERVER_PORT}`;
 }
@@ -28,15 +28,15 @@ export function kubeconfigUsers(publicAddress: string, names: ServerNames): Kube
   );
 }
 
-/** The content of a {@link kubeconfig}. */
+/** Properties of a {@link kubeconfig}. */
 export interface KubeconfigProps {
   /** The cluster's name. */
   readonly clusterName: string;
-  /** The API server, `https://host:6443`. */
+  /** The URL of the API server, `https://host:6443`. */
   readonly server: string;
-  /** The user's name in the file; who it is to the API server, its certificate says. */
+  /** The user's name in the file. The API server takes the user from the certificate. */
   readonly user: string;
-  /** The authority's certificate, PEM in base64. */
+  /** The CA's certificate, PEM in base64. */
   readonly authority: string;
   /** The user's certificate, PEM in base64. */
   readonly certificate: string;
@@ -45,8 +45,8 @@ export interface KubeconfigProps {
 }
 
 /**
- * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it: a secret. Names are
- * quoted, since YAML takes a cluster's name like 2024 or no for something else.
+ * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it. It is a secret. Names are
+ * quoted because YAML reads names such as 2024 or no as a number or a boolean.
  */
 export function kubeconfig({ clusterName, server, user, authority, certificate, key }: KubeconfigProps): string {
   const [cluster, name] = [JSON.stringify(clusterName), JSON.stringify(user)];

@@ -1,6 +1,6 @@
 import { Address4 } from "ip-address";
 
-/** EC2 keeps the first four addresses of a subnet and its last: network, router, DNS, reserve, broadcast. */
+/** EC2 reserves the first four addresses of a subnet and the last: network, router, DNS, future use, broadcast. */
 const RESERVED_AT_START = 4;
 const RESERVED_AT_END = 1;
 
@@ -8,8 +8,8 @@ const RESERVED_AT_END = 1;
 const PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 
 /**
- * Whether the text is an IPv4 CIDR in its one canonical form: `172.31.0.0/16`, without host bits, leading zeros
- * or a missing prefix.
+ * Whether the text is an IPv4 CIDR in canonical form, such as `172.31.0.0/16`: with a prefix length, without host bits and
+ * without leading zeros.
  */
 export function isCidr(text: string): boolean {
   if (!Address4.isValid(text)) return false;
@@ -27,17 +27,17 @@ export function prefixLength(cidr: string): number {
   return new Address4(cidr).subnetMask;
 }
 
-/** Whether every address of `inner` is one of `outer`. */
+/** Whether `outer` contains every address of `inner`. */
 export function contains(outer: string, inner: string): boolean {
   return prefixLength(inner) >= prefixLength(outer) && new Address4(inner).isInSubnet(new Address4(outer));
 }
 
-/** Whether two CIDRs share an address. CIDRs never overlap in part: one holds the other, or they are apart. */
+/** Whether two CIDRs share an address. If they do, one contains the other: CIDRs never overlap in part. */
 export function overlaps(one: string, other: string): boolean {
   return contains(one, other) || contains(other, one);
 }
 
-/** Whether a CIDR lies in an address range that is not routed on the internet (RFC 1918, RFC 6598). */
+/** Whether a CIDR is in a range that is not routed on the internet (RFC 1918, RFC 6598). */
 export function isPrivate(cidr: string): boolean {
   return PRIVATE_RANGES.some((range) => contains(range, cidr));
 }
@@ -47,17 +47,17 @@ export function hostAddress(cidr: string, hostNumber: number): string {
   return Address4.fromBigInt(new Address4(cidr).startAddress().bigInt() + BigInt(hostNumber)).correctForm();
 }
 
-/** The first and last host number that EC2 gives to machines in a subnet of this CIDR. */
+/** The first and last host number that EC2 assigns to machines in a subnet with this CIDR. */
 export function usableHostNumbers(cidr: string): { readonly min: number; readonly max: number } {
   return { min: RESERVED_AT_START, max: 2 ** (32 - prefixLength(cidr)) - 1 - RESERVED_AT_END };
 }
 
-/** How many networks of a prefix length a CIDR holds: 256 of /24 in a /16, none in a /25. */
+/** The number of networks of a prefix length in a CIDR: 256 of /24 in a /16, none in a /25. */
 export function subnetworkCount(cidr: string, prefix: number): number {
   return Math.floor(2 ** (prefix - prefixLength(cidr)));
 }
 
-/** The prefix length of one worker's pod network. */
+/** The prefix length of each worker's pod network. */
 export const NODE_POD_PREFIX = 24;
 
 /** The network at an index among those of a prefix length in a CIDR: index 2 of /24 in `172.20.0.0/16` is `172.20.2.0/24`. */
@@ -65,30 +65,30 @@ export function subnetwork(cidr: string, prefix: number, index: number): string 
   return `${hostAddress(cidr, index * 2 ** (32 - prefix))}/${prefix}`;
 }
 
-/** Where a machine of a fleet sits: which subnet of the list, which host number, which address. */
+/** The subnet, host number and address of a machine. */
 export interface NodePlace {
-  /** The subnet's position in the list. */
+  /** The subnet's index in the list. */
   readonly subnetIndex: number;
-  /** The address's distance from the start of the subnet. */
+  /** The address minus the first address of the subnet. */
   readonly hostNumber: number;
   /** The address, in dotted decimal form. */
   readonly address: string;
 }
 
-/** Node i of a fleet has host number first + i, in subnet i modulo their number. */
+/** The place of node i of a fleet: host number `firstHostNumber` plus i, in subnet i modulo the number of subnets. */
 export function nodePlace(subnetCidrs: readonly string[], firstHostNumber: number, index: number): NodePlace {
   const subnetIndex = index % subnetCidrs.length;
   const hostNumber = firstHostNumber + index;
   return { subnetIndex, hostNumber, address: hostAddress(subnetCidrs[subnetIndex] as string, hostNumber) };
 }
 
-/** The host name that EC2 gives a machine whose names are made from addresses: `ip-172-31-0-10`. */
+/** The host name that EC2 gives to a machine in a subnet with IP-based names: `ip-172-31-0-10`. */
 export function ec2Hostname(address: string): string {
   return `ip-${addressSlug(address)}`;
 }
 
 /**
- * The domain of a region's private host names. The oldest region has a name of its own.
+ * The domain of a region's private host names. us-east-1, the oldest region, has a special one.
  * @see https://docs.aws.amazon.com/vpc/latest/userguide/DHCPOptionSet.html
  */
 export function internalDomain(region: string): string {

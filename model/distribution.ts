@@ -1,7 +1,7 @@
 import { NODE_HOME } from "./layout";
 import { NODE_USER } from "./names";
 
-/** A file's place on a machine. */
+/** Path, mode and owner of a file on a machine. */
 export interface DistributedFile {
   /** The absolute path: letters, digits, dots, underscores, hyphens and slashes. */
   readonly path: string;
@@ -12,38 +12,38 @@ export interface DistributedFile {
 /** The folder, with mode 0700, into which the bundle is uploaded. */
 export const STAGING = `${NODE_HOME}/.distribution`;
 
-/** The bundle: a line for each file, its content in base64, in the order of the script's files; then `end`. */
+/** The bundle. It has one line for each file, with the content in base64, in the order of the script; then `end`. */
 export const BUNDLE = `${STAGING}/bundle`;
 
-/** The last line of a bundle: one that was cut has none. */
+/** The last line of a bundle. A bundle that was cut off does not have it. */
 export const BUNDLE_END = "end";
 
 /**
- * The path of the first script. Terraform gives scripts mode 0777, by default in /tmp, where every user may overwrite them
- * before they run. Ubuntu's images have this folder with mode 0700. Terraform empties a script after it has run; the second
- * script removes it.
+ * The path of the first script. Terraform gives scripts mode 0777 and by default puts them into /tmp, where every user could
+ * overwrite them before they run. The folder here has mode 0700 in Ubuntu's images. Terraform empties a script after it has
+ * run; the second script removes the file.
  */
 export const STAGING_SCRIPT_PATH = `${NODE_HOME}/.ssh/terraform-staging.sh`;
 
 /**
- * The path of the second script, which removes both folders that it is in. So Terraform's attempt to empty it fails, which
- * Terraform allows; with one folder, scp would make a file of that folder's name.
+ * The path of the second script, which removes both of its parent folders. Terraform's attempt to empty the script then
+ * fails, which Terraform allows. With only one parent folder, scp would create a file with the name of that folder.
  */
 export const SCRIPT_PATH = `${STAGING}/run/script.sh`;
 
-/** Makes the staging folder anew. */
+/** The first script: creates an empty staging folder. */
 export const STAGING_SCRIPT: readonly string[] = [
   "set -eu",
   `rm -rf ${STAGING}`,
   `install -d -m 0700 ${STAGING} ${STAGING}/run`,
 ];
 
-/** Before the table of files: what to do with a row. */
+/** The part before the table of files: the functions. `write` handles one row. */
 const HEAD: readonly string[] = [
   "set -eu",
   "umask 077",
-  // All files are written beside their places, with owner and mode; then the files in place are kept, and then all are
-  // renamed. Whatever fails on the way, the files in place are those from before.
+  // First, each new file is written beside its final path, with owner and mode. Then the current files are copied as
+  // backups. Then all new files are renamed to their final paths. If any step fails, the files from before are in place.
   "new=.distribution-new old=.distribution-old done='' placed='' paths=''",
   `finish() {
   for path in $placed; do
@@ -66,21 +66,21 @@ const HEAD: readonly string[] = [
 }`,
 ];
 
-/** After the table: all files go into their places. */
+/** The part after the table: moves all files to their final paths. */
 const TAIL: readonly string[] = [
   'for path in $paths; do if [ -e "$path" ] || [ -L "$path" ]; then cp -Pp "$path" "$path$old"; fi; done',
   'for path in $paths; do placed="$placed $path"; mv -fT "$path$new" "$path"; done',
   "done=1",
 ];
 
-/** Files of root need root: the script starts itself again. */
+/** The first line of a script with files of root: it starts the script again as root. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] || exec sudo -n -- sh "$0"`;
 
 const ROW = /^write (\d+) (0600|0644|0755) (ubuntu|root) (\/[A-Za-z0-9._/-]+)$/;
 
 /**
- * The script that puts the files of an uploaded bundle into their places, all or none.
- * @param activate - commands that run once all files are in their places; nothing secret
+ * The script that moves the files of an uploaded bundle to their final paths: all or none.
+ * @param activate - commands that run after all files are in place. They must not contain a secret.
  */
 export function distributionScript(files: readonly DistributedFile[], activate: readonly string[] = []): string[] {
   return [
@@ -93,8 +93,8 @@ export function distributionScript(files: readonly DistributedFile[], activate: 
 }
 
 /**
- * Reads such a script back.
- * @returns the files and the commands that follow; undefined where the lines are not, to the letter, such a script
+ * Reads the files and commands of a {@link distributionScript}.
+ * @returns the files and the commands; undefined if any line differs from such a script
  */
 export function readDistributionScript(
   lines: readonly unknown[],

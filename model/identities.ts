@@ -1,24 +1,24 @@
 import { internalDomain } from "./addressing";
 import { kubeletUser, type NodeRole } from "./names";
 
-/** A machine of a cluster: tokens while synthesizing, values afterwards. */
+/** A machine of a cluster. The fields are tokens during synthesis and values after the deploy. */
 export interface NodeFacts {
-  /** Its Name tag, `k8s-cluster-from-ground-up-worker-0`. */
+  /** The Name tag, `k8s-cluster-from-ground-up-worker-0`. */
   readonly name: string;
-  /** Its role and index, `worker-0`. */
+  /** The role and index, `worker-0`. */
   readonly id: string;
   readonly role: NodeRole;
-  /** Its host name without domain, `ip-172-31-0-20`, which is also its name in Kubernetes. */
+  /** The host name without domain, `ip-172-31-0-20`. It is also the node's name in Kubernetes. */
   readonly hostname: string;
-  /** Its fixed private address. */
+  /** The fixed private address. */
   readonly privateIp: string;
-  /** Its public address; empty while it is stopped. */
+  /** The public address. Empty while the machine is stopped. */
   readonly publicIp: string;
 }
 
 /** Facts of a cluster that its certificates and kubeconfigs contain. */
 export interface ClusterFacts {
-  /** The AWS region, which gives the private host names their domain. @default - names without domain alone */
+  /** The AWS region, which determines the domain of private host names. @default - only names without domain */
   readonly region?: string;
   /** The load balancer's name. */
   readonly publicAddress: string;
@@ -30,45 +30,45 @@ export interface ClusterFacts {
 
 /** A machine whose kubelet gets a certificate. */
 export interface KubeletIdentity {
-  /** Its place in the construct tree, `worker-0`. @default - its name */
+  /** The id in the construct tree, `worker-0`. @default - `name` */
   readonly id?: string;
-  /** The start of its file names, `k8s-cluster-from-ground-up-worker-0`. */
+  /** The start of the file names, `k8s-cluster-from-ground-up-worker-0`. */
   readonly name: string;
-  /** Its host name without domain, which is the node's name in Kubernetes. */
+  /** The host name without domain, which is the node's name in Kubernetes. */
   readonly hostname: string;
-  /** The addresses at which it is reached. */
+  /** The addresses at which the kubelet is reached. */
   readonly ipAddresses: readonly string[];
 }
 
 /** The names in the certificates of the servers. */
 export interface ServerNames {
-  /** Names and addresses of the API servers, beside 127.0.0.1 and the names of their service. */
+  /** Names and addresses of the API servers, in addition to 127.0.0.1 and the names of their service. */
   readonly apiServer: { readonly dnsNames: readonly string[]; readonly ipAddresses: readonly string[] };
   /** The machines with a kubelet. */
   readonly kubelets: readonly KubeletIdentity[];
 }
 
-/** A certificate that the CA signs, with its key, and whether a kubeconfig contains both. */
+/** A certificate that the CA signs, with its key and, for some, a kubeconfig that contains both. */
 export interface Identity {
-  /** Its place in the construct tree, and so the start of its Terraform addresses. @default - its file name */
+  /** The id in the construct tree, which is the start of the Terraform addresses. @default - `fileName` */
   readonly id?: string;
-  /** The start of its file names: `admin` is `admin.pem`, `admin-key.pem` and `admin.kubeconfig`. */
+  /** The start of the file names: `admin` gives `admin.pem`, `admin-key.pem` and `admin.kubeconfig`. */
   readonly fileName: string;
-  /** CN: to the API server, the user. */
+  /** CN. The API server takes it as the user. */
   readonly commonName: string;
-  /** O: to the API server, the group. @default - the subject's, to which Kubernetes gives no meaning */
+  /** O. The API server takes it as the group. @default - the subject's, which has no meaning in Kubernetes */
   readonly organization?: string;
-  /** The extended key uses that its readers need. The tutorial's certificates all have both. */
+  /** The extended key uses that the programs need which verify the certificate. All the tutorial's certificates have both. */
   readonly neededUses: readonly ("serverAuth" | "clientAuth")[];
   readonly dnsNames?: readonly string[];
   readonly ipAddresses?: readonly string[];
-  /** Its kubeconfig, and the API server that it names. @default - no kubeconfig */
+  /** The API server in the kubeconfig. @default - no kubeconfig */
   readonly kubeconfig?: { readonly apiServer: "load-balancer" | "local" };
 }
 
 const BOTH_USES = ["serverAuth", "clientAuth"] as const;
 
-/** The names under which pods reach the API server. */
+/** The names at which pods reach the API server. */
 export const API_SERVICE_NAMES = [
   "kubernetes",
   "kubernetes.default",
@@ -77,14 +77,14 @@ export const API_SERVICE_NAMES = [
   "kubernetes.default.svc.cluster.local",
 ];
 
-/** Clients of the API server, and the pair that signs service account tokens: the same in every cluster. */
+/** The identities that every cluster has: clients of the API server, and the key pair for service account tokens. */
 export const CLIENTS: readonly Identity[] = [
   {
     fileName: "kube-scheduler",
     commonName: "system:kube-scheduler",
     organization: "system:kube-scheduler",
     neededUses: ["clientAuth"],
-    // The scheduler and the controller manager use the API server on their own machine.
+    // The scheduler and the controller manager use the API server on the same machine.
     kubeconfig: { apiServer: "local" },
   },
   {
@@ -111,7 +111,7 @@ export const CLIENTS: readonly Identity[] = [
   {
     fileName: "service-account",
     commonName: "service-accounts",
-    // Nothing presents this certificate: API servers verify tokens with the key in it.
+    // No program presents this certificate. API servers verify tokens with its public key.
     neededUses: [],
   },
 ];
@@ -122,7 +122,7 @@ export function identities({ apiServer, kubelets }: ServerNames): readonly Ident
     {
       fileName: "master-kubernetes",
       commonName: "kubernetes",
-      // etcd's peers and the kubelets know it as a client.
+      // It is a client certificate too: etcd members and API servers present it to etcd and to kubelets.
       neededUses: BOTH_USES,
       dnsNames: [...apiServer.dnsNames, ...API_SERVICE_NAMES],
       ipAddresses: ["127.0.0.1", ...apiServer.ipAddresses],
@@ -159,7 +159,7 @@ export function serverNames(cluster: ClusterFacts): ServerNames {
         ...(region === undefined ? [] : masters.map(({ hostname }) => `${hostname}.${internalDomain(region)}`)),
         publicAddress,
       ],
-      // Pods reach the API server at the first address of the service network, which the tutorial forgets.
+      // Pods reach the API server at the first address of the service network. The tutorial's certificate lacks it.
       ipAddresses: [...masters.map(({ privateIp }) => privateIp), serviceAddress],
     },
     kubelets: nodesOf(cluster, "worker").map(({ id, name, hostname, publicIp, privateIp }) => ({

@@ -21,19 +21,19 @@ export type FileSource =
 /** A file of a machine. */
 export interface NodeFile {
   readonly source: FileSource;
-  /** Its name in the home folder. */
+  /** The file name in the home folder. */
   readonly fileName: string;
-  /** 0644 for certificates; 0600 for files with a key in them. */
+  /** 0644 for certificates; 0600 for files that contain a key. */
   readonly mode: "0600" | "0644";
-  /** The setting under `copies` that copies it. @default - always copied */
+  /** The setting under `copies` that turns the copy on. @default - always copied */
   readonly setting?: "kubeconfigs" | "encryptionConfig";
-  /** The paths to which part 2 moves or copies it. */
+  /** The paths to which part 2 moves or copies the file. */
   readonly places: readonly string[];
-  /** The programs that read it, and are restarted when it changes. */
+  /** The programs that read the file and must be restarted when it changes. */
   readonly readBy: readonly Component[];
 }
 
-/** The CA's file name, beside those of `identities`. */
+/** The start of the CA's file names. Those of all other certificates are in `identities`. */
 export const CA = "ca";
 
 /** The file name of the encryption config. */
@@ -44,14 +44,14 @@ const KUBERNETES = "/var/lib/kubernetes";
 const KUBELET = "/var/lib/kubelet";
 const KUBE_PROXY = "/var/lib/kube-proxy";
 
-/** The file name of a part of an identity. */
+/** The file names of an identity, by kind of file. */
 export const FILE_NAMES = {
   certificate: (identity: string) => `${identity}.pem`,
   key: (identity: string) => `${identity}-key.pem`,
   kubeconfig: (identity: string) => `${identity}.kubeconfig`,
 } as const;
 
-/** The files of a machine, in the order in which they are copied: one table for each role. */
+/** The files of a machine, in the order in which they are copied. Each role has its own table. */
 export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): readonly NodeFile[] {
   return role === "master"
     ? [
@@ -61,7 +61,7 @@ export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): rea
         pem("key", "service-account", [KUBERNETES], ["kube-apiserver", "kube-controller-manager"]),
         pem("certificate", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
         pem("key", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
-        // For a person, not a program.
+        // No program reads it; it is for a person who logs in.
         kubeconfig("admin", [], []),
         kubeconfig(
           "kube-controller-manager",

@@ -1,21 +1,21 @@
-/** What a machine is for; the tutorial's word for a control plane node is master. */
+/** The role of a machine. The tutorial calls a control plane node a master. */
 export type NodeRole = "master" | "worker";
 
-/** A node's name in Terraform and its Name tag in EC2, which go together. */
+/** The id (name in Terraform) and the name (Name tag in EC2) of a node. */
 export function nodeName(clusterName: string, role: NodeRole, index: number): { id: string; name: string } {
   const id = `${role}-${index}`;
   return { id, name: `${clusterName}-${id}` };
 }
 
-/** The role in a node's id: `master` in `master-0`; undefined where there is none. */
+/** The role in a node's id: `master` in `master-0`; undefined if the id has no role. */
 export function roleOf(id: string): NodeRole | undefined {
   return /^(master|worker)-\d+$/.exec(id)?.[1] as NodeRole | undefined;
 }
 
-/** The user as which a node's kubelet is known to the API server; the node authorizer insists on this form. */
+/** The user name of a node's kubelet at the API server. The node authorizer requires this form. */
 export function kubeletUser(hostname: string): string {
   return `system:node:${hostname}`;
 }
 
-/** The user that Ubuntu's images open to the key pair. */
+/** The user of Ubuntu's images that logs in with the key pair. */
 export const NODE_USER = "ubuntu";

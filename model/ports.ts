@@ -1,5 +1,5 @@
-/** The port of the Kubernetes API server, TCP. */
+/** The TCP port of the Kubernetes API server. */
 export const API_SERVER_PORT = 6443;
 
-/** Every IPv4 address there is. */
+/** The CIDR of all IPv4 addresses. */
 export const ANYWHERE = "0.0.0.0/0";

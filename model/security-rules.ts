@@ -1,13 +1,13 @@
 import { addressSlug } from "./addressing";
 import { ANYWHERE } from "./ports";
 
-/** IPv4 CIDRs that may connect from outside, each at most once. An empty list admits nobody. */
+/** IPv4 CIDRs that may connect from outside, each at most once. An empty list allows nobody. */
 export interface Access {
-  /** TCP 22 of all machines. */
+  /** CIDRs for TCP port 22 of all machines. */
   readonly ssh: readonly string[];
-  /** The API server's port. Where it is not open to everybody, the subnets are admitted too: for health checks. */
+  /** CIDRs for the API server's port. If it is not open to everybody, the subnets are also allowed, for health checks. */
   readonly api: readonly string[];
-  /** All ICMP to all machines. */
+  /** CIDRs for all ICMP to all machines. */
   readonly icmp: readonly string[];
 }
 
@@ -19,31 +19,31 @@ export interface SecurityRulesProps {
   /** The API server's port, TCP. */
   readonly apiServerPort: number;
   /**
-   * The addresses of pods, whose traffic is not masked: everything from there is admitted, and everything between the
-   * machines, since a rule that refers to a group matches machine addresses alone.
+   * The CIDR of the pods. All traffic from it is allowed, and all traffic between the machines. Both rules are needed:
+   * packets of pods keep the pod's address, and a rule that refers to a group matches only the machines' addresses.
    * @default - no such rules
    */
   readonly podCidrBlock?: string;
   /**
-   * The machines' public addresses, by node id. They reach the API server through the load balancer's public name, so
-   * that they get rules of their own where the API is closed to others.
+   * The machines' public addresses, by node id. Machines reach the API server through the load balancer's public name, so
+   * each address needs a rule if the API is not open to everybody.
    */
   readonly publicAddresses?: Readonly<Record<string, string>>;
 }
 
-/** A rule for inbound traffic: one row of the table, one rule in the security group. */
+/** A rule for inbound traffic. Each row of the table is one rule in the security group. */
 export interface SecurityRule {
-  /** `<role>-<purpose>-from-<source>`: its Terraform address. */
+  /** `<role>-<purpose>-from-<source>`: the name in the Terraform address. */
   readonly name: string;
   readonly protocol: "tcp" | "icmp" | "-1";
-  /** First and last port, or ICMP's type and code, where -1 is any. @default - none, for all protocols */
+  /** First and last port, or type and code of ICMP (-1 is any). @default - none, if the protocol is all protocols */
   readonly ports?: readonly [first: number, last: number];
-  /** An IPv4 CIDR, or all machines with the security group. */
+  /** An IPv4 CIDR, or all machines in the security group. */
   readonly source: string | typeof MEMBERS;
   readonly description: string;
 }
 
-/** The source of a rule that admits the machines themselves. */
+/** The source of a rule that allows the machines themselves. */
 export const MEMBERS = Symbol("the members of the security group");
 
 /** Whether everybody may reach the API server. */
@@ -57,8 +57,8 @@ export function securityRules(props: SecurityRulesProps): SecurityRule[] {
   const apiPorts = [apiServerPort, apiServerPort] as const;
   const apiSources = isApiOpen(access) ? access.api : [...new Set([...access.api, ...subnets])];
   const fromEach = (sources: readonly string[], rule: Omit<SecurityRule, "source">): SecurityRule[] =>
-    // The source is part of the address. By position, a rule removed from the front of a list would turn each rule into
-    // its neighbour, which AWS refuses as a duplicate.
+    // The source is part of the address. If the index were, removing the first source of a list would change each rule to
+    // the next source, which AWS refuses as a duplicate.
     sources.map((source) => ({ ...rule, name: `${rule.name}-from-${addressSlug(source)}`, source }));
 
   return [

@@ -9,14 +9,14 @@ const TUTORIAL: ClusterNetworkProps = {
   subnets: [{ cidrBlock: "172.31.0.0/24" }],
 };
 
-/** A network in somebody else's stack, where cdktf's own ids apply. */
+/** Synthesizes a network in the user's own stack, where cdktf's own ids apply. */
 function synthesizeNetwork(props: Partial<ClusterNetworkProps> = {}): TerraformJson {
   return synthesizeConstructs((scope) => {
     new ClusterNetwork(scope, "net", { ...TUTORIAL, ...props });
   });
 }
 
-/** The one resource of a type. */
+/** The only resource of a type. */
 function only(json: TerraformJson, type: string) {
   const [block, ...others] = Object.values(resourcesOf(json, type));
   expect(others).toEqual([]);
@@ -27,7 +27,7 @@ const NAME_TAG = { Name: "k8s-cluster-from-ground-up" };
 const VPC_ID = expect.stringMatching(/^\$\{aws_vpc\.net_vpc_\w+\.id\}$/);
 const ROUTE_TABLE_ID = expect.stringMatching(/^\$\{aws_route_table\.net_route-table_\w+\.id\}$/);
 
-test("the tutorial's VPC, DHCP options, subnet and routes, tied to each other", () => {
+test("VPC, DHCP options, subnet and routes are the tutorial's and refer to each other", () => {
   const json = synthesizeNetwork();
 
   expect(only(json, "aws_vpc")).toEqual({
@@ -64,12 +64,12 @@ test("the tutorial's VPC, DHCP options, subnet and routes, tied to each other", 
   });
 });
 
-test("the oldest region has a domain of its own", () => {
+test("us-east-1 has a special domain", () => {
   const json = synthesizeNetwork({ region: "us-east-1" });
   expect(only(json, "aws_vpc_dhcp_options").domain_name).toBe("ec2.internal");
 });
 
-test("several subnets: each in its zone, with and its association", () => {
+test("each of several subnets has its zone and its route table association", () => {
   const json = synthesizeNetwork({
     subnets: [
       { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
@@ -83,7 +83,7 @@ test("several subnets: each in its zone, with and its association", () => {
   expect(associated).toEqual(Object.keys(resourcesOf(json, "aws_subnet")).map((name) => `$\{aws_subnet.${name}.id}`));
 });
 
-test("internet access is the default route and every association", () => {
+test("internetAccess contains the default route and every association", () => {
   synthesizeConstructs((scope) => {
     const network = new ClusterNetwork(scope, "net", TUTORIAL);
     expect(network.internetAccess.map(({ fqn }) => String(fqn)).length).toBe(2);
@@ -100,28 +100,28 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
     { clusterName: "my_cluster" },
     `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "my_cluster"`,
   ],
-  ["a region that is none", { region: "here" }, `'region' must be an AWS region such as eu-central-1, got: "here"`],
+  ["a malformed region", { region: "here" }, `'region' must be an AWS region such as eu-central-1, got: "here"`],
   [
-    "a VPC too large",
+    "a VPC that is too large",
     { cidrBlock: "10.0.0.0/8" },
     `'cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: "10.0.0.0/8"`,
   ],
-  ["no subnet", { subnets: [] }, "'subnets' must be a list of at least one subnet, got: []"],
+  ["an empty list of subnets", { subnets: [] }, "'subnets' must be a list of at least one subnet, got: []"],
   [
-    "a subnet outside",
+    "a subnet outside the VPC",
     { subnets: [{ cidrBlock: "10.0.0.0/24" }] },
     `'subnets[0].cidrBlock' must be within 'cidrBlock', 172.31.0.0/16, got: "10.0.0.0/24"`,
   ],
   [
-    "a subnet too small",
+    "a subnet that is too small",
     { subnets: [{ cidrBlock: "172.31.0.0/29" }] },
     `'subnets[0].cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: "172.31.0.0/29"`,
   ],
   [
-    "a zone that is none",
+    "a malformed zone",
     { subnets: [{ cidrBlock: "172.31.0.0/24", availabilityZone: "a" }] },
     `'subnets[0].availabilityZone' must be an availability zone such as eu-central-1a, got: "a"`,
   ],
-])("%s is refused", (_what, props, message) => {
+])("%s is refused", (_name, props, message) => {
   expect(() => synthesizeNetwork(props)).toThrow(new Error(message));
 });

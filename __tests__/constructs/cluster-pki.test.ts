@@ -13,12 +13,12 @@ import { type Computed, issueTls } from "../../testing/tls-resources";
 import { type TutorialCertificate, tutorialCertificates } from "../../testing/tutorial";
 
 /** The tutorial's certificates, by their names in Terraform. */
-const { ca: AUTHORITY, ...TUTORIAL } = tutorialCertificates({
+const { ca: TUTORIAL_CA, ...TUTORIAL } = tutorialCertificates({
   loadBalancer: AWS_ATTRIBUTES["aws_lb.load-balancer"]?.dns_name as string,
   publicIp: (worker) => MACHINES[worker]?.publicIp as string,
 });
 
-describe("the default cluster's certificates", () => {
+describe("certificates of the default cluster", () => {
   const json = synthesizeCluster();
   let computed: Computed;
 
@@ -27,10 +27,10 @@ describe("the default cluster's certificates", () => {
   });
 
   const pem = (address: string) => computed[address]?.cert_pem as string;
-  const authorityPem = () => pem("tls_self_signed_cert.ca-certificate");
+  const caPem = () => pem("tls_self_signed_cert.ca-certificate");
   const leafPem = (name: string) => pem(`tls_locally_signed_cert.${name}-certificate`);
 
-  test("are the authority's and nine others", () => {
+  test("are those of the CA and nine identities", () => {
     expect(Object.keys(resourcesOf(json, "tls_self_signed_cert"))).toEqual(["ca-certificate"]);
     expect(Object.keys(resourcesOf(json, "tls_locally_signed_cert")).sort()).toEqual(
       Object.keys(TUTORIAL)
@@ -39,29 +39,29 @@ describe("the default cluster's certificates", () => {
     );
   });
 
-  test("the authority's, field by field", () => {
-    expect(readCertificate(authorityPem())).toEqual<CertificateFields>({
-      ...(AUTHORITY as TutorialCertificate),
+  test("the CA's certificate has the tutorial's fields", () => {
+    expect(readCertificate(caPem())).toEqual<CertificateFields>({
+      ...(TUTORIAL_CA as TutorialCertificate),
       authorityKeyId: null,
       subjectKeyId: expect.any(String),
     });
   });
 
-  test.each(Object.entries(TUTORIAL))("%s, field by field", (name, expected) => {
+  test.each(Object.entries(TUTORIAL))("%s has the tutorial's fields", (name, expected) => {
     expect(readCertificate(leafPem(name))).toEqual<CertificateFields>({
       ...expected,
-      authorityKeyId: readCertificate(authorityPem()).subjectKeyId,
+      authorityKeyId: readCertificate(caPem()).subjectKeyId,
       subjectKeyId: expect.any(String),
     });
   });
 
-  test.each(Object.keys(TUTORIAL))("%s is signed by the authority and belongs to its key, which is PKCS#1", (name) => {
-    const authority = new X509Certificate(authorityPem());
+  test.each(Object.keys(TUTORIAL))("%s is signed by the CA and belongs to its key, which is PKCS#1", (name) => {
+    const ca = new X509Certificate(caPem());
     const certificate = new X509Certificate(leafPem(name));
     const key = computed[`tls_private_key.${name}-private-key`]?.private_key_pem as string;
 
-    expect(certificate.checkIssued(authority)).toBe(true);
-    expect(certificate.verify(authority.publicKey)).toBe(true);
+    expect(certificate.checkIssued(ca)).toBe(true);
+    expect(certificate.verify(ca.publicKey)).toBe(true);
     expect(certificate.checkPrivateKey(createPrivateKey(key))).toBe(true);
     expect(key).toMatch(/^-----BEGIN RSA PRIVATE KEY-----\n/);
   });
@@ -70,34 +70,34 @@ describe("the default cluster's certificates", () => {
     const folder = mkdtempSync(join(tmpdir(), "pki-"));
     afterAll(() => rmSync(folder, { recursive: true }));
 
-    function verify(authority: string, certificate: string): string {
-      const [ca, leaf] = ["ca.pem", "leaf.pem"].map((name) => join(folder, name)) as [string, string];
-      writeFileSync(ca, authority);
-      writeFileSync(leaf, certificate);
-      const { stdout, stderr } = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", ca, leaf], {
+    function verify(ca: string, certificate: string): string {
+      const [caFile, leafFile] = ["ca.pem", "leaf.pem"].map((name) => join(folder, name)) as [string, string];
+      writeFileSync(caFile, ca);
+      writeFileSync(leafFile, certificate);
+      const { stdout, stderr } = spawnSync("openssl", ["verify", "-x509_strict", "-CAfile", caFile, leafFile], {
         encoding: "utf8",
       });
       return (stdout + stderr).replaceAll(folder, "");
     }
 
-    test.each(Object.keys(TUTORIAL))("%s chains to the authority", (name) => {
-      expect(verify(authorityPem(), leafPem(name))).toBe("/leaf.pem: OK\n");
+    test.each(Object.keys(TUTORIAL))("%s chains to the CA", (name) => {
+      expect(verify(caPem(), leafPem(name))).toBe("/leaf.pem: OK\n");
     });
 
-    test("without key identifiers the API server's passes for self-signed: its name and the CA's differ in case alone", async () => {
+    test("without key identifiers, OpenSSL takes the API server's certificate for self-signed: its name and the CA's differ only in case", async () => {
       const without: TerraformJson = JSON.parse(JSON.stringify(json).replaceAll('"set_subject_key_id":true,', ""));
       const keys = Object.entries(computed).filter(([address]) => address.startsWith("tls_private_key."));
       const bare = await issueTls(without, { ...AWS_ATTRIBUTES, ...Object.fromEntries(keys) });
       const certificate = bare["tls_locally_signed_cert.master-kubernetes-certificate"]?.cert_pem as string;
-      const authority = bare["tls_self_signed_cert.ca-certificate"]?.cert_pem as string;
+      const ca = bare["tls_self_signed_cert.ca-certificate"]?.cert_pem as string;
 
-      expect(new X509Certificate(certificate).checkIssued(new X509Certificate(authority))).toBe(true);
-      expect(verify(authority, certificate)).toContain("error 18 at 0 depth lookup: self-signed certificate");
+      expect(new X509Certificate(certificate).checkIssued(new X509Certificate(ca))).toBe(true);
+      expect(verify(ca, certificate)).toContain("error 18 at 0 depth lookup: self-signed certificate");
     });
   });
 });
 
-describe("in somebody else's stack", () => {
+describe("ClusterPki in the user's own stack", () => {
   const LIFETIMES = { caValidityHours: 43800, validityHours: 8760 };
   const PROPS: ClusterPkiProps = {
     apiServer: { dnsNames: ["api.example.com"], ipAddresses: ["10.0.0.10"] },
@@ -112,7 +112,7 @@ describe("in somebody else's stack", () => {
     });
   }
 
-  /** The certificates, by what their files would be called. */
+  /** The certificates, by the start of their file names. */
   async function issue(props: Partial<ClusterPkiProps> = {}): Promise<Record<string, CertificateFields>> {
     const computed = await issueTls(synthesizePki(props), {});
     return Object.fromEntries(
@@ -123,7 +123,7 @@ describe("in somebody else's stack", () => {
     );
   }
 
-  test("another subject is everyone's but for groups, and another lifetime too", async () => {
+  test("certificates have the given subject, except groups, and the given lifetimes", async () => {
     const certificates = await issue({
       subject: { country: "DE", organization: "Ours", organizationalUnit: undefined },
       lifetimes: { caValidityHours: 100, validityHours: 10 },
@@ -144,20 +144,20 @@ describe("in somebody else's stack", () => {
     });
   });
 
-  test("early renewal is off by default; on, the authority's window is the others' lifetime", () => {
-    const windows = (props: Partial<ClusterPkiProps>) =>
+  test("early renewal is off by default, and the CA's is by default the lifetime of the other certificates", () => {
+    const earlyRenewals = (props: Partial<ClusterPkiProps>) =>
       ["tls_self_signed_cert", "tls_locally_signed_cert"].map((type) => [
         ...new Set(Object.values(resourcesOf(synthesizePki(props), type)).map((block) => block.early_renewal_hours)),
       ]);
-    expect(windows({})).toEqual([[undefined], [undefined]]);
-    expect(windows({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720 } })).toEqual([[8760], [720]]);
-    expect(windows({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720, caEarlyRenewalHours: 9000 } })).toEqual([
+    expect(earlyRenewals({})).toEqual([[undefined], [undefined]]);
+    expect(earlyRenewals({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720 } })).toEqual([[8760], [720]]);
+    expect(earlyRenewals({ lifetimes: { ...LIFETIMES, earlyRenewalHours: 720, caEarlyRenewalHours: 9000 } })).toEqual([
       [9000],
       [720],
     ]);
   });
 
-  test("returns single pairs, and all files", () => {
+  test("pair returns one certificate with its key, and files returns all", () => {
     synthesizeConstructs((scope) => {
       const pki = new ClusterPki(scope, "pki", PROPS);
       expect(pki.pair("ca")).toBe(pki.certificateAuthority);
@@ -180,41 +180,41 @@ describe("in somebody else's stack", () => {
 
   test.each<[string, Partial<ClusterPkiProps>, string]>([
     [
-      "a country in three letters",
+      "a country code of three letters",
       { subject: { country: "GBR" } },
       `'subject.country' must be a country code of two capital letters, such as UK, got: "GBR"`,
     ],
     [
-      "a field too long",
+      "a subject field that is too long",
       { subject: { locality: "x".repeat(65) } },
       `'subject.locality' must be 1 to 64 characters, none of them a control character or a backslash, and without \${ and %{, got: "${"x".repeat(65)}"`,
     ],
     [
-      "no lifetime",
+      "a lifetime of 0 hours",
       { lifetimes: { ...LIFETIMES, validityHours: 0 } },
       "'lifetimes.validityHours' must be a whole number from 1 to 876000, got: 0",
     ],
     [
-      "a lifetime beyond the authority's",
+      "a lifetime longer than the CA's",
       { lifetimes: { ...LIFETIMES, validityHours: 43801 } },
       "'lifetimes.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
     ],
     [
-      "a kubelet that would get the administrator's files",
+      "a kubelet with the name of the administrator's certificate",
       { kubelets: [{ id: "w", name: "admin", hostname: "a", ipAddresses: [] }] },
-      `'kubelets' must be named differently from all certificates, got: "admin"`,
+      `'kubelets' must be a list without the names of other certificates, got: "admin"`,
     ],
     [
-      "renewal in a circle",
+      "an early renewal as long as the lifetime",
       { lifetimes: { ...LIFETIMES, earlyRenewalHours: 8760 } },
       "'lifetimes.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
     ],
-  ])("%s is refused", (_what, props, message) => {
+  ])("%s is refused", (_name, props, message) => {
     expect(() => synthesizePki(props)).toThrow(new Error(message));
   });
 });
 
-describe("the carrying out of tls resources knows what it does not know", () => {
+describe("the test helper that issues certificates for tls resources refuses", () => {
   const KEY = { tls_private_key: { k: { algorithm: "RSA", rsa_bits: 2048 } } };
   const request = (args: object) => ({
     resource: {
@@ -225,25 +225,25 @@ describe("the carrying out of tls resources knows what it does not know", () => 
   const SUBJECT = [{ common_name: "a" }];
 
   test.each<[string, object, string]>([
-    ["an argument", request({ subject: SUBJECT, uris: ["a:b"] }), "tls_cert_request.r: unknown argument uris"],
+    ["an unknown argument", request({ subject: SUBJECT, uris: ["a:b"] }), "tls_cert_request.r: unknown argument uris"],
     [
-      "a part of a subject",
+      "an unknown part of a subject",
       request({ subject: [{ street_address: "a" }] }),
       "unknown part of a subject: street_address",
     ],
     ["a missing argument", request({}), "tls_cert_request.r: no subject"],
-    ["a type", { resource: { tls_other: { o: {} } } }, "unknown type tls_other"],
+    ["an unknown type", { resource: { tls_other: { o: {} } } }, "unknown type tls_other"],
     [
-      "an algorithm",
+      "an unknown algorithm",
       { resource: { tls_private_key: { k: { algorithm: "ECDSA", rsa_bits: 1 } } } },
       "unknown algorithm ECDSA",
     ],
     [
-      "a reference",
+      "a reference to an unknown resource",
       request({ subject: SUBJECT, dns_names: ["$" + "{aws_lb.a.dns_name}"] }),
       "$" + "{aws_lb.a.dns_name} refers to nothing known",
     ],
-  ])("%s", async (_what, json, message) => {
+  ])("%s", async (_name, json, message) => {
     await expect(issueTls(json as TerraformJson, {})).rejects.toThrow(message);
   });
 });

@@ -5,7 +5,7 @@ import { synthesizeConstructs } from "../../testing/synthesize";
 const ANYWHERE = ["0.0.0.0/0"];
 const OPEN = { ssh: ANYWHERE, api: ANYWHERE, icmp: ANYWHERE };
 
-/** The security groups of the tutorial's network, in somebody else's stack. */
+/** Synthesizes the security groups of the tutorial's network in the user's own stack. */
 function synthesizeRules({
   publicAddresses,
   subnets = ["172.31.0.0/24"],
@@ -33,14 +33,14 @@ function synthesizeRules({
   });
 }
 
-/** The one resource of a type. */
+/** The only resource of a type. */
 function only(json: TerraformJson, type: string) {
   const [block, ...others] = Object.values(resourcesOf(json, type));
   expect(others).toEqual([]);
   return argumentsOf(block ?? {});
 }
 
-/** Every ingress rule in a line: protocol, ports, source, description. */
+/** Every ingress rule as a line: protocol, ports, source, description. */
 function ingressRules(json: TerraformJson): string[] {
   return Object.values(resourcesOf(json, "aws_vpc_security_group_ingress_rule"))
     .map((rule) =>
@@ -56,7 +56,7 @@ function ingressRules(json: TerraformJson): string[] {
 
 const GROUP_ID = expect.stringMatching(/^\$\{aws_security_group\.security_security-group_\w+\.id\}$/);
 
-test("the tutorial's security group: these rules and no others, none of them inline", () => {
+test("the security group has exactly the tutorial's rules, none of them inline", () => {
   const json = synthesizeRules();
 
   expect(only(json, "aws_security_group")).toEqual({
@@ -83,7 +83,7 @@ test("the tutorial's security group: these rules and no others, none of them inl
   });
 });
 
-test("a pod network adds what pods and machines send each other", () => {
+test("a pod network adds rules for the traffic from pods and between machines", () => {
   const added = ingressRules(synthesizeRules({ podCidrBlock: "172.20.0.0/16" })).filter(
     (rule) => !ingressRules(synthesizeRules()).includes(rule),
   );
@@ -95,7 +95,7 @@ test("a pod network adds what pods and machines send each other", () => {
   ]);
 });
 
-test("each subnet has etcd and node port rules of its own", () => {
+test("each subnet has its own rules for etcd and node ports", () => {
   const json = synthesizeRules({ subnets: ["172.31.0.0/24", "172.31.1.0/24"] });
   expect(ingressRules(json).filter((rule) => rule.includes("172.31."))).toEqual([
     "tcp | 2379..2380 | 172.31.0.0/24 | etcd clients and peers",
@@ -105,7 +105,7 @@ test("each subnet has etcd and node port rules of its own", () => {
   ]);
 });
 
-test("who is let in can be said, and a closed API stays open to the load balancer's health checks", () => {
+test("rules have the given sources, and a closed API stays open to the load balancer's health checks", () => {
   const json = synthesizeRules({ access: { ...OPEN, ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: [] } });
   expect(ingressRules(json)).toEqual([
     "tcp | 22..22 | 192.0.2.0/24 | SSH",
@@ -116,21 +116,21 @@ test("who is let in can be said, and a closed API stays open to the load balance
   ]);
 });
 
-test("a source that is a subnet anyway gets one rule", () => {
+test("a source that is also a subnet gets one rule", () => {
   const json = synthesizeRules({ access: { ...OPEN, api: ["172.31.0.0/24"] } });
   expect(ingressRules(json).filter((rule) => rule.includes("6443"))).toEqual([
     "tcp | 6443..6443 | 172.31.0.0/24 | Kubernetes API server",
   ]);
 });
 
-test("a rule's address says its source, so that removing one leaves the others alone", () => {
+test("a rule's address contains its source, so that removing one source does not change the other rules", () => {
   const names = (ssh: string[]) =>
     Object.keys(resourcesOf(synthesizeRules({ access: { ...OPEN, ssh } }), "aws_vpc_security_group_ingress_rule"));
   const [first, second] = ["192.0.2.0/24", "198.51.100.0/24"] as const;
   expect(names([first, second])).toEqual(expect.arrayContaining(names([second])));
 });
 
-test("machines are admitted through the load balancer where the API is closed to others, and only there", () => {
+test("machines get rules for the way through the load balancer only if the API is closed", () => {
   const publicAddresses = { "worker-0": "198.51.100.20" };
   const line = "tcp | 443..443 | 198.51.100.20/32 | Kubernetes API server, from worker-0 through the load balancer";
   const closed = synthesizeRules({ access: { ...OPEN, api: [] }, apiServerPort: 443, publicAddresses });
@@ -145,7 +145,7 @@ test.each<[string, Partial<ClusterSecurityGroupsProps>, string]>([
     `'access.ssh[0]' must be an IPv4 CIDR without host bits, such as 172.31.0.0/24, got: "192.0.2.1/24"`,
   ],
   [
-    "an address in place of the pods' CIDR",
+    "a pods' CIDR without prefix length",
     { podCidrBlock: "172.20.0.0" },
     `'podCidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0"`,
   ],

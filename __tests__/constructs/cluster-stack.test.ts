@@ -21,7 +21,7 @@ const json = synthesizeCluster();
 const at = (address: string) => argumentsOf(blockAt(json, address));
 const ref = (expression: string) => `$\{${expression}}`;
 
-/** The files that a copy brings into the home, by name: their contents. The script has a row for each line of the bundle. */
+/** The contents of the files that a copy puts into the home folder, by name. The script has a row for each line of the bundle. */
 function copiedFiles({ provisioner }: Block): Record<string, string> {
   const [, { file: bundle }, { "remote-exec": script }] = provisioner;
   const lines = bundle.content.replaceAll(/base64encode\((.*)\)/g, "$1").split("\n");
@@ -33,8 +33,8 @@ function copiedFiles({ provisioner }: Block): Record<string, string> {
   );
 }
 
-describe("the tutorial, value for value", () => {
-  test("Terraform, providers and state", () => {
+describe("the default cluster has the tutorial's", () => {
+  test("Terraform version, providers and state", () => {
     expect(json.terraform).toEqual({
       required_version: ">= 1.11.0",
       required_providers: {
@@ -62,7 +62,7 @@ describe("the tutorial, value for value", () => {
     expect(at("aws_subnet.subnet-0")).toMatchObject({ cidr_block: "172.31.0.0/24", tags: { Name: NAME } });
   });
 
-  test("exactly the tutorial's rules, and those of the pod network", () => {
+  test("security rules, and only those of the pod network in addition", () => {
     const rules = Object.entries(resourcesOf(json, "aws_vpc_security_group_ingress_rule")).map(
       ([name, { ip_protocol, from_port, to_port, cidr_ipv4, referenced_security_group_id }]) => [
         name,
@@ -111,7 +111,7 @@ describe("the tutorial, value for value", () => {
     });
   });
 
-  test.each(INDICES)("machines %d", (index) => {
+  test.each(INDICES)("machines with index %d", (index) => {
     const common = {
       ami: ref("data.aws_ami.ubuntu.id"),
       instance_type: "t2.micro",
@@ -141,7 +141,7 @@ describe("the tutorial, value for value", () => {
     });
   });
 
-  test.each(INDICES)("copies %d", (index) => {
+  test.each(INDICES)("copied files on machines with index %d", (index) => {
     const files = (address: string) => copiedFiles(at(address));
     const worker = `worker-${index}`;
     expect(files(`null_resource.pems-${worker}`)).toEqual({
@@ -200,7 +200,7 @@ describe("the tutorial, value for value", () => {
   });
 });
 
-test("kubeconfigs and encryption config are copied where settings say so, and not otherwise", () => {
+test("kubeconfigs and encryption config are copied only if their settings are on", () => {
   const copied = (settings: ClusterSettingsInput) =>
     Object.fromEntries(
       Object.entries(resourcesOf(synthesizeCluster(settings), "null_resource")).map(([name, { provisioner }]) => [
@@ -224,7 +224,7 @@ test("kubeconfigs and encryption config are copied where settings say so, and no
 describe("addresses", () => {
   const page = readFileSync(join(__dirname, "../../docs/addresses.md"), "utf8");
 
-  test("are those of docs/addresses.md, and so are the outputs", () => {
+  test("and outputs are those of docs/addresses.md", () => {
     expect([...page.matchAll(/^- `(.+)`$/gm)].map(([, address]) => address)).toEqual(addressesOf(json));
     expect([...page.matchAll(/^\| `(.+?)` .* (yes|no) \|$/gm)].map(([, name, sensitive]) => [name, sensitive])).toEqual(
       Object.entries(json.output)
@@ -233,12 +233,12 @@ describe("addresses", () => {
     );
   });
 
-  test("hold no hash and no cluster's name", () => {
+  test("contain neither a hash nor the cluster's name", () => {
     expect(addressesOf(synthesizeCluster({ name: "another" }))).toEqual(addressesOf(json));
     expect(addressesOf(json).filter((address) => /[0-9A-F]{8}$/.test(address))).toEqual([]);
   });
 
-  test("are one for each element", () => {
+  test("are different for all elements", () => {
     const stack = newClusterStack();
     const elements = stack.node
       .findAll()
@@ -247,7 +247,7 @@ describe("addresses", () => {
     expect(elements).toHaveLength(addressesOf(json).length + Object.keys(json.output).length);
   });
 
-  test("that two elements would share are refused, naming both", () => {
+  test("of two resources must differ, and the error names both", () => {
     const stack = newClusterStack();
     new Vpc(new Construct(stack, "other"), "vpc", {});
     expect(() => synthesize(stack)).toThrow(
@@ -257,15 +257,15 @@ describe("addresses", () => {
     );
   });
 
-  test("that two lookups would share are refused as well", () => {
+  test("of two lookups must differ, and the error names both", () => {
     const stack = newClusterStack();
-    for (const room of ["one", "two"]) new DataAwsVpc(new Construct(stack, room), "vpc", {});
+    for (const id of ["one", "two"]) new DataAwsVpc(new Construct(stack, id), "vpc", {});
     expect(() => synthesize(stack)).toThrow(
       new Error(`'${NAME}/one/vpc' and '${NAME}/two/vpc' would both have the Terraform address data.aws_vpc.vpc`),
     );
   });
 
-  test("of different types do not meet", () => {
+  test("of different types do not conflict", () => {
     const stack = newClusterStack();
     const other = new Construct(stack, "other");
     new TerraformOutput(other, "vpc", { value: 1 });
@@ -274,7 +274,7 @@ describe("addresses", () => {
   });
 });
 
-test("private keys are referred to where they belong and nowhere else: in no trigger, command, tag or open output", () => {
+test("private keys are referenced only by certificates, connections, files and sensitive outputs", () => {
   const places = new Set<string>();
   const visit = (value: unknown, path: readonly string[]): void => {
     if (typeof value === "string" && value.includes("private_key_pem")) places.add(path.join(" "));
@@ -300,24 +300,24 @@ test("private keys are referred to where they belong and nowhere else: in no tri
   expect(JSON.stringify(json)).not.toMatch(/-----BEGIN/);
 });
 
-describe("settings reach the stack", () => {
-  const settled = (...args: Parameters<typeof synthesizeCluster>): TerraformJson => synthesizeCluster(...args);
+describe("settings of the stack", () => {
+  const synthesizeWith = (...args: Parameters<typeof synthesizeCluster>): TerraformJson => synthesizeCluster(...args);
 
-  test("without pod routes there are neither routes nor rules, and the user data stays", () => {
-    const off = settled({ podNetwork: { routed: false } });
-    const gone = addressesOf(json).filter((address) => !addressesOf(off).includes(address));
-    expect(gone).toEqual([
+  test("podNetwork.routed false removes routes and rules, and keeps the user data", () => {
+    const unrouted = synthesizeWith({ podNetwork: { routed: false } });
+    const removed = addressesOf(json).filter((address) => !addressesOf(unrouted).includes(address));
+    expect(removed).toEqual([
       "aws_route.pod-route-worker-0",
       "aws_route.pod-route-worker-1",
       "aws_route.pod-route-worker-2",
       "aws_vpc_security_group_ingress_rule.node-all-from-172-20-0-0-16",
       "aws_vpc_security_group_ingress_rule.node-all-from-members",
     ]);
-    expect(blockAt(off, "aws_instance.worker-1").user_data).toBe("name=worker-1|pod-cidr=172.20.1.0/24");
+    expect(blockAt(unrouted, "aws_instance.worker-1").user_data).toBe("name=worker-1|pod-cidr=172.20.1.0/24");
   });
 
-  test("several subnets are shared by machines and load balancer", () => {
-    const spread = settled({
+  test("several subnets contain the machines and the load balancer", () => {
+    const spread = synthesizeWith({
       network: {
         subnets: ["a", "b"].map((zone, index) => ({
           cidrBlock: `172.31.${index}.0/24`,
@@ -334,29 +334,29 @@ describe("settings reach the stack", () => {
     expect(blockAt(spread, "aws_instance.worker-1").private_ip).toBe("172.31.1.21");
   });
 
-  test("in us-east-1 the API server is certified under that region's domain", () => {
-    const east = settled({ region: "us-east-1" });
+  test("in us-east-1 the API server's certificate contains that region's domain", () => {
+    const east = synthesizeWith({ region: "us-east-1" });
     expect(east.provider.aws?.[0]?.region).toBe("us-east-1");
     expect(blockAt(east, "tls_cert_request.master-kubernetes-request").dns_names).toContain(
       "ip-172-31-0-10.ec2.internal",
     );
   });
 
-  test("an explicit image is looked up nowhere", () => {
-    const explicit = settled({ image: { id: "ami-0123456789abcdef0" } });
+  test("an image id needs no lookup", () => {
+    const explicit = synthesizeWith({ image: { id: "ami-0123456789abcdef0" } });
     expect(explicit.data).toBeUndefined();
     expect(blockAt(explicit, "aws_instance.master-0").ami).toBe("ami-0123456789abcdef0");
   });
 
-  test("the tutorial's own image can be asked for", () => {
+  test("a name pattern can select the tutorial's own image", () => {
     const namePattern = "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*";
-    const lookup = blockAt(settled({ image: { namePattern, includeDeprecated: true } }), "data.aws_ami.ubuntu");
+    const lookup = blockAt(synthesizeWith({ image: { namePattern, includeDeprecated: true } }), "data.aws_ami.ubuntu");
     expect(lookup.filter[2]).toEqual({ name: "name", values: [namePattern] });
     expect(lookup.include_deprecated).toBe(true);
   });
 
-  test("state in S3", () => {
-    const remote = settled({ name: "prod", backend: { type: "s3", bucket: "states" } });
+  test("the state can be in S3", () => {
+    const remote = synthesizeWith({ name: "prod", backend: { type: "s3", bucket: "states" } });
     expect(remote.terraform.backend).toEqual({
       s3: {
         bucket: "states",
@@ -366,7 +366,7 @@ describe("settings reach the stack", () => {
         use_lockfile: true,
       },
     });
-    const other = settled({
+    const other = synthesizeWith({
       backend: {
         type: "s3",
         bucket: "states",
@@ -381,24 +381,24 @@ describe("settings reach the stack", () => {
     });
   });
 
-  test("state at a path of the project", () => {
-    const local = settled({ name: "prod", backend: { path: "states/prod.tfstate" } });
+  test("the state can be at another path in the project", () => {
+    const local = synthesizeWith({ name: "prod", backend: { path: "states/prod.tfstate" } });
     expect(local.terraform.backend).toEqual({ local: { path: "../../../states/prod.tfstate" } });
   });
 
-  test("another name is another cluster, in every name and with a state of its own", () => {
-    const other = settled({ name: "prod" });
+  test("another name gives a second cluster with other names and its own state", () => {
+    const other = synthesizeWith({ name: "prod" });
     expect(JSON.stringify(other)).not.toContain(NAME);
     expect(other.terraform.backend).toEqual({ local: { path: "../../../terraform.prod.tfstate" } });
   });
 
-  test("tags are everything's, beside the cluster's", () => {
-    const tagged = settled({ tags: { team: "platform" } });
+  test("tags apply to all resources, in addition to the tag Cluster", () => {
+    const tagged = synthesizeWith({ tags: { team: "platform" } });
     expect(tagged.provider.aws?.[0]?.default_tags).toEqual([{ tags: { team: "platform", Cluster: NAME } }]);
   });
 
-  test("a closed API is closed at the load balancer too, and open to the machines", () => {
-    const closed = settled({ access: { api: ["192.0.2.0/24"] } });
+  test("a closed API is also closed at the load balancer, and open to the machines", () => {
+    const closed = synthesizeWith({ access: { api: ["192.0.2.0/24"] } });
     expect(blockAt(closed, "aws_lb_target_group.target-group").preserve_client_ip).toBe("true");
     const sources = Object.values(resourcesOf(closed, "aws_vpc_security_group_ingress_rule"))
       .filter((rule) => rule.from_port === 6443)
@@ -414,14 +414,14 @@ describe("settings reach the stack", () => {
     );
   });
 
-  test("as many rules as the warning counts", () => {
+  test("the stack has as many rules as the warning counts", () => {
     const access = { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"], icmp: ["192.0.2.0/24", "10.0.0.0/8"] };
-    const many = settled({ access, workers: { count: 49 } });
+    const many = synthesizeWith({ access, workers: { count: 49 } });
     expect(Object.keys(resourcesOf(many, "aws_vpc_security_group_ingress_rule"))).toHaveLength(61);
   });
 
-  test("subject, lifetimes, disks and counts", () => {
-    const changed = settled({
+  test("subject, lifetimes, disks and counts reach their resources", () => {
+    const changed = synthesizeWith({
       controlPlane: { count: 1, instanceType: "t3.medium", rootVolume: { sizeGiB: 30 } },
       workers: { count: 5, instanceType: "t3.large", firstHostNumber: 100, rootVolume: { type: "gp3" } },
       podNetwork: { cidrBlock: "10.244.0.0/16" },

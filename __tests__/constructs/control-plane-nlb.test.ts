@@ -27,7 +27,7 @@ function only(json: TerraformJson, type: string): [name: string, args: Record<st
   return [name, argumentsOf(block)];
 }
 
-test("an internet-facing network load balancer over all subnets, after the way to the internet", () => {
+test("the network load balancer faces the internet, is in all subnets, and depends on the internet access", () => {
   const json = synthesizeNlb();
   expect(only(json, "aws_lb")[1]).toEqual({
     name: "theirs",
@@ -43,7 +43,7 @@ test("an internet-facing network load balancer over all subnets, after the way t
   });
 });
 
-test("a target group of addresses, a target for each, and a listener that is replaced with the group", () => {
+test("the target group has a target for each address, and the listener is replaced with the group", () => {
   const json = synthesizeNlb();
   const [group, groupArguments] = only(json, "aws_lb_target_group");
   const [balancer] = only(json, "aws_lb");
@@ -72,7 +72,7 @@ test("a target group of addresses, a target for each, and a listener that is rep
   });
 });
 
-test("listens on, forwards to and is admitted at one port, that of the security groups", () => {
+test("listener, targets and security rule use the port of the security groups", () => {
   const json = synthesizeNlb({}, { apiServerPort: 443 });
   const ports = ["aws_lb_target_group", "aws_lb_listener", "aws_lb_target_group_attachment"].flatMap((type) =>
     Object.values(resourcesOf(json, type)).map(({ port }) => port),
@@ -85,12 +85,12 @@ test("listens on, forwards to and is admitted at one port, that of the security 
   expect(rules.filter(({ from_port }) => from_port === 6443)).toEqual([]);
 });
 
-test("accepts a port that only Terraform will know", () => {
+test("a port that only Terraform will know is accepted", () => {
   const json = synthesizeNlb({}, { apiServerPort: Token.asNumber("$" + "{var.port}") });
   expect(only(json, "aws_lb_listener")[1].port).toBe("$" + "{var.port}");
 });
 
-test("adds no security rule, and preserves its clients' addresses where the API is closed", () => {
+test("a load balancer with a closed API adds no security rule and preserves its clients' addresses", () => {
   const closed = { access: { ssh: [], api: [], icmp: [] } };
   const rules = (json: TerraformJson) => Object.keys(resourcesOf(json, "aws_vpc_security_group_ingress_rule"));
   const without = synthesizeConstructs((scope) => {
@@ -101,7 +101,7 @@ test("adds no security rule, and preserves its clients' addresses where the API 
   expect(only(json, "aws_lb_target_group")[1].preserve_client_ip).toBe("true");
 });
 
-test("addresses that Terraform alone will know are accepted", () => {
+test("addresses that only Terraform will know are accepted", () => {
   const json = synthesizeConstructs((scope) => {
     const { network, securityGroups, nodes } = someMachines(scope);
     const targetAddresses = nodes.map((node) => node.instance.privateIp);
@@ -115,16 +115,20 @@ test("addresses that Terraform alone will know are accepted", () => {
 
 test.each<[string, Partial<ControlPlaneNlbProps>, string]>([
   [
-    "a name too long",
+    "a name that is too long",
     { clusterName: "n".repeat(33) },
     `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "${"n".repeat(33)}"`,
   ],
-  ["no target", { targetAddresses: [] }, "'targetAddresses' must be a list of at least one IPv4 address, got: []"],
   [
-    "a name for a target",
+    "an empty list of targets",
+    { targetAddresses: [] },
+    "'targetAddresses' must be a list of at least one IPv4 address, got: []",
+  ],
+  [
+    "a name as target",
     { targetAddresses: ["10.0.0.10", "master-1"] },
     `'targetAddresses[1]' must be an IPv4 address such as 172.31.0.10, got: "master-1"`,
   ],
-])("%s is refused", (_what, props, message) => {
+])("%s is refused", (_name, props, message) => {
   expect(() => synthesizeNlb(props)).toThrow(new Error(message));
 });

@@ -13,7 +13,7 @@ const json = synthesizeConstructs((scope) => {
   new TerraformOutput(scope, "name", { value: name, sensitive: true });
 });
 
-test("a private key of its own, and nothing else", () => {
+test("the construct creates only its own private key", () => {
   expect(Object.keys(json.resource)).toEqual(["tls_private_key"]);
   expect(Object.values(resourcesOf(json, "tls_private_key")).map(argumentsOf)).toEqual([{ algorithm: "ED25519" }]);
 });
@@ -22,11 +22,11 @@ describeSuite("real Terraform", () => {
   const terraform = new TerraformFolder();
   afterAll(() => terraform.remove());
 
-  test("32 bytes, derived from it, and a name that goes with them", async () => {
+  test("computes a key of 32 bytes and its name from the private key", async () => {
     const computed = await issueTls(json, {});
     const [{ private_key_pem: pem = "" } = {}] = Object.values(computed);
     expect(createPrivateKey(pem).asymmetricKeyType).toBe("ed25519");
-    // The expressions as they were synthesized, with the key in the place of the reference.
+    // The synthesized expressions, with a variable for the key instead of the reference.
     const output = Object.fromEntries(
       Object.entries(json.output).map(([name, { value }]) => [
         name,

@@ -26,7 +26,7 @@ function distribute(files: readonly FileToDistribute[], props: Partial<FileDistr
   return { machine, copy: argumentsOf(block ?? {}) };
 }
 
-test("three provisioners: the staging folder, the bundle, the script that puts files into their places", () => {
+test("three provisioners create the staging folder, upload the bundle and run the script", () => {
   const { copy } = distribute([CERTIFICATE, KEY], { activate: ["echo done"] });
   expect(copy.provisioner).toEqual([
     {
@@ -49,7 +49,7 @@ test("three provisioners: the staging folder, the bundle, the script that puts f
   ]);
 });
 
-test("over ssh as ubuntu to the public address, with the key alone, scripts out of everybody's reach", () => {
+test("the connection is ssh as ubuntu to the public address, only with the key, and with scripts where other users cannot reach them", () => {
   const { copy, machine } = distribute([CERTIFICATE]);
   expect(copy.connection).toEqual({
     type: "ssh",
@@ -63,7 +63,7 @@ test("over ssh as ubuntu to the public address, with the key alone, scripts out 
   expect(distribute([CERTIFICATE], { connectionTimeout: "90s" }).copy.connection.timeout).toBe("90s");
 });
 
-test("copies again with the machine, a version, a path, a mode or an owner; no secret is in the trigger", () => {
+test("the triggers contain machine, versions, paths, modes and owners, and no secret", () => {
   const { copy, machine } = distribute([CERTIFICATE, KEY]);
   expect(copy.triggers).toEqual({
     machine: `$\{aws_instance.${machine}.id}`,
@@ -73,7 +73,7 @@ test("copies again with the machine, a version, a path, a mode or an owner; no s
   expect(ofRoot.triggers.files).toBe("$" + '{sha256(join("\\n", ["0600 /home/ubuntu/a-key.pem root", "1"]))}');
 });
 
-test("its script is read back, to the letter or not at all", () => {
+test("readDistributionScript reads the script, and refuses one that differs in any line", () => {
   const files = [CERTIFICATE, { ...KEY, owner: "root" as const }].map(({ path, mode, owner }) => ({
     path,
     mode,
@@ -91,11 +91,15 @@ test("its script is read back, to the letter or not at all", () => {
 const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
 
 test.each<[string, readonly FileToDistribute[], string]>([
-  ["a name alone", [{ ...KEY, path: "a.pem" }], `'files[0].path' must be ${PATHS}, got: "a.pem"`],
-  ["a path that climbs", [{ ...KEY, path: "/a/../b" }], `'files[0].path' must be ${PATHS}, got: "/a/../b"`],
-  ["a path for the shell", [{ ...KEY, path: "/a;b" }], `'files[0].path' must be ${PATHS}, got: "/a;b"`],
+  ["a relative path", [{ ...KEY, path: "a.pem" }], `'files[0].path' must be ${PATHS}, got: "a.pem"`],
+  ["a path with ..", [{ ...KEY, path: "/a/../b" }], `'files[0].path' must be ${PATHS}, got: "/a/../b"`],
   [
-    "a path twice",
+    "a path with a character that the shell interprets",
+    [{ ...KEY, path: "/a;b" }],
+    `'files[0].path' must be ${PATHS}, got: "/a;b"`,
+  ],
+  [
+    "a repeated path",
     [KEY, KEY],
     `'files[1].path' must be different from the paths before it, got: "/home/ubuntu/a-key.pem"`,
   ],

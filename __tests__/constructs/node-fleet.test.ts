@@ -4,7 +4,7 @@ import { NodeFleet, type NodeFleetProps } from "../../constructs/index";
 import { someMachines } from "../../testing/parts";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
-/** A fleet of masters beside the workers of `someMachines`. */
+/** Synthesizes a fleet of masters in the network of `someMachines`. */
 function synthesizeMasters(props: Partial<NodeFleetProps> = {}): { json: TerraformJson; masters: Block[] } {
   const json = synthesizeConstructs((scope) => {
     const { clusterName, network, securityGroups, sshKey } = someMachines(scope, 0);
@@ -25,7 +25,7 @@ function synthesizeMasters(props: Partial<NodeFleetProps> = {}): { json: Terrafo
   return { json, masters: Object.values(resourcesOf(json, "aws_instance")).map(argumentsOf) };
 }
 
-test("a machine, whole", () => {
+test("a machine has all arguments of the tutorial and the lifecycle rules", () => {
   const { json, masters } = synthesizeMasters({ count: 1 });
   const [subnet] = Object.keys(resourcesOf(json, "aws_subnet"));
 
@@ -61,7 +61,7 @@ test("a machine, whole", () => {
   ]);
 });
 
-test("machines are spread over the subnets, at fixed addresses", () => {
+test("machines are assigned to the subnets in turn, at fixed addresses", () => {
   const { json, masters } = synthesizeMasters();
   const [first, second] = Object.keys(resourcesOf(json, "aws_subnet")).map((name) => `$\{aws_subnet.${name}.id}`);
   expect(masters.map(({ private_ip, subnet_id, tags }) => [tags.Name, private_ip, subnet_id])).toEqual([
@@ -71,13 +71,13 @@ test("machines are spread over the subnets, at fixed addresses", () => {
   ]);
 });
 
-test("one machine more leaves the others' addresses in Terraform alone", () => {
+test("an additional machine does not change the Terraform addresses of the others", () => {
   const names = (count: number) => Object.keys(resourcesOf(synthesizeMasters({ count }).json, "aws_instance"));
   expect(names(4)).toEqual(expect.arrayContaining(names(3)));
   expect(names(4)).toHaveLength(4);
 });
 
-test("what is known of a machine", () => {
+test("a node has id, name, addresses and host name", () => {
   const json = synthesizeConstructs((scope) => {
     const [node] = someMachines(scope, 1).nodes;
     expect(node).toMatchObject({
@@ -92,24 +92,24 @@ test("what is known of a machine", () => {
   expect(json.output.public?.value).toBe(`$\{aws_instance.${machine}.public_ip}`);
 });
 
-test("a root volume as asked for", () => {
+test("the root volume has the given size, type and encryption", () => {
   const { masters } = synthesizeMasters({ rootVolume: { sizeGiB: 20, type: "gp3", encrypted: true } });
   expect(masters[0]?.root_block_device).toEqual({ volume_size: 20, volume_type: "gp3", encrypted: true });
 });
 
-test("a count that Terraform alone will know is refused, and does not mean none", () => {
+test("a count that only Terraform will know is refused, and not taken as 0", () => {
   const count = Token.asNumber("$" + "{var.count}");
   expect(() => synthesizeMasters({ count })).toThrow(/^'count' must be a whole number from 0 to 1000, got: /);
 });
 
 test.each<[string, Partial<NodeFleetProps>, string]>([
   [
-    "a machine beyond its subnet",
+    "a machine outside its subnet",
     { firstHostNumber: 253 },
     "'host number of master-2' must be a whole number from 4 to 254 in 10.0.0.0/24, got: 255",
   ],
   [
-    "a machine at an address that EC2 keeps",
+    "a machine at an address that EC2 reserves",
     { firstHostNumber: 3 },
     "'host number of master-0' must be a whole number from 4 to 254 in 10.0.0.0/24, got: 3",
   ],
@@ -119,16 +119,16 @@ test.each<[string, Partial<NodeFleetProps>, string]>([
     `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "a_b"`,
   ],
   [
-    "no instance type",
+    "a malformed instance type",
     { instanceType: "small" },
     `'instanceType' must be an EC2 instance type such as t2.micro, got: "small"`,
   ],
   [
-    "half a host number",
+    "a fraction as host number",
     { firstHostNumber: 10.5 },
     "'firstHostNumber' must be a whole number from 0 to 65535, got: 10.5",
   ],
-  ["half a machine", { count: 0.5 }, "'count' must be a whole number from 0 to 1000, got: 0.5"],
-])("%s is refused", (_what, props, message) => {
+  ["a fraction as count", { count: 0.5 }, "'count' must be a whole number from 0 to 1000, got: 0.5"],
+])("%s is refused", (_name, props, message) => {
   expect(() => synthesizeMasters(props)).toThrow(new Error(message));
 });

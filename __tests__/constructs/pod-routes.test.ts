@@ -14,7 +14,7 @@ function podRoutes(cidrs: readonly string[]) {
   return { machines, routes: routes.map(([, route]) => argumentsOf(route)) };
 }
 
-test("a route to each machine's pods through its own interface", () => {
+test("each machine's pods get a route through the machine's interface", () => {
   const { machines, routes } = podRoutes(["172.20.0.0/24", "172.20.1.0/24"]);
   expect(routes).toEqual(
     machines.map((machine, index) => ({

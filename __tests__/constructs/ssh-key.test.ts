@@ -2,7 +2,7 @@ import { argumentsOf, resourcesOf } from "../../cloud/terraform-json";
 import { SshKey } from "../../constructs/index";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
-test("an RSA key of 2048 bits, and its public half as a key pair of the cluster's name", () => {
+test("the key is RSA with 2048 bits, and the key pair has its public half and the cluster's name", () => {
   const json = synthesizeConstructs((scope) => {
     new SshKey(scope, "ssh", { clusterName: "theirs" });
   });

@@ -11,7 +11,7 @@ function lookup(props?: UbuntuImageProps) {
   return argumentsOf(block ?? {});
 }
 
-test("the newest of Canonical's images of noble, x86_64 on EBS", () => {
+test("the default is Canonical's newest image of noble, x86_64 on EBS", () => {
   expect(lookup()).toEqual({
     owners: ["099720109477"],
     most_recent: true,
@@ -31,11 +31,11 @@ test.each<[UbuntuImageProps, string]>([
     { namePattern: "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*" },
     "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*",
   ],
-])("%p", (props, name) => {
+])("%p is looked up by its name pattern", (props, name) => {
   expect(lookup(props).filter[2]).toEqual({ name: "name", values: [name] });
 });
 
-test("deprecated images are found on request alone", () => {
+test("includeDeprecated finds deprecated images too", () => {
   expect(lookup({ release: "focal", includeDeprecated: true }).include_deprecated).toBe(true);
 });
 
@@ -43,7 +43,7 @@ test.each<[string, UbuntuImageProps, string]>([
   [
     "a release and a pattern",
     { release: "noble", namePattern: "ubuntu-*" },
-    `'release' must be absent where there is a 'namePattern', got: "noble"`,
+    `'release' must be omitted when 'namePattern' is set, got: "noble"`,
   ],
   [
     "an unknown release",
@@ -51,7 +51,7 @@ test.each<[string, UbuntuImageProps, string]>([
     `'release' must be one of focal, jammy, noble, got: "xenial"`,
   ],
   [
-    "a name that every object knows",
+    "a release with the name of a property of every object",
     { release: "constructor" as "noble" },
     `'release' must be one of focal, jammy, noble, got: "constructor"`,
   ],
@@ -60,6 +60,6 @@ test.each<[string, UbuntuImageProps, string]>([
     { namePattern: "ubuntu *" },
     `'namePattern' must be an image name of 3 to 128 characters without spaces, in which * and ? are wildcards, got: "ubuntu *"`,
   ],
-])("%s is refused", (_what, props, message) => {
+])("%s is refused", (_name, props, message) => {
   expect(() => lookup(props)).toThrow(new Error(message));
 });

@@ -11,9 +11,11 @@ const FILES: readonly DistributedFile[] = [
   { path: `${NODE_HOME}/run.sh`, mode: "0755", owner: "ubuntu" },
 ];
 
-describe("the script, as a machine runs it", () => {
+describe("the distribution script on a machine", () => {
   let home: string;
-  const here = (text: string) => text.replaceAll(NODE_HOME, home).replaceAll(" ubuntu ", ` ${userInfo().username} `);
+  /** Replaces the home and the user of a machine with those of the test. */
+  const localized = (text: string) =>
+    text.replaceAll(NODE_HOME, home).replaceAll(" ubuntu ", ` ${userInfo().username} `);
   const files = () =>
     Object.fromEntries(
       readdirSync(home)
@@ -32,20 +34,20 @@ describe("the script, as a machine runs it", () => {
     rmSync(home, { recursive: true });
   });
 
-  /** Runs it with contents, where some programs may be others. */
+  /** Runs the script with a bundle of contents. `programs` replace commands by name. */
   function run(
     contents: readonly string[],
     { programs = {}, activate = [], end = `${BUNDLE_END}\n` }: RunOptions = {},
   ): { status: number | null; output: string } {
-    mkdirSync(here(STAGING), { mode: 0o700 });
+    mkdirSync(localized(STAGING), { mode: 0o700 });
     const lines = contents.map((content) => `${Buffer.from(content).toString("base64")}\n`);
-    writeFileSync(here(BUNDLE), lines.join("") + end);
+    writeFileSync(localized(BUNDLE), lines.join("") + end);
     const bin = mkdtempSync(join(tmpdir(), "bin-"));
     for (const [name, script] of Object.entries(programs)) {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    const script = here(distributionScript(FILES, activate).join("\n"));
+    const script = localized(distributionScript(FILES, activate).join("\n"));
     const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
     const { status, stdout, stderr } = spawnSync("sh", ["-c", script], { env, encoding: "utf8" });
     rmSync(bin, { recursive: true });
@@ -58,62 +60,62 @@ describe("the script, as a machine runs it", () => {
     readonly end?: string;
   }
 
-  const OLD = { "a.pem": "0644 old a", "b-key.pem": "0600 old b" };
-  const NEW = { "a.pem": "0644 new a", "b-key.pem": "0600 new b", "run.sh": "0755 new c\n" };
+  const BEFORE = { "a.pem": "0644 old a", "b-key.pem": "0600 old b" };
+  const AFTER = { "a.pem": "0644 new a", "b-key.pem": "0600 new b", "run.sh": "0755 new c\n" };
 
-  function putOld(): void {
-    for (const [name, status] of Object.entries(OLD)) {
+  function writeBefore(): void {
+    for (const [name, status] of Object.entries(BEFORE)) {
       const [mode = "", ...words] = status.split(" ");
       writeFileSync(join(home, name), words.join(" "));
       chmodSync(join(home, name), Number.parseInt(mode, 8));
     }
   }
 
-  test("puts files in place of others, with their modes, and leaves nothing else", () => {
-    putOld();
+  test("replaces files, sets their modes, and leaves no temporary file", () => {
+    writeBefore();
     expect(run(["new a", "new b", "new c\n"], { activate: ["echo done"] })).toEqual({ status: 0, output: "done\n" });
-    expect(files()).toEqual(NEW);
+    expect(files()).toEqual(AFTER);
   });
 
-  test("repeats after what an interrupted run left", () => {
+  test("succeeds with the temporary files of an interrupted run", () => {
     writeFileSync(join(home, "a.pem.distribution-new"), "x");
     writeFileSync(join(home, "b-key.pem.distribution-old"), "x");
     run(["new a", "new b", "new c\n"]);
-    expect(files()).toEqual(NEW);
+    expect(files()).toEqual(AFTER);
   });
 
   test.each<[string, Readonly<Record<string, string>>]>([
-    ["a content that is no base64 to the program", { base64: "exit 1" }],
-    ["a mode that cannot be set", { chmod: 'case $2 in *b-key*) exit 1;; esac; exec /bin/chmod "$@"' }],
+    ["the decoding of a content", { base64: "exit 1" }],
+    ["the change of a mode", { chmod: 'case $2 in *b-key*) exit 1;; esac; exec /bin/chmod "$@"' }],
     ["the second rename", { mv: 'case $2 in *b-key.pem.distribution-new) exit 1;; esac; exec /bin/mv "$@"' }],
     ["the last rename", { mv: 'case $2 in *run.sh.distribution-new) exit 1;; esac; exec /bin/mv "$@"' }],
     [
-      "a signal between the renames",
+      "a rename, interrupted by a signal,",
       { mv: '/bin/mv "$@"; case $2 in *a.pem.distribution-new) kill -TERM $PPID;; esac' },
     ],
-  ])("keeps the files in place, all of them, after %s fails", (_name, programs) => {
-    putOld();
+  ])("keeps all current files if %s fails", (_name, programs) => {
+    writeBefore();
     const { status } = run(["new a", "new b", "new c\n"], { programs, activate: ["touch activated"] });
     expect(status).not.toBe(0);
-    expect(files()).toEqual(OLD);
+    expect(files()).toEqual(BEFORE);
   });
 
-  test("refuses a bundle that was cut", () => {
-    putOld();
+  test("refuses a bundle that was cut off", () => {
+    writeBefore();
     expect(run(["new a", "new b"], { end: "" })).toEqual({ status: 1, output: "the bundle was cut\n" });
-    expect(files()).toEqual(OLD);
+    expect(files()).toEqual(BEFORE);
   });
 
-  test("refuses to put a file where a folder is", () => {
-    putOld();
+  test("refuses to replace a folder with a file", () => {
+    writeBefore();
     mkdirSync(join(home, "run.sh"), { mode: 0o755 });
     expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 1, output: `${home}/run.sh is a folder\n` });
-    expect(files()).toEqual({ ...OLD, "run.sh": "0755 a folder" });
+    expect(files()).toEqual({ ...BEFORE, "run.sh": "0755 a folder" });
   });
 
-  test("a command that fails after all files are in place is reported, and the files stay", () => {
-    putOld();
+  test("reports a failed command, and keeps the new files", () => {
+    writeBefore();
     expect(run(["new a", "new b", "new c\n"], { activate: ["false"] }).status).toBe(1);
-    expect(files()).toEqual(NEW);
+    expect(files()).toEqual(AFTER);
   });
 });

@@ -20,7 +20,7 @@ const AUDITOR: Identity = {
   kubeconfig: { apiServer: "load-balancer" },
 };
 
-describe("one more row in the table of identities", () => {
+describe("a row that is added to the table of identities", () => {
   const folder = mkdtempSync(join(tmpdir(), "identities-"));
   const rows = CLIENTS as Identity[];
 
@@ -32,7 +32,7 @@ describe("one more row in the table of identities", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("is a certificate in Terraform, an output, files with a kubeconfig, and checked", async () => {
+  test("adds Terraform resources, an output, credential files and their checks", async () => {
     const json = synthesizeCluster();
     expect(addressesOf(json).filter((address) => address.includes("auditor"))).toEqual([
       "tls_cert_request.auditor-request",
@@ -61,7 +61,7 @@ describe("one more row in the table of identities", () => {
   });
 });
 
-test("the files of each role are those of identities that exist", () => {
+test("every file of a role belongs to an existing identity", () => {
   const nodes = (["master", "worker"] as const).map((role) => ({
     role,
     id: `${role}-0`,
