@@ -15,7 +15,7 @@ import { expectTutorialFiles, TUTORIAL_NAME, tutorialFiles } from "../../testing
 
 const APPLY = ["apply", "-auto-approve", "-no-color"];
 const STAGING = ".distribution";
-/** Every path at which a secret may ever lie: keys at home, and everything in staging. */
+/** Every path that may contain a secret at any moment: keys in the home folder, and the files in the staging folder. */
 function secretPaths(id: string): string[] {
   const names = Object.keys(tutorialFiles(id));
   const keys = names.filter((name) => name.endsWith("-key.pem"));
@@ -23,7 +23,7 @@ function secretPaths(id: string): string[] {
   return [...keys, ...beside, `${STAGING}/bundle`, `${STAGING}/line`];
 }
 
-/** A function that does its work at the first call, and then returns that call's result. */
+/** A function that does its work at the first call. Later calls return the first call's result. */
 function once<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
@@ -64,7 +64,7 @@ describeSuite("real ssh", () => {
   const host = (id: string) => hosts.get(id) as SshHost;
   const publicIp = (id: string) => computed[`aws_instance.${id}`]?.public_ip as string;
 
-  /** Puts the cluster's configuration in place, with changes to its text. */
+  /** Writes the cluster's configuration, with replacements in its text. */
   function configure(...changes: readonly (readonly [from: string, to: string])[]): void {
     const text = changes.reduce(
       (changed, [from, to]) => changed.replaceAll(from, to),
@@ -73,12 +73,12 @@ describeSuite("real ssh", () => {
     terraform.configure(JSON.parse(text));
   }
 
-  /** Makes tls resources anew, and what else is given: as after an expiry, or another machine under a name. */
+  /** Issues tls resources again and sets other attributes, as after an expiry or after the replacement of a machine. */
   async function renew(addresses: readonly string[], attributes: Computed = {}): Promise<void> {
     computed = await reissue(json, { ...computed, ...attributes }, new RegExp(`^(${addresses.join("|")})$`));
   }
 
-  /** Another machine under a name: another id, another public address, an empty disk. */
+  /** Replaces a machine: the new one has another id, another public address and an empty disk. */
   async function replaceMachine(id: string, address: string): Promise<void> {
     await host(id).stop();
     network.wipe(id);
@@ -89,19 +89,19 @@ describeSuite("real ssh", () => {
 
   const sessions = () => Object.fromEntries([...hosts].map(([id, { sessions }]) => [id, sessions]));
 
-  /** Which machines somebody has logged in to since. */
+  /** The machines with logins after the given counts of sessions. */
   const visitedSince = (before: Record<string, number>) =>
     [...hosts.keys()].filter((id) => host(id).sessions !== before[id]).sort();
 
   const expectComplete = (id: string) => expectTutorialFiles(host(id), id);
 
-  /** The moment at which the first byte of a worker's key is on its machine. */
+  /** Waits until the first byte of a worker's key is on its machine. */
   function firstKeyByte(id: string): Promise<void> {
     const path = join(host(id).home, STAGING, "bundle");
     return until(() => existsSync(path) && statSync(path).size > 0, { what: () => path });
   }
 
-  /** The address that an apply's error carries. */
+  /** The address in the error of an apply. */
   async function failedAt(apply: Running): Promise<string> {
     const { status, output } = await apply.ended;
     expect(status).toBe(1);
@@ -109,28 +109,28 @@ describeSuite("real ssh", () => {
     return originalAddress((/with (terraform_data\.\S+),/.exec(output) as RegExpExecArray)[1] as string);
   }
 
-  /** The first copy to all machines, once: each test builds on it, and none on another test. */
+  /** The first copy to all machines, done once. Each test builds on it, and no test builds on another. */
   const firstCopy = once(async () => {
     configure();
-    const end = [...hosts.keys()].map((id) => host(id).watch(secretPaths(id)));
+    const stopWatching = [...hosts.keys()].map((id) => host(id).watch(secretPaths(id)));
     await terraform.run(...APPLY);
-    return { opened: (await Promise.all(end.map((stop) => stop()))).flat(), sessions: sessions() };
+    return { opened: (await Promise.all(stopWatching.map((stop) => stop()))).flat(), sessions: sessions() };
   });
 
   beforeEach(async () => {
     await firstCopy();
   });
 
-  test("every machine gets exactly its files; no other user can read a key or write a script, even for a moment", async () => {
+  test("every machine gets exactly its files, and no other user can read a key or write a script at any moment", async () => {
     expect((await firstCopy()).opened).toEqual([]);
     for (const id of hosts.keys()) expectComplete(id);
   });
 
-  test("a machine is logged in to three times", async () => {
+  test("a copy makes three ssh connections to its machine", async () => {
     expect(Object.values((await firstCopy()).sessions)).toEqual(Object.keys(MACHINES).map(() => 3));
   });
 
-  test("a second apply touches nothing", async () => {
+  test("a second apply changes nothing", async () => {
     configure();
     const filesBefore = [...hosts.values()].map((each) => each.files());
     const before = sessions();
@@ -142,7 +142,7 @@ describeSuite("real ssh", () => {
     expect(visitedSince(before)).toEqual([]);
   });
 
-  test("a renewed certificate is copied to the machines that have it", async () => {
+  test("a renewed certificate is copied only to the machines that have it", async () => {
     await renew(["tls_locally_signed_cert.worker-1-certificate"]);
     configure();
     const before = sessions();
@@ -172,7 +172,7 @@ describeSuite("real ssh", () => {
     for (const id of ["master-0", "master-1", "master-2"]) expectComplete(id);
   });
 
-  test("a replaced machine gets its copies, and no other", async () => {
+  test("a replaced machine gets its files, and no other machine is changed", async () => {
     await replaceMachine("worker-2", "198.51.100.32");
     await startHost("worker-2");
     configure();
@@ -184,7 +184,7 @@ describeSuite("real ssh", () => {
     expectComplete("worker-2");
   });
 
-  test("a machine that comes up late is waited for", async () => {
+  test("a copy waits for a machine that starts late", async () => {
     await replaceMachine("worker-0", "198.51.100.30");
     configure();
 
@@ -196,7 +196,7 @@ describeSuite("real ssh", () => {
     expectComplete("worker-0");
   });
 
-  test("a machine that dies during its copy is named, and the next apply makes the copy whole", async () => {
+  test("an apply names the copy whose machine stopped, and the next apply completes the copy", async () => {
     await replaceMachine("worker-1", "198.51.100.31");
     await startHost("worker-1");
     configure(['"5m"', '"3s"']);
@@ -213,13 +213,13 @@ describeSuite("real ssh", () => {
     expectComplete("worker-1");
   });
 
-  test("a copy that SIGINT interrupts is named, and the next apply makes it whole", async () => {
+  test("an apply names the copy that SIGINT interrupted, and the next apply completes the copy", async () => {
     await replaceMachine("worker-1", "198.51.100.41");
     await startHost("worker-1");
     configure();
     const apply = terraform.start(...APPLY);
     await firstKeyByte("worker-1");
-    // Frozen, so that the signal meets the copy and not its end.
+    // The host is frozen, so that the copy cannot end before the signal arrives.
     host("worker-1").freeze();
     signalInside(apply.process, "SIGINT");
 
@@ -232,7 +232,7 @@ describeSuite("real ssh", () => {
     expectComplete("worker-1");
   });
 
-  test("on a full disk the files in place stay, all of them, and the next apply copies them", async () => {
+  test("a copy to a full disk keeps all current files, and the next apply completes the copy", async () => {
     const before = host("master-2").files();
     await renew(["tls_locally_signed_cert.master-kubernetes-certificate"]);
     configure();
@@ -246,18 +246,18 @@ describeSuite("real ssh", () => {
     expectComplete("master-2");
   });
 
-  test("the watcher does see keys where staging is open to others", async () => {
+  test("the watcher finds keys if the staging folder is open to other users", async () => {
     await replaceMachine("worker-1", "198.51.100.51");
     await startHost("worker-1");
     configure(["-m 0700", "-m 0755"]);
-    const end = host("worker-1").watch(secretPaths("worker-1"));
+    const stopWatching = host("worker-1").watch(secretPaths("worker-1"));
 
     await terraform.run(...APPLY);
 
-    expect(await end()).toContain(`${STAGING}/bundle`);
+    expect(await stopWatching()).toContain(`${STAGING}/bundle`);
   });
 
-  test("kubeconfigs and encryption config are copied where settings say so, as npm run credentials writes them", async () => {
+  test("kubeconfigs and encryption config are copied if their settings are on, with the content that npm run credentials writes", async () => {
     json = synthesizeCluster({ copies: { kubeconfigs: true, encryptionConfig: true } });
     const files = () => credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));
     const expectCopied = () => {
@@ -271,15 +271,15 @@ describeSuite("real ssh", () => {
           ),
           ...(role === "master" && { "encryption-config.yaml": "encryption-config.yaml" }),
         };
-        const there = Object.entries(host(id).files()).filter(([name]) => !name.endsWith(".pem"));
-        expect(Object.fromEntries(there.map(([name, { mode, owner }]) => [name, `${mode} ${owner}`]))).toEqual(
+        const copied = Object.entries(host(id).files()).filter(([name]) => !name.endsWith(".pem"));
+        expect(Object.fromEntries(copied.map(([name, { mode, owner }]) => [name, `${mode} ${owner}`]))).toEqual(
           Object.fromEntries(Object.keys(expected).map((name) => [name, `0600 ${USERS.ubuntu}`])),
         );
         for (const [name, path] of Object.entries(expected)) expect(host(id).read(name)).toBe(files()[path]);
       }
     };
     configure();
-    const end = [...hosts.keys()].map((id) =>
+    const stopWatching = [...hosts.keys()].map((id) =>
       host(id).watch([
         "admin.kubeconfig",
         "encryption-config.yaml",
@@ -290,7 +290,7 @@ describeSuite("real ssh", () => {
     );
     await terraform.run(...APPLY);
     expectCopied();
-    expect((await Promise.all(end.map((stop) => stop()))).flat()).toEqual([]);
+    expect((await Promise.all(stopWatching.map((stop) => stop()))).flat()).toEqual([]);
     expect(await terraform.run(...APPLY)).toContain("No changes.");
 
     await renew(["tls_locally_signed_cert.kube-proxy-certificate"]);
@@ -302,16 +302,16 @@ describeSuite("real ssh", () => {
 
     await renew(["tls_private_key.encryption-key"]);
     configure();
-    const then = sessions();
+    const beforeKey = sessions();
     await terraform.run(...APPLY);
-    expect(visitedSince(then)).toEqual(["master-0", "master-1", "master-2"]);
+    expect(visitedSince(beforeKey)).toEqual(["master-0", "master-1", "master-2"]);
     expectCopied();
 
     await renew([], { "aws_lb.load-balancer": { dns_name: "another.elb.eu-central-1.amazonaws.com" } });
     configure();
-    const last = sessions();
+    const beforeName = sessions();
     await terraform.run(...APPLY);
-    expect(visitedSince(last)).toEqual(Object.keys(MACHINES).sort());
+    expect(visitedSince(beforeName)).toEqual(Object.keys(MACHINES).sort());
     expectCopied();
   });
 });

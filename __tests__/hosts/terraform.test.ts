@@ -4,22 +4,22 @@ import { synthesizeCluster } from "../../testing/synthesize";
 import { TerraformFolder } from "../../testing/terraform";
 import { dataName, originalAddress, toTerraformData } from "../../testing/terraform-data";
 
-/** What comes after what, as promised; destroy goes the other way round. */
+/** Pairs of resources that must be created in this order. Destroy uses the reverse order. */
 const ORDERS: readonly (readonly [later: string, earlier: string])[] = [
-  // Public addresses block the gateway's detach: machines and load balancer go first.
+  // The gateway cannot be detached while public addresses exist, so machines and load balancer are destroyed first.
   ...["aws_instance.master-0", "aws_instance.worker-2", "aws_lb.load-balancer"].flatMap((later) =>
     ["aws_route.default-route", "aws_route_table_association.subnet-0-route-table"].map(
       (earlier) => [later, earlier] as const,
     ),
   ),
   ["aws_route.default-route", "aws_internet_gateway.internet-gateway"],
-  // A copy needs its machine and what is copied. (Where another path says the same, such as a worker's certificate
-  // that holds its machine's address, the construct's own test looks at the reference.)
+  // A copy needs its machine and the copied files. (Some of these orders also follow from another path: a worker's
+  // certificate contains its machine's address. For those, the construct's own test checks the reference.)
   ["null_resource.pems-master-1", "aws_instance.master-1"],
   ["null_resource.pems-master-1", "tls_locally_signed_cert.master-kubernetes-certificate"],
   ["null_resource.pems-master-1", "tls_locally_signed_cert.service-account-certificate"],
   ["null_resource.pems-worker-1", "tls_locally_signed_cert.worker-1-certificate"],
-  // Certificates hold what is known late: public addresses, and the load balancer's name.
+  // Certificates contain values that are known late: public addresses, and the load balancer's name.
   ["tls_cert_request.worker-1-request", "aws_instance.worker-1"],
   ["tls_cert_request.master-kubernetes-request", "aws_lb.load-balancer"],
   ["tls_locally_signed_cert.kube-proxy-certificate", "tls_self_signed_cert.ca-certificate"],
@@ -28,7 +28,7 @@ const ORDERS: readonly (readonly [later: string, earlier: string])[] = [
   ["aws_instance.worker-0", "aws_key_pair.key-pair"],
 ];
 
-/** What waits for nothing of the kind, since people wait for it. */
+/** Pairs of resources that must not wait for each other, because that would make a deploy longer. */
 const INDEPENDENCE: readonly (readonly [address: string, of: string])[] = [
   // The load balancer takes minutes.
   ...[0, 1, 2].map((index) => [`null_resource.pems-worker-${index}`, "aws_lb.load-balancer"] as const),
@@ -52,7 +52,7 @@ describeSuite("real Terraform", () => {
     expect(await terraform.run("validate", "-no-color")).toContain("Success! The configuration is valid.");
   });
 
-  test("accepts several subnets, closed access and state elsewhere too", async () => {
+  test("accepts several subnets, closed access and state in S3", async () => {
     const other = synthesizeCluster({
       name: "other",
       network: {
@@ -80,7 +80,7 @@ describeSuite("real Terraform", () => {
     expect(plan).toContain(`Plan: ${addressesOf(json).length} to add, 0 to change, 0 to destroy.`);
   });
 
-  describe("orders", () => {
+  describe("order of creation:", () => {
     let comesAfter: (later: string, earlier: string) => boolean;
     beforeAll(async () => {
       comesAfter = await graphOf(json);
@@ -94,7 +94,7 @@ describeSuite("real Terraform", () => {
       expect(comesAfter(address, of)).toBe(false);
     });
 
-    test.each(ORDERS)("no other edge hides the loss of %s after %s", async (later, earlier) => {
+    test.each(ORDERS)("no other reference makes %s come after %s", async (later, earlier) => {
       expect((await graphOf(without(later, earlier)))(later, earlier)).toBe(false);
     });
   });
@@ -109,7 +109,7 @@ describeSuite("real Terraform", () => {
     expect(plan).toContain(`terraform_data.${dataName("aws_lb_listener.listener")} will be replaced`);
   });
 
-  /** What comes after what in a configuration, as Terraform's own graph has it. */
+  /** A function that reads from Terraform's own graph whether a resource of a configuration comes after another. */
   async function graphOf(configuration: TerraformJson): Promise<(later: string, earlier: string) => boolean> {
     terraform.configure(toTerraformData(configuration));
     const graph = await terraform.run("graph");
@@ -129,18 +129,18 @@ describeSuite("real Terraform", () => {
     return (later, earlier) => reachable(later).has(earlier);
   }
 
-  /** The configuration in which a resource no longer refers to another, nor depends on it. */
+  /** The configuration without a resource's references to another and without its dependency on it. */
   function without(later: string, earlier: string): TerraformJson {
     const reference = new RegExp(`\\b${earlier}\\.\\w+`, "g");
-    const cut = (value: unknown): unknown => {
+    const withoutReference = (value: unknown): unknown => {
       if (Array.isArray(value))
-        return value.filter((element) => element !== earlier && element !== `${earlier}.arn`).map(cut);
+        return value.filter((element) => element !== earlier && element !== `${earlier}.arn`).map(withoutReference);
       if (typeof value === "string") return value.replaceAll(reference, "true");
       if (typeof value !== "object" || value === null) return value;
-      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, cut(inner)]));
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withoutReference(inner)]));
     };
     const [type, name] = later.split(".") as [string, string];
-    const byName = { ...json.resource[type], [name]: cut(blockAt(json, later)) as Block };
+    const byName = { ...json.resource[type], [name]: withoutReference(blockAt(json, later)) as Block };
     return { ...json, resource: { ...json.resource, [type]: byName } };
   }
 });
