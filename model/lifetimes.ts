@@ -6,10 +6,11 @@ export interface PkiLifetimes {
   readonly caValidityHours: number;
   /** Lifetime of every other certificate, at most the CA's. */
   readonly validityHours: number;
-  /** Hours before the end of a certificate from which an apply replaces it. @default 0 (replaced after it has ended) */
+  /** An apply replaces a certificate this many hours before its end. @default 0 (after its end) */
   readonly earlyRenewalHours?: number;
   /**
-   * The same for the CA's certificate, which is replaced together with every other certificate. Its key stays.
+   * An apply replaces the CA's certificate, and with it every other certificate, this many hours before its end. The CA's
+   * key stays.
    * @default - the other certificates' lifetime with early renewal, so that none outlives the CA; else 0
    */
   readonly caEarlyRenewalHours?: number;

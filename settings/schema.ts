@@ -150,13 +150,13 @@ export const schema = group({
       "Lifetime of every other certificate, in hours, at most the CA's. A change replaces these certificates.",
     ),
     earlyRenewalHours: wholeNumber(RENEWAL_HOURS).describe(
-      "Hours before the end of a certificate from which an apply replaces it. Less than its lifetime. 0: replaced after it has ended.",
+      "An apply replaces a certificate this many hours before its end. Less than its lifetime. 0: after its end.",
     ),
     caEarlyRenewalHours: wholeNumber(RENEWAL_HOURS)
       .optional()
       .describe(
-        "The same for the CA's certificate, which is replaced together with every other certificate; its key stays. At " +
-          "least the others' lifetime. Default: the others' lifetime if earlyRenewalHours is set, else 0.",
+        "An apply replaces the CA's certificate, and with it every other certificate, this many hours before its end. The " +
+          "CA's key stays. At least the others' lifetime. Default: the others' lifetime if earlyRenewalHours is set, else 0.",
       ),
   }),
   tags: z
