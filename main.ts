@@ -1,6 +1,7 @@
 import { Annotations, App } from "cdktf";
 import { ClusterStack } from "./constructs";
-import { loadSettings, SettingsError } from "./settings/load";
+import { UserError } from "./model/user-error";
+import { loadSettings } from "./settings/load";
 import { settingsWarnings } from "./settings/warnings";
 
 try {
@@ -10,7 +11,7 @@ try {
   for (const warning of settingsWarnings(settings)) Annotations.of(stack).addWarning(warning);
   app.synth();
 } catch (error) {
-  if (!(error instanceof SettingsError)) throw error;
+  if (!(error instanceof UserError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
 }

@@ -8,7 +8,8 @@ import { ec2Hostname } from "../model/addressing";
 import { identities, type NodeFacts, type ServerNames, serverNames } from "../model/identities";
 import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES } from "../model/layout";
 import { roleOf } from "../model/names";
-import { CredentialsError, type DeployedCluster, NAME, NODES } from "./stack";
+import { UserError } from "../model/user-error";
+import { type DeployedCluster, NAME, NODES } from "./stack";
 
 /** The names in the server certificates of a cluster. */
 export function serverNamesOf(cluster: DescribedCluster): ServerNames {
@@ -38,7 +39,7 @@ export const DESCRIPTION = "cluster.json";
 
 const DESCRIBED = z.object({ name: NAME, publicAddress: z.string(), serviceAddress: z.string(), nodes: NODES });
 
-/** Reads the description of a folder's cluster. @throws CredentialsError if it is missing or invalid */
+/** Reads the description of a folder's cluster. @throws UserError if it is missing or invalid */
 export function describedCluster(folder: string): DescribedCluster {
   try {
     return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
@@ -50,7 +51,7 @@ export function describedCluster(folder: string): DescribedCluster {
         : code === undefined
           ? `has an invalid ${DESCRIPTION}`
           : `cannot be read: ${(error as Error).message}`;
-    throw new CredentialsError(
+    throw new UserError(
       `'--out' must be a folder that \`npm run credentials\` wrote, got: ${folder}, which ${existsSync(folder) ? problem : "does not exist"}`,
     );
   }
@@ -124,7 +125,7 @@ function pairsOf(cluster: DescribedCluster): string[] {
 
 /**
  * The content of every file of a credentials folder, by path.
- * @throws CredentialsError if a certificate or key is missing
+ * @throws UserError if a certificate or key is missing
  */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
@@ -133,7 +134,7 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
     FILE_NAMES.key(fileName),
   ])) {
     if (pemFiles[file] === undefined) {
-      throw new CredentialsError(`the deployed ${name} lacks ${file}: \`npm run deploy\` adds it`);
+      throw new UserError(`the deployed ${name} lacks ${file}: \`npm run deploy\` adds it`);
     }
   }
   const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");

@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { CA } from "../model/layout";
+import { UserError } from "../model/user-error";
 import { hasOtherKeys } from "./encryption";
 import {
   DESCRIPTION,
@@ -29,7 +30,7 @@ import {
   namedFiles,
   pairPaths,
 } from "./files";
-import { CredentialsError, octal } from "./stack";
+import { octal } from "./stack";
 
 /** The changes that {@link writeFolder} made. */
 export interface Written {
@@ -69,7 +70,7 @@ const CA_FILES = pairPaths(CA);
  * not changed, or, with `replace`, it is renamed.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
- * @throws CredentialsError if the folder is open to other users, belongs to another user, was not written by this program,
+ * @throws UserError if the folder is open to other users, belongs to another user, was not written by this program,
  *   contains another cluster's CA, is being written by another run, or cannot be written
  */
 export function writeFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
@@ -81,8 +82,8 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
     return withStagingFolder(path, () => updateFolder(path, files, replace));
   } catch (error) {
     if (isNew) removeIfEmpty(path);
-    if (error instanceof CredentialsError) throw error;
-    throw new CredentialsError(`cannot write ${folder}: ${(error as Error).message}`);
+    if (error instanceof UserError) throw error;
+    throw new UserError(`cannot write ${folder}: ${(error as Error).message}`);
   }
 }
 
@@ -96,7 +97,7 @@ function withStagingFolder<T>(folder: string, write: () => T): T {
     mkdirSync(staging, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    throw new CredentialsError(
+    throw new UserError(
       `another run is writing ${folder}, or was killed less than a minute ago: keep ${STAGING} in it, and try again in a minute`,
     );
   }
@@ -181,31 +182,31 @@ function removeIfEmpty(folder: string): void {
   rmdirSync(folder);
 }
 
-/** Checks that an existing folder may be written. @throws CredentialsError if not */
+/** Checks that an existing folder may be written. @throws UserError if not */
 function checkFolderIsOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
   if (!status.isDirectory()) {
     const kind = status.isSymbolicLink() ? ", a symbolic link" : "";
-    throw new CredentialsError(`'--out' must be a folder, got: ${folder}${kind}`);
+    throw new UserError(`'--out' must be a folder, got: ${folder}${kind}`);
   }
   const names = readdirSync(folder);
   // A staging folder means that a killed run has already passed this check.
   if (names.length > 0 && !names.includes(DESCRIPTION) && !names.includes(STAGING)) {
-    throw new CredentialsError(
+    throw new UserError(
       `'--out' must be an empty folder, or one that \`npm run credentials\` wrote, got: ${folder}, which has no ${DESCRIPTION}`,
     );
   }
   if (status.uid !== process.getuid?.()) {
-    throw new CredentialsError(`'--out' must be a folder that you own, got: ${folder}, which user ${status.uid} owns`);
+    throw new UserError(`'--out' must be a folder that you own, got: ${folder}, which user ${status.uid} owns`);
   }
   const mode = status.mode & 0o777;
   if ((mode & 0o077) !== 0) {
-    throw new CredentialsError(
+    throw new UserError(
       `'--out' must be a folder that only you can access (chmod 700), got: ${folder} with mode ${octal(mode)}`,
     );
   }
   if (!replace && isOfAnotherCluster(folder, files)) {
-    throw new CredentialsError(
+    throw new UserError(
       `${folder} contains the credentials of another cluster, or of this cluster with another CA key; --replace replaces them`,
     );
   }

@@ -2,9 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-
-/** A reason why credentials cannot be read or written. The message has one line. */
-export class CredentialsError extends Error {}
+import { UserError } from "../model/user-error";
 
 /** The maximum length of Terraform's error in a message, in characters. */
 const ERROR_LENGTH = 300;
@@ -61,21 +59,21 @@ export interface ReadStack {
  * Reads the deployed cluster from its state, with any backend.
  * @param synthesized - the folder that synthesis writes, `cdktf.out`
  * @param stackName - the name of the stack @default - the only one
- * @throws CredentialsError if no stack is synthesized or deployed, or if the backend does not answer
+ * @throws UserError if no stack is synthesized or deployed, or if the backend does not answer
  */
 export function readStack(synthesized: string, stackName?: string): ReadStack {
   const stack = findStack(synthesized, stackName);
   const folder = join(synthesized, stack.workingDirectory);
   const [stateFile] = stateFiles(folder);
   if (stateFile !== undefined && statSync(stateFile, { throwIfNoEntry: false })?.size === 0) {
-    throw new CredentialsError(
+    throw new UserError(
       `${stateFile} is empty, probably because an apply was killed: docs/recovery.md explains how to restore it`,
     );
   }
   // If a local state file is missing, there are no outputs; Terraform is not needed to find that out.
   const outputs = stateFile !== undefined && !existsSync(stateFile) ? {} : readOutputs(folder);
   if (Object.keys(outputs).length === 0) {
-    throw new CredentialsError(`${stack.name} is not deployed, its state has no outputs: run \`npm run deploy\``);
+    throw new UserError(`${stack.name} is not deployed, its state has no outputs: run \`npm run deploy\``);
   }
   const known = knownOutputs(stack.name, outputs);
   return {
@@ -106,14 +104,14 @@ interface Stack {
 
 /**
  * Finds a synthesized stack: the one with the given name, or the only one.
- * @throws CredentialsError if no stack is synthesized, or if `stackName` does not select exactly one
+ * @throws UserError if no stack is synthesized, or if `stackName` does not select exactly one
  */
 export function findStack(synthesized: string, stackName?: string): Stack {
   const stacks = stacksOf(synthesized);
   const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
   if (stack !== undefined && more.length === 0) return stack;
   const names = stacks.map(({ name }) => name).join(", ");
-  throw new CredentialsError(`'--stack' must be a stack in ${synthesized} (${names}), got: ${stackName ?? "none"}`);
+  throw new UserError(`'--stack' must be a stack in ${synthesized} (${names}), got: ${stackName ?? "none"}`);
 }
 
 /** The synthesized stacks. */
@@ -121,13 +119,13 @@ function stacksOf(synthesized: string): Stack[] {
   try {
     return Object.values(JSON.parse(readFileSync(join(synthesized, "manifest.json"), "utf8")).stacks);
   } catch {
-    throw new CredentialsError(`'--from' must be a folder that \`npm run synth\` wrote, got: ${synthesized}`);
+    throw new UserError(`'--from' must be a folder that \`npm run synth\` wrote, got: ${synthesized}`);
   }
 }
 
 type Outputs = Readonly<Record<string, { readonly value: unknown }>>;
 
-/** Checks the needed outputs. @throws CredentialsError if one is missing, or does not have this project's format */
+/** Checks the needed outputs. @throws UserError if one is missing, or does not have this project's format */
 function knownOutputs(name: string, outputs: Outputs): z.infer<typeof OUTPUTS> {
   const values = Object.fromEntries(Object.entries(outputs).map(([output, { value }]) => [output, value]));
   const { data, error } = OUTPUTS.safeParse(values);
@@ -138,7 +136,7 @@ function knownOutputs(name: string, outputs: Outputs): z.infer<typeof OUTPUTS> {
       message,
     },
   ] = error.issues as [z.core.$ZodIssue];
-  throw new CredentialsError(
+  throw new UserError(
     values[output as string] === undefined
       ? `the deployed ${name} has no output ${String(output)}: \`npm run deploy\` adds it`
       : `the deployed ${name} has an invalid output: ${[output, ...path].join(".")}: ${message}`,
@@ -168,30 +166,30 @@ function terraform(folder: string, ...args: readonly string[]): Ended {
   });
 }
 
-/** The output of a program. @throws CredentialsError with the start of its error message if it failed */
+/** The output of a program. @throws UserError with the start of its error message if it failed */
 function outputOf({ status, stdout, stderr, error }: Ended): string {
   if (error !== undefined) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw new CredentialsError(missing ? "terraform is missing: install Terraform 1.11 or later" : error.message);
+    throw new UserError(missing ? "terraform is missing: install Terraform 1.11 or later" : error.message);
   }
   if (status === 0) return stdout;
   const lines = stderr.split("\n").map((line) => line.replace(/^[│╷╵\s]+/, "").trim());
   // The first of its errors.
   const [, firstError = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
   const message = firstError.length > ERROR_LENGTH ? `${firstError.slice(0, ERROR_LENGTH)} …` : firstError;
-  throw new CredentialsError(`terraform: ${message || `status ${status}`}`);
+  throw new UserError(`terraform: ${message || `status ${status}`}`);
 }
 
 /**
  * The files in which a local backend stores the state and its backup; empty for another backend.
- * @throws CredentialsError if the stack's folder does not exist
+ * @throws UserError if the stack's folder does not exist
  */
 function stateFiles(folder: string): string[] {
   let path: string | undefined;
   try {
     path = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8")).terraform?.backend?.local?.path;
   } catch (error) {
-    throw new CredentialsError(`the stack's folder must be as \`npm run synth\` wrote it: ${(error as Error).message}`);
+    throw new UserError(`the stack's folder must be as \`npm run synth\` wrote it: ${(error as Error).message}`);
   }
   if (path === undefined) return [];
   const file = resolve(folder, path);

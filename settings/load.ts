@@ -2,26 +2,22 @@ import { readFileSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import type { z } from "zod";
 import { mustBe, oneLine } from "../model/formats";
+import { UserError } from "../model/user-error";
 import { TUTORIAL, withPreset } from "./presets";
 import { RULES } from "./rules";
 import { type ClusterSettings, schema } from "./schema";
 
-/** Invalid settings. The message has one line for each problem. */
-export class SettingsError extends Error {
-  override readonly name = "SettingsError";
-}
-
 /**
  * Checks settings and fills in defaults.
  * @param input - the settings as the user wrote them. @default - `{}`
- * @throws SettingsError with a line for each problem: the setting, the allowed values, the value it got
+ * @throws UserError with a line for each problem: the setting, the allowed values, the value it got
  */
 export function parseSettings(input: unknown = {}): ClusterSettings {
   const result = schema.safeParse(withPreset(TUTORIAL, input));
   const lines = result.success
     ? RULES.flatMap((rule) => rule(result.data)).map(({ name, allowed, got }) => mustBe(name, allowed, got))
     : settingsErrors(result.error, input);
-  if (lines.length > 0) throw new SettingsError(lines.join("\n"));
+  if (lines.length > 0) throw new UserError(lines.join("\n"));
   return result.data as ClusterSettings;
 }
 
@@ -29,7 +25,7 @@ export function parseSettings(input: unknown = {}): ClusterSettings {
  * Loads the settings of this run: from the file that `CLUSTER_SETTINGS` names (relative to the working directory), or
  * else from the context in cdktf.json.
  * @param context - the context's value for the key `cluster`
- * @throws SettingsError if the file cannot be read or is not JSON, and as {@link parseSettings}
+ * @throws UserError if the file cannot be read or is not JSON, and as {@link parseSettings}
  */
 export function loadSettings(context: unknown): ClusterSettings {
   const path = process.env.CLUSTER_SETTINGS;
@@ -42,7 +38,7 @@ function readSettingsFile(path: string): unknown {
     return JSON.parse(readFileSync(path, "utf8").replace(/^\uFEFF/, ""));
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, " ");
-    throw new SettingsError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason})`);
+    throw new UserError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason})`);
   }
 }
 

@@ -2,12 +2,9 @@
  * `npm run credentials` writes the files that part 2 needs from the deployed cluster. `npm run credentials -- check` checks
  * them. Exit status: 0: written, or no problem found; 1: the check found a problem; 2: the command could not run.
  */
-import { parseArgs } from "node:util";
-import { checkFolder, type Finding } from "../credentials/check";
-import { credentialFiles, describedCluster, ENCRYPTION_CONFIG } from "../credentials/files";
-import { writeFolder } from "../credentials/folder";
-import { checkNodes } from "../credentials/nodes";
-import { CredentialsError, findStack, readStack } from "../credentials/stack";
+import type { Finding } from "../credentials/check";
+import { UserError } from "../model/user-error";
+import { parseOptions, runProgram, unknownWord } from "./program";
 
 /** The default of `--days`: enough time to renew a certificate. */
 const DAYS = 14;
@@ -35,7 +32,6 @@ const OPTIONS = {
   nodes: FLAG,
   days: TEXT,
   json: FLAG,
-  help: FLAG,
 } as const;
 
 /** The options of each command. */
@@ -44,32 +40,31 @@ const COMMANDS = new Map([
   ["check", ["out", "from", "stack", "nodes", "days", "json"]],
 ]);
 
-async function main(): Promise<number> {
-  const { positionals, values } = options();
-  if (values.help) {
-    console.log(USAGE);
-    return 0;
-  }
+async function main(args: string[]): Promise<number> {
+  const { positionals, values } = parseOptions(args, OPTIONS, true);
   const [command = "write", ...rest] = positionals;
   const allowed = COMMANDS.get(command);
-  if (allowed === undefined || rest.length > 0) {
-    throw new CredentialsError(`the only command is check, got: ${positionals.join(" ")}`);
-  }
+  if (allowed === undefined) throw new UserError(unknownWord("a command", command, ["check"]));
+  if (rest.length > 0) throw new UserError(`check takes options only, got: ${rest.join(" ")}`);
   const notAllowed = Object.keys(values).find((option) => !allowed.includes(option));
   if (notAllowed !== undefined) {
-    throw new CredentialsError(
+    throw new UserError(
       command === "check"
         ? `'--${notAllowed}' cannot be used with check; allowed: ${named(allowed)}`
         : `'--${notAllowed}' needs the command check; allowed without it: ${named(allowed)}`,
     );
   }
-  if (values.out === "") throw new CredentialsError("'--out' must be a folder, got: nothing");
+  if (values.out === "") throw new UserError("'--out' must be a folder, got: nothing");
   return command === "check" ? check(values) : write(values);
 }
 
-type Options = ReturnType<typeof options>["values"];
+type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
-function write({ out, from = "cdktf.out", stack, replace = false }: Options): number {
+/** Loads the modules that do the work: only then, so that `--help` and an unknown option are answered at once. */
+const load = () => import("../credentials/index.js");
+
+async function write({ out, from = "cdktf.out", stack, replace = false }: Values): Promise<number> {
+  const { credentialFiles, ENCRYPTION_CONFIG, readStack, writeFolder } = await load();
   const { cluster, warnings } = readStack(from, stack);
   for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
   const folder = out ?? cluster.name;
@@ -94,10 +89,11 @@ async function check({
   nodes = false,
   json = false,
   days = String(DAYS),
-}: Options): Promise<number> {
+}: Values): Promise<number> {
   if (!/^\d{1,5}$/.test(days)) {
-    throw new CredentialsError(`'--days' must be a number of days from 0 to 99999, got: ${days}`);
+    throw new UserError(`'--days' must be a number of days from 0 to 99999, got: ${days}`);
   }
+  const { checkFolder, checkNodes, describedCluster, findStack } = await load();
   const folder = out ?? findStack(from, stack).name;
   const cluster = describedCluster(folder);
   const options = { now: new Date(), days: Number(days) };
@@ -119,16 +115,6 @@ function table(findings: readonly Finding[]): string {
     .join("\n");
 }
 
-function options() {
-  try {
-    return parseArgs({ allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    // The first sentence of Node's message names the problem.
-    const [message] = (error as Error).message.split(/\.?[ \n](?=[A-Z])/);
-    throw new CredentialsError(`${message}; allowed: ${named(Object.keys(OPTIONS))}`);
-  }
-}
-
 function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
@@ -137,18 +123,5 @@ function named(options: readonly string[]): string {
   return options.map((option) => `--${option}`).join(", ");
 }
 
-// A reader that closes the pipe after the first lines is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-});
-
-main().then(
-  (status) => {
-    process.exitCode = status;
-  },
-  (error: Error) => {
-    // An unexpected error is printed with its stack trace. It is not a problem of the checked files, so the status is 2 too.
-    console.error(`credentials: ${error instanceof CredentialsError ? error.message : error.stack}`);
-    process.exitCode = 2;
-  },
-);
+// An error is not a problem of the checked files, so the status is another one.
+runProgram({ name: "credentials", usage: USAGE, main, errorStatus: 2 });

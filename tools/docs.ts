@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-
 import { type NodeFile, nodeFiles } from "../model/layout";
+import { UserError } from "../model/user-error";
+import { synthesizeCheckout } from "../review/base";
 import { renderDiagram } from "../review/diagram";
 import { TUTORIAL } from "../settings/presets";
 import { settingsJsonSchema } from "../settings/schema";
-import { synthesizeCluster } from "../testing/synthesize";
+import { parseOptions, runProgram } from "./program";
 
 const ROOT = join(__dirname, "..");
 
@@ -28,10 +28,11 @@ const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/;
 
 /** The files that are generated, or a part of which is: their content by their path from the project's folder. */
-export function generatedFiles(): Record<string, string> {
+export async function generatedFiles(): Promise<Record<string, string>> {
+  const picture = renderDiagram(await synthesizeCheckout(ROOT, "the working tree"));
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
-    "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => renderDiagram(synthesizeCluster())),
+    "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => picture),
     "docs/certificates.md": withTable("docs/certificates.md", restartTable()),
     "docs/part-2.md": withTable("docs/part-2.md", placeTable()),
     "docs/settings.md": settingsPage(schema),
@@ -90,8 +91,8 @@ function code(text: string): string {
 }
 
 /** The generated files that are not as they would be written, by their paths. */
-export function staleFiles(): string[] {
-  return Object.entries(generatedFiles())
+export function staleFiles(files: Readonly<Record<string, string>>): string[] {
+  return Object.entries(files)
     .filter(([path, content]) => readOrEmpty(join(ROOT, path)) !== content)
     .map(([path]) => path);
 }
@@ -164,15 +165,19 @@ function readOrEmpty(path: string): string {
   }
 }
 
-function main(): void {
-  const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
-  const stale = staleFiles();
+const USAGE = `npm run docs [-- --check]    writes the generated pages
+
+  --check    only report pages that are not as they would be written, with exit status 1`;
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseOptions(args, { check: { type: "boolean" } });
+  const files = await generatedFiles();
+  const stale = staleFiles(files);
   if (values.check && stale.length > 0) {
-    console.error(`stale: ${stale.join(", ")}; \`npm run docs\` writes them`);
-    process.exitCode = 1;
-    return;
+    throw new UserError(`stale: ${stale.join(", ")}; \`npm run docs\` writes them`);
   }
-  for (const path of stale) writeFileSync(join(ROOT, path), generatedFiles()[path] as string);
+  for (const path of stale) writeFileSync(join(ROOT, path), files[path] as string);
+  return 0;
 }
 
-if (require.main === module) main();
+if (require.main === module) runProgram({ name: "docs", usage: USAGE, main });

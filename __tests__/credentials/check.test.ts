@@ -1,3 +1,4 @@
+import { UserError } from "../../model/user-error";
 import "reflect-metadata";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, webcrypto } from "node:crypto";
@@ -20,7 +21,6 @@ import { readFacts } from "../../credentials/certificate";
 import { checkFolder } from "../../credentials/check";
 import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
-import { CredentialsError } from "../../credentials/stack";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { issueDefaultCluster, reissue } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -637,9 +637,9 @@ test("the certificate of a stopped machine needs no public address", () => {
 
 test("a folder that is not a credentials folder is refused in one line", () => {
   const written = "'--out' must be a folder that `npm run credentials` wrote";
-  expect(() => problems()).toThrow(new CredentialsError(`${written}, got: ${folder}, which has no cluster.json`));
+  expect(() => problems()).toThrow(new UserError(`${written}, got: ${folder}, which has no cluster.json`));
   const options = { now: new Date(), days: 0 };
   expect(() => checkFolder(at("none"), options)).toThrow(
-    new CredentialsError(`${written}, got: ${at("none")}, which does not exist`),
+    new UserError(`${written}, got: ${at("none")}, which does not exist`),
   );
 });

@@ -24,7 +24,7 @@ import { describeSuite } from "../../cloud/requirements";
 import { USERS } from "../../cloud/ssh-hosts";
 import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
-import { CredentialsError } from "../../credentials/stack";
+import { UserError } from "../../model/user-error";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -140,9 +140,7 @@ test("an incomplete deploy is refused", () => {
   const outputs = outputsOf(json, computed);
   const { [`${TUTORIAL_NAME}-worker-1-key.pem`]: _, ...pemFiles } = outputs.pem_files as Record<string, string>;
   expect(() => credentialFiles(deployedCluster(TUTORIAL_NAME, { ...outputs, pem_files: pemFiles }))).toThrow(
-    new CredentialsError(
-      `the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` adds it`,
-    ),
+    new UserError(`the deployed ${TUTORIAL_NAME} lacks ${TUTORIAL_NAME}-worker-1-key.pem: \`npm run deploy\` adds it`),
   );
 });
 
@@ -331,7 +329,7 @@ describe("writing the files", () => {
     writeFolder(out(), credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, other))), false);
     const before = readFileSync(join(out(), "ca-authority/admin.pem"), "utf8");
     expect(() => writeFolder(out(), files, false)).toThrow(
-      new CredentialsError(
+      new UserError(
         `${out()} contains the credentials of another cluster, or of this cluster with another CA key; --replace replaces them`,
       ),
     );
@@ -500,7 +498,7 @@ describe("writing the files", () => {
   ])("%s is refused in one line", (_case, prepare, message) => {
     prepare();
     if (statSync(out()).isDirectory() && message.source.startsWith("^cannot")) chmodSync(out(), 0o700);
-    expect(() => writeFolder(out(), files, false)).toThrow(CredentialsError);
+    expect(() => writeFolder(out(), files, false)).toThrow(UserError);
     expect(() => writeFolder(out(), files, false)).toThrow(message);
   });
 });
@@ -550,7 +548,7 @@ describeSuite("a full disk, and folders of others", () => {
     mkdirSync(out(), { mode: 0o700 });
     chownSync(out(), USERS.stranger, USERS.stranger);
     expect(() => writeFolder(out(), files, true)).toThrow(
-      new CredentialsError(`'--out' must be a folder that you own, got: ${out()}, which user ${USERS.stranger} owns`),
+      new UserError(`'--out' must be a folder that you own, got: ${out()}, which user ${USERS.stranger} owns`),
     );
     expect(readdirSync(out())).toEqual([]);
   });
@@ -700,10 +698,10 @@ describeSuite("real Terraform", () => {
         "'--replace' cannot be used with check; allowed: --out, --from, --stack, --nodes, --days, --json",
       ],
       [["check", "--out="], "'--out' must be a folder, got: nothing"],
-      [["chekc"], "the only command is check, got: chekc"],
+      [["chekc"], "'chekc' is not a command, did you mean 'check'? allowed: check"],
       [
         ["--bogus"],
-        "Unknown option '--bogus'; allowed: --out, --from, --stack, --replace, --nodes, --days, --json, --help",
+        "'--bogus' is not an option, did you mean '--out'? allowed: --out, --from, --stack, --replace, --nodes, --days, --json",
       ],
       [[], "terraform is missing: install Terraform 1.11 or later"],
       [["--stack", "b"], `'--stack' must be a stack in cdktf.out (${TUTORIAL_NAME}), got: b`],

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadSettings, parseSettings, SettingsError } from "../../settings/load";
+import { UserError } from "../../model/user-error";
+import { loadSettings, parseSettings } from "../../settings/load";
 import { settingsWarnings } from "../../settings/warnings";
 
 const NAME =
@@ -365,12 +366,12 @@ test.each<[name: string, input: unknown, message: string]>([
     `'region' must be an AWS region such as eu-central-1, got: "${"x".repeat(199)}…`,
   ],
 ])("%s is refused", (_name, input, message) => {
-  expect(() => parseSettings(input)).toThrow(new SettingsError(message));
+  expect(() => parseSettings(input)).toThrow(new UserError(message));
 });
 
 test("each problem is reported in its own line", () => {
   expect(() => parseSettings({ name: "", workers: { count: -1 } })).toThrow(
-    new SettingsError(`${NAME}""\n'workers.count' must be a whole number from 0 to 200, got: -1`),
+    new UserError(`${NAME}""\n'workers.count' must be a whole number from 0 to 200, got: -1`),
   );
 });
 
@@ -427,7 +428,7 @@ describe("settings are loaded", () => {
   test("not from the context, if CLUSTER_SETTINGS is empty", () => {
     process.env.CLUSTER_SETTINGS = "";
     expect(() => loadSettings({})).toThrow(
-      new SettingsError(
+      new UserError(
         `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "" (ENOENT: no such file or directory, open '')`,
       ),
     );
@@ -436,7 +437,7 @@ describe("settings are loaded", () => {
   test("not from a missing file", () => {
     process.env.CLUSTER_SETTINGS = "no/such.json";
     expect(() => loadSettings({})).toThrow(
-      new SettingsError(
+      new UserError(
         `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "no/such.json" (ENOENT: no such file or directory, open 'no/such.json')`,
       ),
     );
@@ -450,7 +451,7 @@ describe("settings are loaded", () => {
   test("not from a file that is not JSON", () => {
     const path = settingsFile("empty.json", "");
     expect(() => loadSettings({})).toThrow(
-      new SettingsError(
+      new UserError(
         `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "${path}" (Unexpected end of JSON input)`,
       ),
     );
