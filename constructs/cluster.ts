@@ -192,7 +192,7 @@ function kubeconfigOf(clusterName: string, pki: ClusterPki, { fileName, user, ho
       clusterName,
       server: apiServer(host),
       user,
-      authority: Fn.base64encode(pki.certificateAuthority.certificatePem),
+      ca: Fn.base64encode(pki.certificateAuthority.certificatePem),
       certificate: Fn.base64encode(certificatePem),
       key: Fn.base64encode(privateKeyPem),
     }),

@@ -4,9 +4,9 @@ import { LIMITS, mustBe } from "../model/formats";
 import { CANONICAL, UBUNTU_RELEASES, type UbuntuRelease } from "../model/images";
 import { assertProp } from "./assertions";
 
-/** Properties of a {@link UbuntuImage}: a release or a name pattern, not both. */
+/** Properties of a {@link UbuntuImage}: either a release or a name pattern. */
 export interface UbuntuImageProps {
-  /** The code name of the release. @default "noble", if there is no name pattern */
+  /** The code name of the release. Required if there is no name pattern. */
   readonly release?: UbuntuRelease;
   /** A pattern for the image's name. `*` and `?` are wildcards. @default - the release's pattern */
   readonly namePattern?: string;
@@ -17,19 +17,19 @@ export interface UbuntuImageProps {
 /**
  * The newest of Canonical's Ubuntu images (x86_64 on EBS) whose name matches a release or a pattern.
  *
- * @throws Error if both a release and a pattern are given, if the release is unknown, or if EC2 would refuse the pattern
+ * @throws Error unless either a release or a pattern is given, if the release is unknown, or if EC2 would refuse the pattern
  */
 export class UbuntuImage extends Construct {
   /** The image's id in the provider's region. */
   readonly imageId: string;
 
-  constructor(scope: Construct, id: string, props: UbuntuImageProps = {}) {
+  constructor(scope: Construct, id: string, props: UbuntuImageProps) {
     super(scope, id);
     const { release, namePattern, includeDeprecated } = props;
     if (release !== undefined && namePattern !== undefined) {
       throw new Error(mustBe("release", "omitted when 'namePattern' is set", release));
     }
-    if (release !== undefined && !Object.hasOwn(UBUNTU_RELEASES, release)) {
+    if (namePattern === undefined && (release === undefined || !Object.hasOwn(UBUNTU_RELEASES, release))) {
       throw new Error(mustBe("release", `one of ${Object.keys(UBUNTU_RELEASES).join(", ")}`, release));
     }
     if (namePattern !== undefined) assertProp("namePattern", LIMITS.imageNamePattern, namePattern);
@@ -41,7 +41,7 @@ export class UbuntuImage extends Construct {
       filter: [
         { name: "root-device-type", values: ["ebs"] },
         { name: "architecture", values: ["x86_64"] },
-        { name: "name", values: [namePattern ?? UBUNTU_RELEASES[release ?? "noble"]] },
+        { name: "name", values: [namePattern ?? UBUNTU_RELEASES[release as UbuntuRelease]] },
       ],
     }).id;
   }

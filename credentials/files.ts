@@ -152,7 +152,7 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
           clusterName: name,
           server: apiServer(host),
           user,
-          authority: base64(FILE_NAMES.certificate(CA)),
+          ca: base64(FILE_NAMES.certificate(CA)),
           certificate: base64(FILE_NAMES.certificate(fileName)),
           key: base64(FILE_NAMES.key(fileName)),
         }),

@@ -37,7 +37,7 @@ export interface KubeconfigProps {
   /** The user's name in the file. The API server takes the user from the certificate. */
   readonly user: string;
   /** The CA's certificate, PEM in base64. */
-  readonly authority: string;
+  readonly ca: string;
   /** The user's certificate, PEM in base64. */
   readonly certificate: string;
   /** The user's key, PEM in base64; a secret. */
@@ -48,12 +48,12 @@ export interface KubeconfigProps {
  * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it. It is a secret. Names are
  * quoted because YAML reads names such as 2024 or no as a number or a boolean.
  */
-export function kubeconfig({ clusterName, server, user, authority, certificate, key }: KubeconfigProps): string {
+export function kubeconfig({ clusterName, server, user, ca, certificate, key }: KubeconfigProps): string {
   const [cluster, name] = [JSON.stringify(clusterName), JSON.stringify(user)];
   return `apiVersion: v1
 clusters:
 - cluster:
-    certificate-authority-data: ${authority}
+    certificate-authority-data: ${ca}
     server: ${server}
   name: ${cluster}
 contexts:

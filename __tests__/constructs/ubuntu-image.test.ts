@@ -2,7 +2,7 @@ import { argumentsOf } from "../../cloud/terraform-json";
 import { UbuntuImage, type UbuntuImageProps } from "../../constructs/index";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
-function lookup(props?: UbuntuImageProps) {
+function lookup(props: UbuntuImageProps) {
   const json = synthesizeConstructs((scope) => {
     new UbuntuImage(scope, "image", props);
   });
@@ -11,8 +11,8 @@ function lookup(props?: UbuntuImageProps) {
   return argumentsOf(block ?? {});
 }
 
-test("the default is Canonical's newest image of noble, x86_64 on EBS", () => {
-  expect(lookup()).toEqual({
+test("looks up Canonical's newest image of a release, x86_64 on EBS", () => {
+  expect(lookup({ release: "noble" })).toEqual({
     owners: ["099720109477"],
     most_recent: true,
     filter: [
@@ -40,6 +40,7 @@ test("includeDeprecated finds deprecated images too", () => {
 });
 
 test.each<[string, UbuntuImageProps, string]>([
+  ["neither a release nor a pattern", {}, "'release' must be one of focal, jammy, noble, got: nothing"],
   [
     "a release and a pattern",
     { release: "noble", namePattern: "ubuntu-*" },
