@@ -1,6 +1,18 @@
 export { encryptionConfig } from "../kubernetes/encryption-config";
-export { type KubeconfigProps, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
-export type { ClusterFacts, KubeletIdentity, NodeFacts, ServerNames } from "../model/identities";
+export {
+  apiServer,
+  type KubeconfigProps,
+  type KubeconfigUser,
+  kubeconfig,
+  kubeconfigUsers,
+} from "../kubernetes/kubeconfig";
+export {
+  type ClusterFacts,
+  type KubeletIdentity,
+  type NodeFacts,
+  type ServerNames,
+  serverNames,
+} from "../model/identities";
 export type { UbuntuRelease } from "../model/images";
 export type { PkiLifetimes } from "../model/lifetimes";
 export type { NodeRole } from "../model/names";

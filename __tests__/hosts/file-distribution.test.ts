@@ -1,0 +1,57 @@
+import { describeSuite } from "../../cloud/requirements";
+import { SshNetwork } from "../../cloud/ssh-hosts";
+import { resourcesOf } from "../../cloud/terraform-json";
+import { FileDistribution, type FileToDistribute } from "../../constructs/index";
+import { someMachines } from "../../testing/parts";
+import { synthesizeConstructs } from "../../testing/synthesize";
+import { TerraformFolder } from "../../testing/terraform";
+import { toTerraformData } from "../../testing/terraform-data";
+import { issueTls } from "../../testing/tls-resources";
+
+const ADDRESS = "198.51.100.20";
+
+const FILES: readonly FileToDistribute[] = [
+  { path: "/etc/etcd/config", content: 'name: "é $HOME"\n', mode: "0600", owner: "root", version: "1" },
+  { path: "/home/ubuntu/tool", content: "#!/bin/sh\necho tool\n", mode: "0755", owner: "ubuntu", version: "1" },
+];
+
+describeSuite("files on machines", () => {
+  test("distributes files of root and of ubuntu, then runs the commands as root", async () => {
+    const json = synthesizeConstructs((scope) => {
+      const { sshKey, nodes } = someMachines(scope, 1);
+      const [node] = nodes;
+      if (node === undefined) throw new Error("no machine");
+      new FileDistribution(scope, "files", {
+        node,
+        sshKey,
+        files: FILES,
+        activate: [
+          "stat -c '%U %a %n' /etc/etcd/* /home/ubuntu/tool >/home/ubuntu/log",
+          "cat /etc/etcd/config >>/home/ubuntu/log",
+        ],
+      });
+    });
+    const [instance] = Object.keys(resourcesOf(json, "aws_instance"));
+    const computed = await issueTls(json, { [`aws_instance.${instance}`]: { id: "i-1", public_ip: ADDRESS } });
+    const [key] = Object.entries(computed).flatMap(([address, { public_key_openssh }]) =>
+      address.includes("ssh-key") && public_key_openssh !== undefined ? [public_key_openssh] : [],
+    );
+    const network = await SshNetwork.open();
+    const terraform = new TerraformFolder(network.inside);
+    try {
+      const host = await network.start({ name: "worker-0", addresses: [ADDRESS], authorizedKey: key as string });
+      terraform.configure(toTerraformData(json, computed));
+      await terraform.run("init", "-no-color");
+      await terraform.run("apply", "-auto-approve", "-no-color");
+
+      expect(host.read("log")).toBe('root 600 /etc/etcd/config\nubuntu 755 /home/ubuntu/tool\nname: "é $HOME"\n');
+      expect(host.read("tool")).toBe("#!/bin/sh\necho tool\n");
+      expect(Object.keys(host.files())).toEqual(["log", "tool"]);
+      expect(host.sessions).toBe(3);
+      await host.stop();
+    } finally {
+      network.close();
+      terraform.remove();
+    }
+  });
+});
