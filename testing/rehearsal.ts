@@ -13,42 +13,42 @@ import { TUTORIAL_NAME } from "./tutorial";
 
 const PROJECT = join(__dirname, "..");
 
-/** The region of the clusters that are rehearsed: the default. */
+/** The region of the rehearsed clusters. It is the default of the settings. */
 export const REGION = "eu-central-1";
 
-/** A machine at one moment. */
-interface MachineMoment {
-  /** Which machine it is, and since when it runs: its instance's id and its public address. */
+/** The state of a machine at one time. */
+interface MachineSnapshot {
+  /** The instance's id and its public address. A new machine or a restarted one has another value. */
   readonly run: string;
-  /** How often somebody has logged in in this run. */
+  /** The number of logins in this run. */
   readonly sessions: number;
   /** The files in its home. */
   readonly files: Record<string, FileStatus>;
 }
 
-/** What an action changed, each list sorted. */
+/** The changes of an action. Each list is sorted. */
 export interface Changes {
-  /** The addresses of the resources that Terraform says to have made, changed or destroyed. */
+  /** The addresses of the resources that Terraform reports as created, changed or destroyed. */
   readonly resources: string[];
-  /** The machines that somebody has logged in to. */
+  /** The machines with new logins. */
   readonly visited: string[];
-  /** The machines that are new, or in whose home a file was written, moved or removed. */
+  /** The new machines, and those with a written, moved or deleted file in the home folder. */
   readonly rewritten: string[];
 }
 
-/** A cluster that is deployed and changed in a cloud of its own, as a person does it. */
+/** A cluster that a test deploys and changes in a separate emulated cloud, with the commands that a person uses. */
 export class Rehearsal {
   private constructor(
-    /** Where it is deployed. */
+    /** The cloud of the cluster. */
     readonly cloud: EmulatedCloud,
     /** The cluster's folder. */
     readonly folder: ClusterFolder,
   ) {}
 
-  /** All that any program has written in it. */
-  readonly said: string[] = [];
+  /** The output of every started program. */
+  readonly printed: string[] = [];
 
-  /** Opens a cloud, and prepares a cluster in a folder. */
+  /** Opens a cloud, and synthesizes and initializes a cluster in a new folder. */
   static async begin(settings: object = {}): Promise<Rehearsal> {
     const folder = new ClusterFolder(mkdtempSync(join(tmpdir(), "rehearsal-")));
     const cloud = await EmulatedCloud.open(join(folder.path, "cloud.log"));
@@ -71,11 +71,11 @@ export class Rehearsal {
     return this.succeed(toItsEnd(this.folder.script(...args)), PROJECT);
   }
 
-  /** Runs a program where Terraform runs, and keeps what it writes, which may be secret, out of {@link said}. */
+  /** Runs a program in Terraform's folder. Its output may be secret, so it is not added to {@link printed}. */
   async quietly(...command: readonly string[]): Promise<string> {
-    const before = this.said.length;
+    const before = this.printed.length;
     const output = await this.here(...command);
-    this.said.splice(before);
+    this.printed.splice(before);
     return output;
   }
 
@@ -89,12 +89,12 @@ export class Rehearsal {
     return this.here("terraform", ...args);
   }
 
-  /** Runs a program to its end, in the cloud, in the folder where Terraform runs. */
+  /** Runs a program to its end, in the cloud, in Terraform's folder. */
   here(...command: readonly string[]): Promise<string> {
     return this.succeed(privately(...command), this.folder.stackFolder);
   }
 
-  /** Applies, and asks nothing. */
+  /** Applies without a question. */
   apply(...args: readonly string[]): Promise<string> {
     return this.terraform("apply", "-auto-approve", "-no-color", ...args);
   }
@@ -104,7 +104,7 @@ export class Rehearsal {
     return this.start([join(PROJECT, "tools", name), ...args], PROJECT).ended;
   }
 
-  /** Starts Terraform itself, which signals then reach, in the cloud. */
+  /** Starts Terraform in the cloud, without npm or cdktf in between, so that a signal reaches it. */
   startTerraform(...args: readonly string[]): Running {
     return this.start(privately("terraform", ...args), this.folder.stackFolder);
   }
@@ -118,34 +118,38 @@ export class Rehearsal {
       AWS_DEFAULT_REGION: REGION,
       TMPDIR: this.temporaryFolder,
     };
-    const onOutput = (text: string) => this.said.push(text);
+    const onOutput = (text: string) => this.printed.push(text);
     return start([...this.cloud.network.inside, ...command], { cwd, env, onOutput });
   }
 
-  /** The machine behind `master-0`, `worker-0` and so on. */
+  /** A running machine. @param id - `master-0`, `worker-0` and so on */
   machine(id: string): Machine {
     const machine = this.cloud.instanceHosts.machines.find(({ name }) => name === `${TUTORIAL_NAME}-${id}`);
     if (machine === undefined) throw new Error(`${id} does not run`);
     return machine;
   }
 
-  /** All that AWS has. */
+  /** Everything in AWS's region. */
   inventory(): Promise<Inventory> {
     return takeInventory(this.cloud.socket, REGION);
   }
 
   /**
-   * What an action changes.
-   * @param action - gives back what Terraform wrote
+   * Runs an action and finds its changes.
+   * @param action - returns Terraform's output
    */
   async changesOf(action: () => Promise<string>): Promise<Changes> {
-    const before = await this.machinesNow();
+    const before = await this.snapshots();
     const output = await action();
-    const after = await this.machinesNow();
+    const after = await this.snapshots();
     const machines = Object.entries(after).map(([id, machine]) => {
-      const old = before[id];
-      const visitsBefore = old?.run === machine.run ? old.sessions : 0;
-      return { id, visited: machine.sessions > visitsBefore, rewritten: !isDeepStrictEqual(old?.files, machine.files) };
+      const previous = before[id];
+      const sessionsBefore = previous?.run === machine.run ? previous.sessions : 0;
+      return {
+        id,
+        visited: machine.sessions > sessionsBefore,
+        rewritten: !isDeepStrictEqual(previous?.files, machine.files),
+      };
     });
     const actions = stripVTControlCharacters(output).matchAll(/(\S+): (?:Creating|Modifying|Destroying)\.\.\./g);
     return {
@@ -155,8 +159,8 @@ export class Rehearsal {
     };
   }
 
-  /** The machines that run, by their ids in Terraform. */
-  private async machinesNow(): Promise<Record<string, MachineMoment>> {
+  /** The running machines, by their names in Terraform. */
+  private async snapshots(): Promise<Record<string, MachineSnapshot>> {
     await this.cloud.instanceHosts.settled();
     return Object.fromEntries(
       this.cloud.instanceHosts.machines.map(({ name, id, publicIp, host }) => [
@@ -166,7 +170,7 @@ export class Rehearsal {
     );
   }
 
-  /** Ends it all, and removes the folder. */
+  /** Ends the cloud, and deletes the folder. */
   async end(): Promise<void> {
     await this.cloud.close();
     rmSync(this.folder.path, { recursive: true, force: true });
@@ -178,7 +182,7 @@ export class Rehearsal {
     return output;
   }
 
-  /** Where programs put their temporary files. */
+  /** The folder of the programs' temporary files. */
   get temporaryFolder(): string {
     return join(this.folder.path, "tmp");
   }

@@ -21,7 +21,7 @@ async function succeed(...args: string[]): Promise<string> {
 }
 
 story({
-  "npm run cloud: Ctrl-C during a deploy lets Terraform write down what it was at": async () => {
+  "Ctrl-C during npm run cloud -- deploy lets Terraform save its state": async () => {
     await succeed("up");
     const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
     const copies = () => deploy.output().includes("Provisioning with 'file'");
@@ -35,12 +35,12 @@ story({
     expect(cloud.files.filter((name) => name.endsWith(".lock.info"))).toEqual([]);
   },
 
-  "the next deploy goes on": async () => {
+  "the next deploy completes the cluster": async () => {
     await succeed("deploy", "--auto-approve");
     expect(await succeed("status")).toMatch(/-master-0 +running +172\.31\.0\.10 +54\..*\n.*-worker-0 +running/);
   },
 
-  "one logs in with the generated key, to a machine that is there": async () => {
+  "npm run cloud -- ssh logs in to a running machine with the generated key": async () => {
     expect(await succeed("ssh", "worker-0", "id -un && ls")).toBe(
       `ubuntu\nca.pem\n${TUTORIAL_NAME}-worker-0-key.pem\n${TUTORIAL_NAME}-worker-0.pem\n`,
     );
@@ -50,20 +50,20 @@ story({
     });
   },
 
-  "its credentials are written, and found well on the machines": async () => {
+  "npm run cloud -- credentials writes the files, and the check finds no problem on the machines": async () => {
     const folder = join(cloud.folder, "credentials");
     expect(await succeed("credentials")).toBe(`${folder}: 25 files written, 0 unchanged\n`);
     expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: no problems found\n`);
   },
 
-  "terraform and aws run in it": async () => {
+  "terraform and aws run in the cloud": async () => {
     expect(await succeed("exec", "terraform", "plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
     expect(await succeed("diff")).toContain("No changes.");
     const names = ["ec2", "describe-key-pairs", "--region", "eu-central-1", "--query", "KeyPairs[].KeyName"];
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
   },
 
-  "a state elsewhere is refused": async () => {
+  "a state in S3 is refused": async () => {
     cloud.configure({ ...SETTINGS, backend: { type: "s3", bucket: "our-states" } });
     const { status, output } = await cloud.run("deploy", "--auto-approve");
     expect(status).toBe(1);
@@ -71,7 +71,7 @@ story({
     cloud.configure(SETTINGS);
   },
 
-  "it is destroyed": async () => {
+  "npm run cloud -- destroy destroys the cluster": async () => {
     await succeed("destroy", "--auto-approve");
     expect(await succeed("status")).toContain("No machines");
     await succeed("down");

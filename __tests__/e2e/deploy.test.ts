@@ -24,23 +24,23 @@ import { expectTutorialFiles, TUTORIAL_NAME, tutorialCertificates } from "../../
 const PROJECT = join(__dirname, "../..");
 const MACHINES = ["master-0", "master-1", "master-2", "worker-0", "worker-1", "worker-2"];
 
-/** What Terraform makes, changes or destroys with another machine, or another public address of a worker. */
-const WITH_WORKER = (id: string) => [
+/** The certificate and the copy of a worker: Terraform replaces them if the worker's machine or public address changes. */
+const CERTIFICATE_AND_COPY = (id: string) => [
   `null_resource.pems-${id}`,
   `tls_cert_request.${id}-request`,
   `tls_locally_signed_cert.${id}-certificate`,
 ];
-/** Another instance type for all. */
+/** Settings that give all machines another instance type. */
 const SMALL = { controlPlane: { instanceType: "t3.small" }, workers: { instanceType: "t3.small" } };
 
 /**
- * How many lines of a private key in PEM may be public, and so stand in certificates with the same look: the modulus of
- * 2048 bits ends in the sixth (PKCS #1), the seventh (PKCS #8), and the thirteenth (OpenSSH's format, which holds it
- * twice).
+ * The number of lines at the start of a private key's PEM text that may be public. They contain the modulus, and a
+ * certificate may contain the same lines. The modulus of 2048 bits ends in line 6 (PKCS #1), line 7 (PKCS #8), or line 13
+ * (OpenSSH's format, which contains it twice).
  */
 const PUBLIC_LINES = 13;
 
-/** Changes that are reviewed without a plan, and planned. */
+/** Changed settings. Each is reviewed without a plan, and then planned. */
 const REVIEWED: readonly ClusterSettingsInput[] = [
   { workers: { count: 4 } },
   { workers: { count: 2 } },
@@ -54,21 +54,21 @@ const REVIEWED: readonly ClusterSettingsInput[] = [
   { tags: { team: "platform" } },
 ];
 
-const NOTHING = { resources: [], visited: [], rewritten: [] };
+const NO_CHANGES = { resources: [], visited: [], rewritten: [] };
 
 let rehearsal: Rehearsal;
-let untouched: Inventory;
+let initialInventory: Inventory;
 
 beforeAll(async () => {
   rehearsal = await Rehearsal.begin();
-  untouched = await rehearsal.inventory();
+  initialInventory = await rehearsal.inventory();
 });
 
 afterAll(() => rehearsal?.end());
 
 const host = (id: string) => rehearsal.machine(id).host;
 
-/** Where this test puts the key that opens the machines. */
+/** The file to which this test writes the private key for the machines. */
 const keyFile = () => join(rehearsal.folder.path, "id_rsa");
 
 /** A resource's attributes in the state. */
@@ -79,19 +79,19 @@ function attributes(address: string): { id: string; private_key_pem: string; val
   return resources.find(({ type, name }) => type === ofType && name === ofName)?.instances[0]?.attributes as never;
 }
 
-/** Expects the tutorial's files on all six machines, and in them its certificates with the addresses of now. */
+/** Expects the tutorial's files on all six machines, with the tutorial's certificates and the current addresses in them. */
 function expectComplete(): void {
   const pems: Record<string, string> = rehearsal.folder.output("pem_files");
   const { ca, ...leaves } = tutorialCertificates({
     loadBalancer: rehearsal.folder.output("kubernetes_public_address"),
     publicIp: (worker) => rehearsal.machine(worker).publicIp,
   });
-  const authority = readCertificate(pems["ca.pem"] as string);
-  expect(authority).toMatchObject({ ...ca, authorityKeyId: null });
+  const caCertificate = readCertificate(pems["ca.pem"] as string);
+  expect(caCertificate).toMatchObject({ ...ca, authorityKeyId: null });
   for (const [id, expected] of Object.entries(leaves)) {
-    const stem = id.startsWith("worker") ? `${TUTORIAL_NAME}-${id}` : id;
-    const leaf = readCertificate(pems[`${stem}.pem`] as string);
-    expect(leaf).toMatchObject({ ...expected, authorityKeyId: authority.subjectKeyId });
+    const fileName = id.startsWith("worker") ? `${TUTORIAL_NAME}-${id}.pem` : `${id}.pem`;
+    const leaf = readCertificate(pems[fileName] as string);
+    expect(leaf).toMatchObject({ ...expected, authorityKeyId: caCertificate.subjectKeyId });
   }
   for (const id of MACHINES) {
     expectTutorialFiles(host(id), id);
@@ -99,11 +99,11 @@ function expectComplete(): void {
   }
 }
 
-async function expectNothingToDo(): Promise<void> {
+async function expectEmptyPlan(): Promise<void> {
   expect(await rehearsal.terraform("plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
 }
 
-/** The actions that a policy in docs/github.md allows, `*` for any text. */
+/** The actions that a policy in docs/github.md allows. `*` stands for any text. */
 function policy(heading: string): string[] {
   const page = readFileSync(join(__dirname, "../../docs/github.md"), "utf8");
   const section = page.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) as string;
@@ -111,15 +111,15 @@ function policy(heading: string): string[] {
   return JSON.parse(text).Statement.flatMap(({ Action }: { Action: string | string[] }) => Action);
 }
 
-/** Of what was called, what is not allowed. Who one is may be asked by anyone. */
-function uncovered(calls: readonly string[], allowed: readonly string[]): string[] {
+/** The calls that no allowed action covers. GetCallerIdentity needs no permission. */
+function notAllowed(calls: readonly string[], allowed: readonly string[]): string[] {
   const covers = (call: string) => (pattern: string) =>
     pattern.endsWith("*") ? call.startsWith(pattern.slice(0, -1)) : call === pattern;
   expect(calls.length).toBeGreaterThan(20);
   return [...new Set(calls)].filter((call) => call !== "sts:GetCallerIdentity" && !allowed.some(covers(call)));
 }
 
-/** Does something to machines as somebody with the AWS console would. */
+/** Stops, starts or terminates machines, as a person does in the AWS console. */
 async function inConsole(change: "stop" | "start" | "terminate", ...ids: string[]): Promise<void> {
   const client = new EC2Client(clientConfiguration(rehearsal.cloud.socket, REGION));
   const InstanceIds = ids.map((id) => attributes(`aws_instance.${id}`).id);
@@ -136,6 +136,7 @@ async function inConsole(change: "stop" | "start" | "terminate", ...ids: string[
 const tag = ({ Tags = [] }: { Tags?: { Key?: string; Value?: string }[] }, key: string) =>
   Tags.find(({ Key }) => Key === key)?.Value;
 
+/** The only element of a list whose Name tag is the cluster's name. */
 const named = <T extends { Tags?: { Key?: string; Value?: string }[] }>(list: readonly T[]): T => {
   const found = list.filter((each) => tag(each, "Name") === TUTORIAL_NAME);
   expect(found).toHaveLength(1);
@@ -144,7 +145,7 @@ const named = <T extends { Tags?: { Key?: string; Value?: string }[] }>(list: re
 };
 
 story({
-  "a cluster is deployed, in little more than its load balancer takes": async () => {
+  "a deploy takes little longer than its load balancer": async () => {
     const begin = Date.now();
     const deploy = rehearsal.startNpm("deploy", "--auto-approve");
     await until(() => deploy.output().includes(": Creating..."), { what: deploy.output, process: deploy.process });
@@ -158,7 +159,7 @@ story({
     const apply = (Date.now() - creating) / 1000;
     const before = (creating - begin) / 1000;
     process.stderr.write(
-      `npm run deploy: ${before.toFixed(1)} s to synthesize and plan, ${apply.toFixed(1)} s to apply, of which the load balancer took ${loadBalancer} s\n`,
+      `npm run deploy: ${before.toFixed(1)} s to synthesize and plan, ${apply.toFixed(1)} s to apply (the load balancer took ${loadBalancer} s)\n`,
     );
     expect(apply).toBeLessThan(loadBalancer + 20);
   },
@@ -199,7 +200,7 @@ story({
     ]);
   },
 
-  "and its security group": async () => {
+  "the AWS API shows the tutorial's security group": async () => {
     const found = await rehearsal.inventory();
     const group = named(found.securityGroups);
     expect(group).toMatchObject({ GroupName: TUTORIAL_NAME, Description: "Kubernetes cluster security group" });
@@ -221,7 +222,7 @@ story({
     ]);
   },
 
-  "and its load balancer": async () => {
+  "the AWS API shows the tutorial's load balancer": async () => {
     const found = await rehearsal.inventory();
     const [subnetId, vpcId] = [named(found.subnets).SubnetId, named(found.vpcs).VpcId];
     expect(found.loadBalancers).toHaveLength(1);
@@ -248,7 +249,7 @@ story({
     });
   },
 
-  "and its machines and key pair": async () => {
+  "the AWS API shows the tutorial's machines and key pair": async () => {
     const found = await rehearsal.inventory();
     expect(found.keyPairs.map(({ KeyName, KeyType }) => `${KeyName} ${KeyType}`)).toEqual([`${TUTORIAL_NAME} rsa`]);
     const [subnetId, group] = [named(found.subnets).SubnetId, named(found.securityGroups)];
@@ -273,11 +274,11 @@ story({
     expect(instances).toMatchObject(expected);
   },
 
-  "each machine has exactly its files, and each certificate its fields": async () => {
+  "each machine has exactly its files, and each certificate has its fields": async () => {
     expectComplete();
   },
 
-  "the generated key opens each machine": async () => {
+  "the generated key logs in to each machine": async () => {
     writeFileSync(keyFile(), rehearsal.folder.output("ssh_private_key"), { mode: 0o600 });
     for (const id of MACHINES) {
       const command: string = rehearsal.folder.output("ssh_commands")[`${TUTORIAL_NAME}-${id}`];
@@ -289,62 +290,63 @@ story({
     }
   },
 
-  "npm run credentials puts all where part 2 looks for it, and finds it well, on the machines too": async () => {
-    const { path, stackFolder, stateFile } = rehearsal.folder;
-    const out = join(path, "credentials");
-    const credentials = (...args: string[]) =>
-      rehearsal.start(
-        ["npm", "run", "--silent", "credentials", "--", ...args, "--from", join(stackFolder, "../.."), "--out", out],
-        PROJECT,
-      ).ended;
-    expect(await credentials()).toEqual({ status: 0, output: `${out}: 31 files written, 0 unchanged\n` });
-    expect(readFileSync(join(out, `ssh/${TUTORIAL_NAME}.id_rsa`), "utf8")).toBe(
-      rehearsal.folder.output("ssh_private_key"),
-    );
-    expect(JSON.parse(readFileSync(stateFile as string, "utf8")).outputs.encryption_key.value).toHaveLength(44);
-    expect(await credentials("check", "--nodes")).toMatchObject({
-      status: 0,
-      output: expect.stringContaining("no problems found"),
-    });
-    expect(await credentials()).toEqual({ status: 0, output: `${out}: 0 files written, 31 unchanged\n` });
-    rmSync(out, { recursive: true });
-  },
+  "npm run credentials writes every file that part 2 reads, and its check finds no problem, also on the machines":
+    async () => {
+      const { path, stackFolder, stateFile } = rehearsal.folder;
+      const out = join(path, "credentials");
+      const credentials = (...args: string[]) =>
+        rehearsal.start(
+          ["npm", "run", "--silent", "credentials", "--", ...args, "--from", join(stackFolder, "../.."), "--out", out],
+          PROJECT,
+        ).ended;
+      expect(await credentials()).toEqual({ status: 0, output: `${out}: 31 files written, 0 unchanged\n` });
+      expect(readFileSync(join(out, `ssh/${TUTORIAL_NAME}.id_rsa`), "utf8")).toBe(
+        rehearsal.folder.output("ssh_private_key"),
+      );
+      expect(JSON.parse(readFileSync(stateFile as string, "utf8")).outputs.encryption_key.value).toHaveLength(44);
+      expect(await credentials("check", "--nodes")).toMatchObject({
+        status: 0,
+        output: expect.stringContaining("no problems found"),
+      });
+      expect(await credentials()).toEqual({ status: 0, output: `${out}: 0 files written, 31 unchanged\n` });
+      rmSync(out, { recursive: true });
+    },
 
-  "nothing is left to do, and a second deploy touches nothing": async () => {
+  "a second deploy changes nothing": async () => {
     const changes = await rehearsal.changesOf(async () => {
       expect(await rehearsal.npm("diff")).toContain("No changes.");
-      await expectNothingToDo();
+      await expectEmptyPlan();
       return rehearsal.npm("deploy", "--auto-approve");
     });
-    expect(changes).toEqual(NOTHING);
+    expect(changes).toEqual(NO_CHANGES);
   },
 
-  "what npm run review says without a plan is what Terraform plans": async () => {
+  "npm run review without a plan reports the same changes as Terraform's plan": async () => {
     const before = rehearsal.folder.json as unknown as Document;
     for (const settings of REVIEWED) {
       await rehearsal.configure(settings);
-      const foreseen = compare(before, rehearsal.folder.json as unknown as Document);
+      const reviewed = compare(before, rehearsal.folder.json as unknown as Document);
       await rehearsal.terraform("plan", "-no-color", "-out=reviewed");
       const planned = readPlan(await rehearsal.quietly("terraform", "show", "-json", "reviewed"));
       const actions = ({ resources }: Changes) =>
         resources.filter(({ action }) => action !== "none").map(({ address, action }) => `${address} ${action}`);
-      expect(actions(foreseen)).toEqual(actions(planned));
+      expect(actions(reviewed)).toEqual(actions(planned));
     }
     await rehearsal.configure({});
   },
 
-  "a machine that somebody terminated comes back with what hangs on it": async () => {
+  "a terminated machine is created again, with its certificate, route and copies": async () => {
     await inConsole("terminate", "worker-0");
     expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({
-      resources: ["aws_instance.worker-0", "aws_route.pod-route-worker-0", ...WITH_WORKER("worker-0")],
+      resources: ["aws_instance.worker-0", "aws_route.pod-route-worker-0", ...CERTIFICATE_AND_COPY("worker-0")],
       visited: ["worker-0"],
       rewritten: ["worker-0"],
     });
     expectComplete();
-    await expectNothingToDo();
+    await expectEmptyPlan();
   },
 
-  "a stopped machine is named; started, its certificate follows its new address": async () => {
+  "an apply names a stopped machine; after its start, its certificate gets the new address": async () => {
     await inConsole("stop", "worker-1", "master-2");
     const { status, output } = await rehearsal.startTerraform("apply", "-auto-approve", "-no-color").ended;
     expect(status).toBe(1);
@@ -353,29 +355,29 @@ story({
     }
     await inConsole("start", "worker-1", "master-2");
     expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({
-      resources: WITH_WORKER("worker-1"),
+      resources: CERTIFICATE_AND_COPY("worker-1"),
       visited: ["worker-1"],
       rewritten: ["worker-1"],
     });
     expectComplete();
-    await expectNothingToDo();
+    await expectEmptyPlan();
   },
 
-  "a control plane machine that is replaced gets its files, and no other is touched": async () => {
+  "a replaced control plane machine gets its files, and no other machine is changed": async () => {
     expect(await rehearsal.changesOf(() => rehearsal.apply("-replace=aws_instance.master-1"))).toEqual({
       resources: ["aws_instance.master-1", "null_resource.pems-master-1"],
       visited: ["master-1"],
       rewritten: ["master-1"],
     });
     expectComplete();
-    await expectNothingToDo();
+    await expectEmptyPlan();
   },
 
-  "one worker more, then one fewer, and no other is touched": async () => {
+  "a worker is added and then removed, and no other machine is changed": async () => {
     const resources = [
       "aws_instance.worker-3",
       "aws_route.pod-route-worker-3",
-      ...WITH_WORKER("worker-3"),
+      ...CERTIFICATE_AND_COPY("worker-3"),
       "tls_private_key.worker-3-private-key",
     ];
     await rehearsal.configure({ workers: { count: 4 } });
@@ -390,12 +392,12 @@ story({
     expect(certificate.ipAddresses).toEqual([publicIp, "172.31.0.23"]);
 
     await rehearsal.configure({});
-    expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({ ...NOTHING, resources });
+    expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({ ...NO_CHANGES, resources });
     expect(rehearsal.cloud.instanceHosts.machines).toHaveLength(MACHINES.length);
     expectComplete();
   },
 
-  "another instance type gives machines other addresses, which certificates follow at the second apply at the latest":
+  "a new instance type gives machines new addresses, and the second apply at the latest updates the certificates":
     async () => {
       await rehearsal.configure(SMALL);
       await rehearsal.apply();
@@ -403,10 +405,10 @@ story({
       const { instances } = await rehearsal.inventory();
       expect(instances.map(({ InstanceType }) => InstanceType)).toEqual(MACHINES.map(() => "t3.small"));
       expectComplete();
-      await expectNothingToDo();
+      await expectEmptyPlan();
     },
 
-  "a certificate past its end is replaced, and copied to its machine": async () => {
+  "an expired certificate is replaced and copied to its machine": async () => {
     const address = "tls_locally_signed_cert.worker-2-certificate";
     const file = rehearsal.folder.stateFile as string;
     const state = readFileSync(file, "utf8");
@@ -417,10 +419,10 @@ story({
       rewritten: ["worker-2"],
     });
     expectComplete();
-    await expectNothingToDo();
+    await expectEmptyPlan();
   },
 
-  "a certificate that is about to end is renewed in its window, and copied; the others stay": async () => {
+  "a certificate within its early renewal is replaced and copied, and the others stay": async () => {
     await rehearsal.configure({ ...SMALL, pki: { earlyRenewalHours: 24 } });
     await rehearsal.apply();
     const address = "tls_locally_signed_cert.worker-1-certificate";
@@ -432,13 +434,13 @@ story({
       visited: ["worker-1"],
       rewritten: ["worker-1"],
     });
-    await expectNothingToDo();
+    await expectEmptyPlan();
     await rehearsal.configure(SMALL);
     await rehearsal.apply();
     expectComplete();
   },
 
-  "everything that hangs on the authority follows another key of it, in one apply": async () => {
+  "after a change of the CA's key, one apply replaces everything that depends on it": async () => {
     const instances = MACHINES.map((id) => attributes(`aws_instance.${id}`).id);
     const leaves = Object.keys(tutorialCertificates({ loadBalancer: "", publicIp: () => "" })).slice(1);
     expect(await rehearsal.changesOf(() => rehearsal.apply("-replace=tls_private_key.ca-private-key"))).toEqual({
@@ -453,10 +455,10 @@ story({
     });
     expect(MACHINES.map((id) => attributes(`aws_instance.${id}`).id)).toEqual(instances);
     expectComplete();
-    await expectNothingToDo();
+    await expectEmptyPlan();
   },
 
-  "machines that refuse, hang or are full are named; the others complete, and so do they with the next apply":
+  "an apply names machines that refuse, hang or are full, and completes the others; the next apply completes these too":
     async () => {
       const jsonFile = join(rehearsal.folder.stackFolder, "cdk.tf.json");
       writeFileSync(jsonFile, readFileSync(jsonFile, "utf8").replaceAll('"timeout": "5m"', '"timeout": "15s"'));
@@ -479,7 +481,7 @@ story({
         expect([...output.matchAll(/with null_resource\.pems-(.+),/g)].map(([, id]) => id).sort()).toEqual(broken);
         return output;
       });
-      // On the full one, staging is left.
+      // The home of the full machine changed too: the failed copy left its staging folder there.
       expect(changes.rewritten).toEqual([full, ...healthy]);
 
       await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(refusing));
@@ -492,10 +494,10 @@ story({
         rewritten: broken,
       });
       expectComplete();
-      await expectNothingToDo();
+      await expectEmptyPlan();
     },
 
-  "a plan is applied if its page is the reviewed one, with the rights that docs/github.md says": async () => {
+  "a plan is applied only if its page is the reviewed one, with the permissions of docs/github.md": async () => {
     const { path, stackFolder } = rehearsal.folder;
     const before = rehearsal.cloud.calls.length;
     const page = (name: string) => rehearsal.tool("plan-page.sh", stackFolder, join(path, name));
@@ -507,7 +509,7 @@ story({
     await rehearsal.configure({ ...SMALL, access: { ssh: ["203.0.113.7/32"] } });
     expect(await page("reviewed")).toMatchObject({ status: 0 });
     expect(await page("page")).toMatchObject({ status: 0 });
-    expect(uncovered(rehearsal.cloud.calls.slice(before), policy("The policy to plan"))).toEqual([]);
+    expect(notAllowed(rehearsal.cloud.calls.slice(before), policy("The policy to plan"))).toEqual([]);
 
     for (const reviewed of ["nothing-here", "other"]) {
       expect(
@@ -519,11 +521,11 @@ story({
           });
           return output;
         }),
-      ).toEqual(NOTHING);
+      ).toEqual(NO_CHANGES);
     }
     const rule = (source: string) => `aws_vpc_security_group_ingress_rule.node-ssh-from-${source}`;
     expect(await rehearsal.changesOf(async () => (await apply("reviewed")).output)).toEqual({
-      ...NOTHING,
+      ...NO_CHANGES,
       resources: [rule("0-0-0-0-0"), rule("203-0-113-7-32")],
     });
     await page("page");
@@ -532,7 +534,7 @@ story({
     await rehearsal.apply();
   },
 
-  "no private key was said, and what holds one is closed to others": async () => {
+  "no private key was printed, and no other user can read a file with a key": async () => {
     const { path, stackFolder, stateFile } = rehearsal.folder;
     const secretLines = JSON.stringify(rehearsal.folder.state)
       .split('"')
@@ -540,28 +542,28 @@ story({
       .flatMap((text) => text.split(/(?:\\+n)+/).slice(1 + PUBLIC_LINES))
       .filter((line) => /^[A-Za-z0-9+/=]{60,}$/.test(line));
     expect(new Set(secretLines).size).toBeGreaterThan(11 * 15);
-    const said = rehearsal.said.join("");
+    const printed = rehearsal.printed.join("");
     const log = readFileSync(join(path, "cloud.log"), "utf8");
     const json = readFileSync(join(stackFolder, "cdk.tf.json"), "utf8");
-    for (const text of [said, log, json]) {
+    for (const text of [printed, log, json]) {
       expect(text.length).toBeGreaterThan(0);
       expect([...secretLines, "PRIVATE KEY"].filter((secret) => text.includes(secret))).toEqual([]);
     }
 
-    const holding = readdirSync(path, { recursive: true, encoding: "utf8" })
+    const filesWithKeys = readdirSync(path, { recursive: true, encoding: "utf8" })
       .map((name) => join(path, name))
       .filter((file) => !file.includes("/.terraform/") && lstatSync(file).isFile())
       .filter((file) => /PRIVATE KEY-----(\\n|\n)/.test(readFileSync(file, "latin1")));
-    expect(holding.sort()).toEqual([keyFile(), stateFile, `${stateFile}.backup`].sort());
-    // A saved plan is an archive, with the state in it.
-    const secret = [...holding, join(stackFolder, "plan")];
-    expect(secret.map((file) => (statSync(file).mode & 0o777).toString(8))).toEqual(secret.map(() => "600"));
+    expect(filesWithKeys.sort()).toEqual([keyFile(), stateFile, `${stateFile}.backup`].sort());
+    // A saved plan is an archive that contains the state.
+    const secretFiles = [...filesWithKeys, join(stackFolder, "plan")];
+    expect(secretFiles.map((file) => (statSync(file).mode & 0o777).toString(8))).toEqual(secretFiles.map(() => "600"));
   },
 
-  "destroy leaves nothing in AWS, and no host": async () => {
+  "destroy leaves no resource in AWS and no host": async () => {
     const output = stripVTControlCharacters(await rehearsal.npm("destroy", "--auto-approve"));
     expect(output).toContain("Destroy complete! Resources: 70 destroyed.");
-    expect(await rehearsal.inventory()).toEqual(untouched);
+    expect(await rehearsal.inventory()).toEqual(initialInventory);
     await rehearsal.cloud.instanceHosts.settled();
     expect(rehearsal.cloud.instanceHosts.machines).toEqual([]);
     const sockets = execFileSync(rehearsal.cloud.network.inside[0] as string, [
@@ -570,11 +572,11 @@ story({
       "-ltnH",
     ]);
     expect(sockets.toString()).not.toContain(":22 ");
-    expect(uncovered(rehearsal.cloud.calls, policy("The policy to apply"))).toEqual([]);
+    expect(notAllowed(rehearsal.cloud.calls, policy("The policy to apply"))).toEqual([]);
   },
 });
 
-/** Terraform's messages without the frame and the line ends that it gives them. */
+/** Terraform's messages without their frame and their line breaks. */
 function unwrapped(output: string): string {
   return output.replaceAll(/\n│? */g, " ");
 }

@@ -19,14 +19,14 @@ beforeAll(async () => {
 
 afterAll(() => rehearsal?.end());
 
-/** Waits until Terraform has written something. */
-const written = ({ output, process }: Running, pattern: RegExp) =>
+/** Waits until Terraform has printed a text. */
+const hasPrinted = ({ output, process }: Running, pattern: RegExp) =>
   until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 120 });
 
-/** Starts an apply, interrupts it in the middle of something, and waits for its end. */
-async function interrupted(middle: RegExp, ...args: string[]): Promise<Ended> {
+/** Starts an apply, interrupts it when it has printed a text, and waits for its end. */
+async function interrupted(text: RegExp, ...args: string[]): Promise<Ended> {
   const apply = rehearsal.startTerraform(...APPLY, ...args);
-  await written(apply, middle);
+  await hasPrinted(apply, text);
   signalInside(apply.process, "SIGINT");
   const ended = await apply.ended;
   expect(ended.output).toContain("Interrupt received.");
@@ -34,19 +34,19 @@ async function interrupted(middle: RegExp, ...args: string[]): Promise<Ended> {
   return ended;
 }
 
-/** Starts an apply, and kills it when something has happened. */
-async function killed(happened: (apply: Running) => Promise<void>, ...args: string[]): Promise<void> {
+/** Starts an apply, and kills it after an event. */
+async function killed(event: (apply: Running) => Promise<void>, ...args: string[]): Promise<void> {
   const apply = rehearsal.startTerraform(...APPLY, ...args);
-  await happened(apply);
+  await event(apply);
   signalInside(apply.process, "SIGKILL");
   expect((await apply.ended).status).not.toBe(0);
 }
 
 /**
- * Does what docs/recovery.md says under a heading, and answers yes.
- * @param block - which of the blocks there
- * @param values - what stands in the place of the page's examples
- * @returns what was written
+ * Runs the commands of a section of docs/recovery.md, and answers yes to their questions.
+ * @param block - the index of the code block in the section
+ * @param values - the values that replace the page's examples
+ * @returns the output
  */
 async function recover(heading: string, block: number, values: Readonly<Record<string, string>> = {}): Promise<string> {
   const text = shellBlocks("recovery.md", heading)[block] as string;
@@ -57,8 +57,8 @@ async function recover(heading: string, block: number, values: Readonly<Record<s
   return rehearsal.here("sh", "-ec", `yes yes | { ${commands} }`);
 }
 
-/** Expects nothing to be left to do, or twice, or in the wrong place. */
-async function expectConverged(): Promise<void> {
+/** Expects an empty plan, no duplicates, and the right files on each machine. */
+async function expectComplete(): Promise<void> {
   expect(await rehearsal.terraform("plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
   const found = await rehearsal.inventory();
   const ours = (list: readonly { Tags?: { Key?: string; Value?: string }[] }[]) =>
@@ -83,30 +83,30 @@ async function expectConverged(): Promise<void> {
 }
 
 story({
-  "SIGINT while it makes the VPC: that is named": async () => {
+  "SIGINT during the creation of the VPC: the error names the VPC": async () => {
     expect((await interrupted(/aws_vpc\.vpc: Still creating/)).output).toContain("with aws_vpc.vpc,");
   },
 
-  "SIGINT while it makes machines and the load balancer: those are named": async () => {
+  "SIGINT during the creation of machines and the load balancer: the errors name them": async () => {
     const { output } = await interrupted(/aws_instance\.worker-2: Still creating/);
     for (const address of ["aws_instance.worker-2", "aws_lb.load-balancer"])
       expect(output).toContain(`with ${address},`);
   },
 
-  "SIGINT while it copies: the copy is named": async () => {
+  "SIGINT during a copy: the error names the copy": async () => {
     const { output } = await interrupted(/null_resource\.pems-worker-1: Provisioning with 'file'/);
     expect(output).toContain("with null_resource.pems-worker-");
   },
 
-  "the next apply converges, with nothing twice": async () => {
+  "the next apply completes the cluster without duplicates": async () => {
     await rehearsal.apply();
-    await expectConverged();
+    await expectComplete();
   },
 
-  "SIGKILL during a copy: it may count as made; -replace makes it": async () => {
+  "SIGKILL during a copy: the copy may count as done, and -replace repeats it": async () => {
     const id = "worker-1";
     const key = `${TUTORIAL_NAME}-${id}-key.pem`;
-    // A bundle of PEM files in base64, with keys among them.
+    // A bundle is text in base64. It begins with a PEM file, and contains keys.
     const copiesKey = () => temporaryFiles().some((file) => readFileSync(file, "utf8").startsWith("LS0tLS1CRUdJTi"));
     const isRecorded = () =>
       rehearsal.folder.state.resources.some(
@@ -116,7 +116,7 @@ story({
     for (let attempt = 1; ; attempt++) {
       await killed(async ({ process, output }) => {
         await until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 120 });
-        // The copy is over in a second. Frozen, it lasts until Terraform has written down its other work.
+        // A copy takes less than a second. To a frozen host, it lasts until Terraform has saved its other work.
         rehearsal.machine(id).host.freeze();
         await sleep(5_000);
       }, `-replace=aws_instance.${id}`);
@@ -124,7 +124,7 @@ story({
       expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
       const lock = readdirSync(rehearsal.folder.path).filter((name) => name.endsWith(".lock.info"));
       expect(lock).toEqual([`.terraform.${TUTORIAL_NAME}.tfstate.lock.info`]);
-      // A copy is recorded before it is made, once anything else is written down in the meantime.
+      // The state contains a copy that is not done yet, if Terraform has saved the state for another resource meanwhile.
       if (isRecorded()) break;
       expect(attempt).toBeLessThan(5);
       expect(await rehearsal.apply()).toContain("Resources: 1 added, 0 changed, 0 destroyed.");
@@ -135,38 +135,38 @@ story({
     expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
 
     await recover("A copy that was cut off", 0);
-    await expectConverged();
+    await expectComplete();
   },
 
-  "and it leaves a file with a key, closed to others": async () => {
+  "SIGKILL during a copy leaves a file with a key that no other user can read": async () => {
     expect(temporaryFiles().map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);
     await recover("A file with a key in it", 0);
     expect(temporaryFiles()).toEqual([]);
   },
 
-  "SIGKILL while it makes a machine: the machine is there without a record, and is taken over": async () => {
+  "SIGKILL during the creation of a machine: the machine exists, is not in the state, and is imported": async () => {
     const orphan = await orphaned("worker-2");
     await recover("A machine that Terraform does not know of", 1, { "i-0123456789abcdef0": orphan });
     expect(rehearsal.machine("worker-2").id).toBe(orphan);
-    await expectConverged();
+    await expectComplete();
   },
 
-  "or removed": async () => {
+  "SIGKILL during the creation of a machine: the machine is terminated": async () => {
     const orphan = await orphaned("worker-2");
     await recover("A machine that Terraform does not know of", 2, { "i-0123456789abcdef0": orphan });
-    await expectConverged();
+    await expectComplete();
     expect(rehearsal.machine("worker-2").id).not.toBe(orphan);
   },
 
-  "a state file that was emptied is the backup's again": async () => {
+  "an empty state file is restored from the backup": async () => {
     await rehearsal.apply("-replace=null_resource.pems-worker-0");
     truncateSync(rehearsal.folder.stateFile as string);
     expect(await rehearsal.terraform("plan", "-no-color")).toContain("Plan: 70 to add");
     await recover("An empty state file", 0);
-    await expectConverged();
+    await expectComplete();
   },
 
-  "SIGKILL with the state in S3: the lock stays until it is forced, and a VPC without a record is taken over":
+  "SIGKILL with the state in S3: the lock stays until force-unlock, and a VPC that is not in the state is imported":
     async () => {
       await rehearsal.npm("destroy", "--auto-approve");
       await rehearsal.configure({ backend: { type: "s3", bucket: "states" } });
@@ -180,7 +180,7 @@ story({
         "LocationConstraint=eu-central-1",
       );
       await rehearsal.terraform("init", "-no-color", "-reconfigure", "-backend-config=use_path_style=true");
-      await killed((apply) => written(apply, /aws_vpc\.vpc: Still creating/));
+      await killed((apply) => hasPrinted(apply, /aws_vpc\.vpc: Still creating/));
 
       const locked = await rehearsal.startTerraform(...APPLY).ended;
       expect(locked.status).toBe(1);
@@ -198,13 +198,13 @@ story({
     },
 });
 
-/** What Terraform is about to copy. */
+/** Terraform's temporary files with the content that it copies. */
 function temporaryFiles(): string[] {
   const names = readdirSync(rehearsal.temporaryFolder).filter((name) => name.startsWith("tf-file-content"));
   return names.map((name) => join(rehearsal.temporaryFolder, name));
 }
 
-/** Has Terraform killed while it replaces a machine. @returns the instance that only AWS knows of */
+/** Kills Terraform while it replaces a machine. @returns the id of the new instance, which is not in the state */
 async function orphaned(id: string): Promise<string> {
   const before = rehearsal.machine(id).id;
   await killed(async ({ process, output }) => {
@@ -212,7 +212,7 @@ async function orphaned(id: string): Promise<string> {
       rehearsal.cloud.instanceHosts.machines.some(
         ({ name, id: instance }) => name === `${TUTORIAL_NAME}-${id}` && instance !== before,
       );
-    await until(runs, { what: () => `another ${id}: ${output()}`, process, seconds: 120 });
+    await until(runs, { what: () => `a new instance of ${id}: ${output()}`, process, seconds: 120 });
   }, `-replace=aws_instance.${id}`);
   const next = await rehearsal.startTerraform(...APPLY).ended;
   expect(next.status).toBe(1);

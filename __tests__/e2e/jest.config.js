@@ -7,7 +7,7 @@ module.exports = {
   maxWorkers,
   rootDir: "../..",
   testMatch: ["<rootDir>/__tests__/e2e/*.test.ts"],
-  // One step waits for a load balancer, and a machine is slower at some times than at others.
+  // Some steps wait for a load balancer, and the speed of a machine varies.
   testTimeout: 300_000,
   verbose: true,
 };
