@@ -5,7 +5,7 @@ import { dirname, join, relative } from "node:path";
 
 const PROJECT = join(__dirname, "..");
 
-/** Imports that the rooms may and may not have, by room: docs/architecture.md draws them. */
+/** Allowed and refused imports of each room, as docs/architecture.md draws them. */
 const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; readonly refused: readonly string[] }>> =
   {
     model: {
@@ -23,7 +23,7 @@ const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; re
     cloud: { allowed: ["../model/ports"], refused: ["../testing/tutorial", "../tools/docs", "../constructs"] },
   };
 
-/** The files below a folder of planted imports that the project's lint rule refuses, after one run of Biome. */
+/** Writes files with planted imports, runs Biome once, and returns the files that the project's lint rule refuses. */
 function refusedFiles(planted: Readonly<Record<string, string>>): string[] {
   const folder = mkdtempSync(join(tmpdir(), "rooms-"));
   try {
@@ -42,7 +42,7 @@ function refusedFiles(planted: Readonly<Record<string, string>>): string[] {
   }
 }
 
-test.each(["allowed", "refused"] as const)("imports between rooms that are %s", (kind) => {
+test.each(["allowed", "refused"] as const)("the lint rule checks the imports between rooms: %s", (kind) => {
   const cases = Object.entries(IMPORTS).flatMap(([room, imports]) =>
     imports[kind].map((specifier, index) => [`${room}/planted-${index}.ts`, specifier] as const),
   );

@@ -4,17 +4,17 @@ import { CREDENTIALS, ENDPOINT_URL, PYTHON_FOLDER } from "./emulator";
 import { CLI_CONFIG } from "./providers";
 import type { TerraformJson } from "./terraform-json";
 
-/** One of the project's npm scripts that people work on a cluster with. */
+/** The name of an npm script of the project that works on a cluster. */
 export type Script = "synth" | "diff" | "deploy" | "destroy";
 
-/** A folder with a cluster in it, apart from any other: what was synthesized, and the state. */
+/** A folder with one cluster: its synthesized files and its state, separate from those of other clusters. */
 export class ClusterFolder {
-  /** @param path - the folder, made when it is not there */
+  /** @param path - the folder. It is created if it does not exist. */
   constructor(readonly path: string) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   }
 
-  /** The command that runs one of the project's npm scripts on this folder, from the project's. */
+  /** The command that runs an npm script on this folder. Run it in the project's folder. */
   script(name: Script, ...args: readonly string[]): readonly string[] {
     return ["npm", "run", "--silent", name, "--", "--output", this.outputFolder, ...args];
   }
@@ -24,29 +24,29 @@ export class ClusterFolder {
     return Object.keys(this.read("manifest.json").stacks)[0] as string;
   }
 
-  /** Where Terraform runs. */
+  /** The folder in which Terraform runs. */
   get stackFolder(): string {
     return join(this.outputFolder, "stacks", this.clusterName);
   }
 
-  /** What was synthesized. */
+  /** The synthesized JSON. */
   get json(): TerraformJson {
     return this.read(join("stacks", this.clusterName, "cdk.tf.json"));
   }
 
-  /** The region that it is for. */
+  /** The cluster's region. */
   get region(): string {
     return this.json.provider.aws?.[0]?.region;
   }
 
-  /** The file with the state; undefined where it is not kept in this folder. */
+  /** The state file; undefined if the state is not in this folder. */
   get stateFile(): string | undefined {
     const { local } = this.json.terraform.backend;
     const file = resolve(this.stackFolder, local?.path ?? "");
     return local === undefined || relative(this.path, file).startsWith("..") ? undefined : file;
   }
 
-  /** The state, as Terraform keeps it. */
+  /** The parsed state file. */
   get state() {
     return JSON.parse(readFileSync(this.stateFile as string, "utf8"));
   }
@@ -56,7 +56,7 @@ export class ClusterFolder {
     return this.state.outputs[name].value;
   }
 
-  /** What is synthesized goes here; from here the default state file is in {@link path}. */
+  /** The folder for synthesized files. The default path of the state file, relative to it, leads to {@link path}. */
   private get outputFolder(): string {
     return join(this.path, "cdktf.out");
   }
@@ -66,14 +66,14 @@ export class ClusterFolder {
   }
 }
 
-/** Runs a command with what it writes closed to others, as the project's npm scripts do. */
+/** The command that runs another one so that other users cannot read the files it writes, as in the project's npm scripts. */
 export function privately(...command: readonly string[]): readonly string[] {
   return ["sh", "-c", 'umask 077 && exec "$@"', "sh", ...command];
 }
 
 /**
- * Runs a command of cdktf, and waits at its end for the Terraform that it may have left: on Ctrl-C cdktf ends at once, and
- * with the first process in the cloud all that it started would end, in the middle of whatever it writes.
+ * The command that runs a command of cdktf and then waits for the end of Terraform. On Ctrl-C, cdktf ends at once, but
+ * Terraform may still be running. It would be killed together with the first process in the cloud, while it writes.
  */
 export function toItsEnd(command: readonly string[]): readonly string[] {
   const wait =
@@ -82,13 +82,13 @@ export function toItsEnd(command: readonly string[]): readonly string[] {
 }
 
 /**
- * What programs in the cloud find in their environment: the emulator in AWS's place, the providers that are installed,
- * the AWS CLI, and nothing of the user's own accounts.
+ * The environment of programs in the cloud: the emulator's address instead of AWS, the installed providers, the AWS CLI in
+ * the PATH, and nothing about the user's own accounts.
  */
 export function cloudEnvironment(): NodeJS.ProcessEnv {
-  const { PATH, ...own } = process.env;
+  const { PATH, ...rest } = process.env;
   return {
-    ...Object.fromEntries(Object.entries(own).filter(([name]) => !/^(AWS|TF)_/.test(name))),
+    ...Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(AWS|TF)_/.test(name))),
     PATH: `${PATH}:${join(PYTHON_FOLDER, "bin")}`,
     AWS_ENDPOINT_URL: ENDPOINT_URL,
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,

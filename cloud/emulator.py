@@ -1,6 +1,6 @@
 """
-moto's server at 127.0.0.1:5000 and at a socket file, with the gaps of moto 5.2.5 closed that the AWS provider stumbles
-over. Each is what EC2 does. What Terraform calls is written to a file, an action as IAM names it in a line.
+moto's server at 127.0.0.1:5000 and at a socket file. It adds behavior of EC2 that moto 5.2.5 lacks and the AWS provider
+needs. It writes Terraform's calls to a file, one action in a line, by its name in IAM.
 
 usage: python emulator.py SOCKET CALLS
 """
@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 
 def after(owner, name):
-    """Has the decorated function see what a method returns, after it was called."""
+    """Calls the decorated function after a method, with the result of the method."""
 
     def decorate(function):
         method = getattr(owner, name)
@@ -36,7 +36,7 @@ def after(owner, name):
 
 
 def before(owner, name):
-    """Has the decorated function see what a method is called with, first."""
+    """Calls the decorated function before a method, with the arguments of the method."""
 
     def decorate(function):
         method = getattr(owner, name)
@@ -52,13 +52,14 @@ def before(owner, name):
 
 @after(Instance, "prep_nics")
 def instances_have_the_groups_of_their_interface(self, _):
-    """Without, the provider sees drift for ever on a machine that was made with an interface block."""
+    """Without it, the provider always reports drift of a machine that was created with an interface block."""
     if not self.security_groups and 0 in self.nics:
         self.security_groups = list(self.nics[0]._group_set)
 
 
 @after(DHCPOptions, "create_dhcp_options")
 def dhcp_options_keep_their_tags(self, result):
+    """Without it, moto drops the tags of the request."""
     tags = self._parse_tag_specification().get("dhcp-options", {})
     for key, value in tags.items():
         result.result["DhcpOptions"].add_tag(key, value)
@@ -66,7 +67,7 @@ def dhcp_options_keep_their_tags(self, result):
 
 @after(Instance, "terminate")
 def terminated_instances_leave_nothing(self, _):
-    """Without, a replacement with the same private address fails, and interfaces stay for ever."""
+    """Without it, a replacement with the same private address fails, and interfaces are never deleted."""
     subnet = self.ec2_backend.get_subnet(self.subnet_id)
     interfaces = list(self.nics.values())
     addresses = [address["PrivateIpAddress"] for nic in interfaces for address in nic.private_ip_addresses]
@@ -78,12 +79,12 @@ def terminated_instances_leave_nothing(self, _):
 
 @before(Subnet, "request_ip")
 def an_address_in_use_is_the_clients_error(self, ip, instance):
-    """Without, it is the server's, which the provider tries again for many minutes."""
+    """Without it, moto reports an error of the server, and the provider retries the call for many minutes."""
     if ip in self._subnet_ips:
         raise EC2ClientError("InvalidIPAddress.InUse", f"Address {ip} is in use.")
 
 
-# The description of a rule that refers to a group stands with the group.
+# If a rule refers to a group, its description is a field of the reference.
 SecurityGroupRule.description = property(
     lambda self: self.ip_range.get("Description") or self.source_group.get("Description")
 )
@@ -91,16 +92,17 @@ SecurityGroupRule.description = property(
 
 @before(BaseResponse, "call_action")
 def what_terraform_calls_is_written_down(self):
+    """Writes each call of Terraform to the file CALLS."""
     if "Terraform" in self.headers.get("User-Agent", ""):
         print(f"{SERVICES.get(self.service_name, self.service_name)}:{self._get_action()}", file=calls, flush=True)
 
 
-# Services by moto's names for them, as IAM names them.
+# The names of services in IAM, by their names in moto.
 SERVICES = {"elbv2": "elasticloadbalancing"}
 
 
 class Handler(MotoRequestHandler):
-    # An answer in one write. In two, the provider failed now and then to read the second of them.
+    # Sends an answer in one write. With two writes, the provider sometimes failed to read the second one.
     wbufsize = -1
 
     def log_request(self, code="-", size="-"):

@@ -4,24 +4,24 @@ import { Agent } from "node:http";
 import { join } from "node:path";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
 
-/** Where the emulator, moto, is installed: a Python environment of its own, beside what else the cloud keeps. */
+/** The folder of the emulator, moto: a separate Python environment next to the cloud's other files. */
 export const PYTHON_FOLDER = join(__dirname, "..", ".cloud", "python");
 
 const REQUIREMENTS = join(__dirname, "requirements.txt");
-/** The copy that says what is installed, written last. */
+/** A copy of the requirements that are installed. It is written last, so it proves a complete installation. */
 const INSTALLED = join(PYTHON_FOLDER, "requirements.txt");
 
-/** Where the emulator listens in its network; Terraform's providers and the AWS CLI are told by AWS_ENDPOINT_URL. */
+/** The emulator's URL in its network. Terraform's providers and the AWS CLI read it from AWS_ENDPOINT_URL. */
 export const ENDPOINT_URL = "http://127.0.0.1:5000";
 
-/** Whether the emulator is installed in the version that is asked for. */
+/** Whether the required version of the emulator is installed. */
 export function isEmulatorInstalled(): boolean {
   return existsSync(INSTALLED) && readFileSync(INSTALLED).equals(readFileSync(REQUIREMENTS));
 }
 
 /**
- * Installs the emulator unless it is there.
- * @throws Error where Python or the package index is missing
+ * Installs the emulator unless it is installed.
+ * @throws Error if Python is missing or the package index cannot be reached
  */
 export function installEmulator(): void {
   if (isEmulatorInstalled()) return;
@@ -41,8 +41,10 @@ export function installEmulator(): void {
 }
 
 /**
- * How the emulator is started: it listens at {@link ENDPOINT_URL} and at a socket file, for programs elsewhere, and writes
- * what Terraform calls to a file.
+ * The command that starts the emulator, and its environment. The emulator listens at {@link ENDPOINT_URL}, and at a socket
+ * file for programs outside of its network.
+ * @param socket - the path of the socket file
+ * @param calls - the path of the file to which the emulator writes Terraform's calls
  */
 export function emulatorCommand(socket: string, calls: string): { command: readonly string[]; env: NodeJS.ProcessEnv } {
   return {
@@ -51,11 +53,11 @@ export function emulatorCommand(socket: string, calls: string): { command: reado
   };
 }
 
-/** What a client of the AWS SDK is made with to talk to the emulator through its socket file. */
+/** The configuration with which a client of the AWS SDK calls the emulator through its socket file. */
 export function clientConfiguration(socket: string, region: string) {
-  // The SDK asks for Node 22 from 2027 on; cdktf's CLI does not run there later than that.
+  // The SDK warns that it needs Node 22 from 2027 on. cdktf's CLI does not run on a Node later than that.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = "true";
-  // Node's agents pass their options on to each connection, socketPath too, though the types do not say so.
+  // Node's agents pass all options to each connection, also socketPath, but the types do not declare it.
   const httpAgent = new Agent({ keepAlive: true, socketPath: socket } as ConstructorParameters<typeof Agent>[0]);
   return {
     region,
@@ -65,5 +67,5 @@ export function clientConfiguration(socket: string, region: string) {
   };
 }
 
-/** The emulator takes any. */
+/** Credentials for the emulator, which accepts any. */
 export const CREDENTIALS = { accessKeyId: "emulated", secretAccessKey: "emulated" };

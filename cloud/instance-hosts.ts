@@ -9,63 +9,62 @@ import {
 import { clientConfiguration } from "./emulator";
 import type { SshHost, SshNetwork } from "./ssh-hosts";
 
-/** How long it rests between two looks at the API, in milliseconds. */
+/** The pause between two polls of the API, in milliseconds. */
 const POLL_INTERVAL = 300;
 
-/** After how many looks it has looked into every region. */
-const TURNS = 20;
+/** The number of polls in which every region is polled at least once. */
+const ROUND = 20;
 
-/** A running instance, and the host behind it. */
+/** A running instance, and its host. */
 export interface Machine {
   /** The instance's id. */
   readonly id: string;
-  /** Its Name tag. */
+  /** The instance's Name tag. */
   readonly name: string;
   readonly publicIp: string;
   readonly privateIp: string;
   readonly host: SshHost;
 }
 
-/** What a {@link InstanceHosts} works with. */
+/** The properties of {@link InstanceHosts}. */
 export interface InstanceHostsProps {
-  /** Where its hosts run. */
+  /** The network of the hosts. */
   readonly network: SshNetwork;
   /** The emulator's socket file. */
   readonly socket: string;
-  /** Told in one line what it does and what fails. */
+  /** Receives a line for each action and each failure. */
   readonly log: (line: string) => void;
 }
 
 /**
- * Gives each running instance of the emulated EC2 a real ssh host: it polls the API, starts a host for an instance
- * that runs, stops it with the instance, keeps its disk over a stop, and takes the disk away when the instance is
- * terminated.
+ * Gives each running instance of the emulated EC2 a real ssh host. It polls the API and starts a host for each running
+ * instance. A stopped instance loses its host and keeps its disk. A terminated instance loses its disk.
  */
 export class InstanceHosts {
   private readonly running = new Map<string, Machine & { readonly region: string }>();
   /** The instances that have a disk, and their regions. */
   private readonly disks = new Map<string, string>();
   private readonly clients = new Map<string, EC2Client>();
-  private looks = 0;
-  private ends = false;
+  private polls = 0;
+  private stopping = false;
   private readonly ended: Promise<void>;
 
   constructor(private readonly props: InstanceHostsProps) {
     this.ended = this.poll();
   }
 
-  /** The instances that run and have a host, by name. */
+  /** The running instances with a host, sorted by name. */
   get machines(): readonly Machine[] {
     return [...this.running.values()].sort((a, b) => a.name.localeCompare(b.name));
   }
 
-  /** Waits until what the API says now has come true. */
+  /** Waits until the hosts match the API's current answer. */
   async settled(): Promise<void> {
-    // The look under way may have begun before now.
-    for (const enough = this.looks + 2; this.looks < enough; ) await sleep(POLL_INTERVAL / 10);
+    // Two polls: the current one may have begun before the API's last change.
+    for (const target = this.polls + 2; this.polls < target; ) await sleep(POLL_INTERVAL / 10);
   }
 
-  /** Starts a machine's host anew, in place of the one that runs or was stopped. */
+  /** Starts a machine's host again. The previous host may be running or stopped. */
   async restart({ id }: Machine): Promise<void> {
     const { host, region } = this.running.get(id) as Machine & { region: string };
     await host.stop();
@@ -73,9 +72,9 @@ export class InstanceHosts {
     await this.start(region, instance as Instance);
   }
 
-  /** Ends it, and all hosts. */
+  /** Ends the polling and all hosts. */
   async stop(): Promise<void> {
-    this.ends = true;
+    this.stopping = true;
     await this.ended;
     await Promise.all([...this.running.values()].map(({ host }) => host.stop()));
     for (const client of this.clients.values()) client.destroy();
@@ -84,9 +83,9 @@ export class InstanceHosts {
   private async poll(): Promise<void> {
     const { Regions = [] } = await this.client("us-east-1").send(new DescribeRegionsCommand({}));
     const regions = Regions.map(({ RegionName }) => RegionName as string);
-    for (; !this.ends; this.looks++) {
-      // Those with machines are looked at each time; the others in turn.
-      const turn = regions.filter((_, index) => index % TURNS === this.looks % TURNS);
+    for (; !this.stopping; this.polls++) {
+      // Regions with machines are polled each time, the others in turn.
+      const turn = regions.filter((_, index) => index % ROUND === this.polls % ROUND);
       for (const region of new Set([...this.disks.values(), ...turn])) {
         await this.reconcile(region).catch((error: Error) => this.props.log(`${region}: ${error.message}`));
       }
@@ -99,11 +98,11 @@ export class InstanceHosts {
     const state = (id: string) => instances.find(({ InstanceId }) => InstanceId === id)?.State?.Name ?? "terminated";
     const address = (id: string) => instances.find(({ InstanceId }) => InstanceId === id)?.PublicIpAddress;
 
-    const here = [...this.running.values()].filter((machine) => machine.region === region);
-    const down = here.filter(({ id, publicIp }) => state(id) !== "running" || address(id) !== publicIp);
+    const machines = [...this.running.values()].filter((machine) => machine.region === region);
+    const down = machines.filter(({ id, publicIp }) => state(id) !== "running" || address(id) !== publicIp);
     await Promise.all(down.map((machine) => this.takeDown(machine, state(machine.id))));
-    for (const [id, of] of this.disks) {
-      if (of !== region || state(id) !== "terminated") continue;
+    for (const [id, regionOfDisk] of this.disks) {
+      if (regionOfDisk !== region || state(id) !== "terminated") continue;
       this.props.network.wipe(id);
       this.disks.delete(id);
     }

@@ -2,10 +2,10 @@ import * as ec2 from "@aws-sdk/client-ec2";
 import * as elb from "@aws-sdk/client-elastic-load-balancing-v2";
 import { clientConfiguration } from "./emulator";
 
-/** All that a region of the emulated AWS has, as its API tells; terminated instances are left out. */
+/** The resources in a region of the emulated AWS, as its API reports them, without terminated instances. */
 export type Inventory = Awaited<ReturnType<typeof takeInventory>>;
 
-/** Asks the API for all that a region has. */
+/** Asks the API for the resources in a region. @param socket - the emulator's socket file */
 export async function takeInventory(socket: string, region: string) {
   const clients = {
     ec2: new ec2.EC2Client(clientConfiguration(socket, region)),

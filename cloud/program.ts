@@ -1,29 +1,30 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 
-/** How a program ended. */
+/** The end of a program. */
 export interface Ended {
-  /** Its exit status, or null where a signal ended it. */
+  /** The exit status; null if a signal ended the program. */
   readonly status: number | null;
-  /** What it wrote, both streams in one. */
+  /** The text of standard output and standard error, in one. */
   readonly output: string;
 }
 
-/** A program that runs, what it has written, and its end. */
+/** A running program. */
 export interface Running {
   readonly process: ChildProcess;
-  /** What it has written so far, both streams in one. */
+  /** The output until now: standard output and standard error, in one. */
   readonly output: () => string;
+  /** The program's end. */
   readonly ended: Promise<Ended>;
 }
 
-/** How a program is started. */
+/** The options of {@link start}. */
 export interface StartOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** Gets what it writes, as it comes. */
+  /** Receives the output piece by piece. */
   readonly onOutput?: (text: string) => void;
-  /** Whether it gets a terminal, whose keys are what is written to its standard input. @default false: no input */
+  /** Whether the program gets a terminal. Text written to its standard input then acts as keys. @default false: no input */
   readonly terminal?: boolean;
 }
 
@@ -33,10 +34,10 @@ const IN_TERMINAL = [
   "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))",
 ];
 
-/** Starts a program, and gathers what it writes. */
-export function start(command: readonly string[], { onOutput, terminal, ...place }: StartOptions = {}): Running {
+/** Starts a program, and collects its output. */
+export function start(command: readonly string[], { onOutput, terminal, ...options }: StartOptions = {}): Running {
   const [program, ...args] = [...(terminal ? IN_TERMINAL : []), ...command] as [string, ...string[]];
-  const child = spawn(program, args, { ...place, stdio: [terminal ? "pipe" : "ignore", "pipe", "pipe"] });
+  const child = spawn(program, args, { ...options, stdio: [terminal ? "pipe" : "ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr] as Readable[]) {
     stream.setEncoding("utf8").on("data", (text) => {

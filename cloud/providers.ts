@@ -4,20 +4,20 @@ import { UserError } from "../model/user-error";
 import { start } from "./program";
 import type { TerraformJson } from "./terraform-json";
 
-/** A folder in which the providers are installed once; the clusters take them from there. */
+/** The folder in which the providers are installed once, for all clusters. */
 const PROVIDERS_FOLDER = join(__dirname, "..", ".cloud", "providers");
 
-/** Terraform's configuration in the cloud: providers come from the folder above and from nowhere else. */
+/** Terraform's configuration in the cloud. Terraform takes providers only from the folder above. */
 export const CLI_CONFIG = join(PROVIDERS_FOLDER, "terraform.rc");
 
-/** Terraform cannot install the providers. The message has, in one line, the places that it tried and its error. */
+/** Terraform cannot install the providers. The message is one line with the places it tried and Terraform's error. */
 export class NoProvidersError extends UserError {}
 
 /**
- * Has Terraform install the providers that a cluster requires, as it is configured on this machine, unless they are
- * installed. This is the one step that needs Terraform's registry, or a mirror named in TF_CLI_CONFIG_FILE.
- * @param folder - where to @default - the folder from which {@link CLI_CONFIG} takes them
- * @throws NoProvidersError where it cannot
+ * Installs the providers that a cluster requires, unless they are installed. It runs Terraform with its configuration on
+ * this machine. Only this step needs Terraform's registry, or a mirror named in TF_CLI_CONFIG_FILE.
+ * @param folder - the target folder @default - the folder from which {@link CLI_CONFIG} takes the providers
+ * @throws NoProvidersError if Terraform cannot install them
  */
 export async function installProviders(
   { terraform: { required_providers } }: TerraformJson,
@@ -31,15 +31,15 @@ export async function installProviders(
   writeFileSync(file, configuration);
   const env = { ...process.env, CHECKPOINT_DISABLE: "1" };
   const { status, output } = await start(["terraform", "init", "-no-color"], { cwd: folder, env }).ended;
-  if (status !== 0) throw new NoProvidersError(whyNot(output));
-  // Written last: it says that all is there.
+  if (status !== 0) throw new NoProvidersError(reason(output));
+  // Written last: this file marks a complete installation.
   const mirror = JSON.stringify(join(folder, ".terraform", "providers"));
   writeFileSync(cliConfig, `provider_installation {\n  filesystem_mirror {\n    path = ${mirror}\n  }\n}\n`);
 }
 
-/** The first of Terraform's errors, in one line. */
-function whyNot(output: string): string {
+/** The message for a failed installation, with Terraform's first error in one line. */
+function reason(output: string): string {
   const [, error = output] = /^Error: (.*?)(?:\n\n(?:To see which|Error:)|(?![\s\S]))/ms.exec(output) ?? [];
-  const said = error.replaceAll(/\s+/g, " ").trim();
-  return `Terraform cannot install the providers, which it takes from registry.terraform.io or from a mirror that TF_CLI_CONFIG_FILE names: ${said}`;
+  const firstError = error.replaceAll(/\s+/g, " ").trim();
+  return `Terraform cannot install the providers, which it takes from registry.terraform.io or from a mirror that TF_CLI_CONFIG_FILE names: ${firstError}`;
 }

@@ -2,41 +2,41 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { isEmulatorInstalled } from "./emulator";
 
-/** The linter of GitHub's workflows, run from its source at one version. */
+/** The command of the linter for GitHub's workflows. It runs from source, at a fixed version. */
 export const ACTIONLINT = ["go", "run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"] as const;
 
-/** What a program or test may need of the machine: how to find out whether it is there, and how to get it. */
+/** The requirements that a program or test may have of the machine: a check of each, and the way to meet it. */
 const REQUIREMENTS = {
-  "Terraform 1.11": { isThere: hasTerraform, get: "install Terraform 1.11 or later" },
-  openssl: { isThere: () => succeeds("openssl", "version"), get: "install openssl" },
+  "Terraform 1.11": { isMet: hasTerraform, get: "install Terraform 1.11 or later" },
+  openssl: { isMet: () => succeeds("openssl", "version"), get: "install openssl" },
   sshd: {
-    isThere: () => existsSync("/usr/sbin/sshd") && ["ssh", "ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
+    isMet: () => existsSync("/usr/sbin/sshd") && ["ssh", "ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
     get: "install openssh-server, openssh-client, iproute2 and util-linux",
   },
-  sudo: { isThere: () => isCommand("sudo"), get: "install sudo" },
-  jq: { isThere: () => isCommand("jq"), get: "install jq" },
+  sudo: { isMet: () => isCommand("sudo"), get: "install sudo" },
+  jq: { isMet: () => isCommand("jq"), get: "install jq" },
   "root with network namespaces": {
-    isThere: () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
+    isMet: () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
     get: 'run it as root on Linux: sudo env "PATH=$PATH" npm run ...',
   },
   "Python 3 with venv": {
-    isThere: () => succeeds("python3", "-c", "import venv, ensurepip"),
+    isMet: () => succeeds("python3", "-c", "import venv, ensurepip"),
     get: "install python3-venv",
   },
-  Go: { isThere: () => succeeds("go", "version"), get: "install Go 1.24 or later" },
-  etcd: { isThere: () => ["etcd", "etcdctl"].every(isCommand), get: "install etcd-server and etcd-client" },
-  curl: { isThere: () => isCommand("curl"), get: "install curl" },
+  Go: { isMet: () => succeeds("go", "version"), get: "install Go 1.24 or later" },
+  etcd: { isMet: () => ["etcd", "etcdctl"].every(isCommand), get: "install etcd-server and etcd-client" },
+  curl: { isMet: () => isCommand("curl"), get: "install curl" },
   "Go that can fetch actionlint": {
-    isThere: () => succeeds(...ACTIONLINT, "-version"),
+    isMet: () => succeeds(...ACTIONLINT, "-version"),
     get: "install Go 1.24 or later",
   },
-  moto: { isThere: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
+  moto: { isMet: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
 };
 
-/** A thing that a program or test may need of the machine. */
+/** The name of a requirement that a program or test may have of the machine. */
 export type Requirement = keyof typeof REQUIREMENTS;
 
-/** The suites that a plain machine cannot run, and what each needs. */
+/** The test suites that some machines cannot run, and the requirements of each. */
 const SUITES = {
   "real Terraform": ["Terraform 1.11"],
   "OpenSSL's view of the certificates": ["openssl"],
@@ -47,30 +47,32 @@ const SUITES = {
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
 
-/** Of what is needed, what this machine lacks, each with how to get it. */
-export function missing(needed: readonly Requirement[]): { readonly requirement: Requirement; readonly get: string }[] {
-  return needed
-    .filter((requirement) => !REQUIREMENTS[requirement].isThere())
+/** The requirements that this machine does not meet, each with the way to meet it. */
+export function missing(
+  requirements: readonly Requirement[],
+): { readonly requirement: Requirement; readonly get: string }[] {
+  return requirements
+    .filter((requirement) => !REQUIREMENTS[requirement].isMet())
     .map((requirement) => ({ requirement, get: REQUIREMENTS[requirement].get }));
 }
 
-/** Of what a suite needs, what this machine lacks. */
+/** The requirements of a suite that this machine does not meet. */
 export function missingFor(suite: keyof typeof SUITES): Requirement[] {
   return missing(SUITES[suite]).map(({ requirement }) => requirement);
 }
 
-/** Describes a suite where the machine has what it needs, and skips it elsewhere. */
+/** Defines a test suite. It is skipped on a machine that does not meet its requirements. */
 export function describeSuite(suite: keyof typeof SUITES, tests: () => void): void {
   (missingFor(suite).length === 0 ? describe : describe.skip)(suite, tests);
 }
 
-/** One line that says what is left out and why; nothing where nothing is. */
-export function leftOut(): string | undefined {
-  const lacking = (Object.keys(SUITES) as (keyof typeof SUITES)[])
+/** One line with the skipped suites and their missing requirements; undefined if no suite is skipped. */
+export function skippedSuites(): string | undefined {
+  const skipped = (Object.keys(SUITES) as (keyof typeof SUITES)[])
     .map((suite) => ({ suite, lacks: missingFor(suite) }))
     .filter(({ lacks }) => lacks.length > 0)
     .map(({ suite, lacks }) => `${suite} (no ${lacks.join(", no ")})`);
-  return lacking.length === 0 ? undefined : `Left out on this machine: ${lacking.join("; ")}`;
+  return skipped.length === 0 ? undefined : `Skipped on this machine: ${skipped.join("; ")}`;
 }
 
 function isCommand(name: string): boolean {

@@ -4,23 +4,24 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { start } from "./program";
 
-/** The accounts on every host: the one that the key opens, and a stranger. */
+/** The user ids of the accounts on every host: `ubuntu`, to which the key logs in, and `stranger`, another user. */
 export const USERS = { ubuntu: 51000, stranger: 51001 };
 
-/** Ends a program when the one that started it ends, however it ends: nothing is left behind after a crash. */
+/** A command prefix. The program ends when the one that started it ends, even by a crash, so no process is left. */
 const ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
-/** Gives a program a world of processes of its own, so that all that it started ends with it. */
+/** A command prefix. The program gets a process namespace of its own, so that all processes it starts end with it. */
 const OWN_PROCESSES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
-/** How much a host's disk takes, in MiB. */
+/** The size of a host's disk, in MiB. */
 const DISK_SIZE = 16;
 
+/** The name of the file that fills a disk. */
 const FILLER = "filler";
 
 /**
- * Everything below happens in a network and a mount namespace: accounts, addresses and homes are the hosts' alone,
- * and are gone with the last process.
+ * Starts the network. It runs in a network namespace and a mount namespace, as do all hosts. So only the hosts have these
+ * accounts, addresses and home folders, and all of them are gone with the last process.
  */
 const NETWORK_SCRIPT = `
 ip link set lo up
@@ -33,11 +34,11 @@ for file in passwd shadow group; do
 done
 echo 'ubuntu:x:${USERS.ubuntu}:${USERS.ubuntu}::/home/ubuntu:/bin/sh' >> passwd
 echo 'stranger:x:${USERS.stranger}:${USERS.stranger}::/:/bin/sh' >> passwd
-# A star, not an exclamation mark: sshd without PAM refuses locked accounts.
+# A star and not an exclamation mark, because sshd without PAM refuses locked accounts.
 echo 'ubuntu:*:20000:0:99999:7:::' >> shadow
 echo 'ubuntu:x:${USERS.ubuntu}:' >> group
 echo 'stranger:x:${USERS.stranger}:' >> group
-# As Ubuntu's images have it.
+# As in Ubuntu's images.
 mkdir -p sudoers.d etcd
 echo 'ubuntu ALL=(ALL) NOPASSWD:ALL' > sudoers.d/90-cloud-init-users
 chmod 0440 sudoers.d/90-cloud-init-users
@@ -49,18 +50,21 @@ echo ready
 exec sleep infinity
 `;
 
-/** A host's disk, made when it is new. */
+/** Creates a host's disk, unless it exists. */
 const DISK_SCRIPT = `
 mkdir -p "$1/home" "$1/lib" "$1/etcd"
 mountpoint -q "$1/home" || mount -t tmpfs -o size=${DISK_SIZE}m tmpfs "$1/home"
 `;
 
-/** What a host is started with: its disk at its home and where part 2 writes, a /tmp of its own, and sshd. */
+/**
+ * Starts a host: mounts its disk at its home folder and at the folders that part 2 writes to, gives it a separate /tmp, and
+ * starts sshd.
+ */
 const HOST_SCRIPT = `
 chown ${USERS.ubuntu}:${USERS.ubuntu} "$1/home"
-# As on Ubuntu up to 20.04, where others may enter: the worst case for what lies in it.
+# As on Ubuntu up to 20.04, where other users may enter the folder: the worst case for the files in it.
 chmod 0755 "$1/home"
-# As cloud-init makes it, for the key pair's public key.
+# As cloud-init creates it for the key pair's public key.
 install -d -m 0700 -o ${USERS.ubuntu} -g ${USERS.ubuntu} "$1/home/.ssh"
 [ -e "$1/host_key" ] || ssh-keygen -q -t ed25519 -N '' -f "$1/host_key"
 mount --bind "$1/home" /home/ubuntu
@@ -70,13 +74,13 @@ mount -t tmpfs -o mode=1777 tmpfs /tmp
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"
 `;
 
-/** What a host is. */
+/** The properties of a {@link SshHost}. */
 export interface SshHostProps {
-  /** Its name, which is also its disk's: a host that is started again under its name finds its files. */
+  /** The name of the host and of its disk. A host that is started again with the same name has the same files. */
   readonly name: string;
-  /** The IPv4 addresses at which it listens. */
+  /** The IPv4 addresses at which the host listens. */
   readonly addresses: readonly string[];
-  /** The public key that opens the account `ubuntu`, in OpenSSH's format. */
+  /** The public key that logs in to the account `ubuntu`, in OpenSSH's format. */
   readonly authorizedKey: string;
 }
 
@@ -90,7 +94,7 @@ export interface FileStatus {
 }
 
 /**
- * A network of real ssh hosts on one machine, apart from everything else on it. Needs root, iproute2, util-linux and
+ * A network of real ssh hosts on one machine, separate from everything else on it. It needs root, iproute2, util-linux and
  * openssh-server.
  */
 export class SshNetwork {
@@ -105,14 +109,14 @@ export class SshNetwork {
   }
 
   /**
-   * What to start a program through so that it is in this network, with the machine's own files. All that it starts
-   * ends with it. Signals are for {@link signalInside}.
+   * A command prefix that starts a program in this network, with the machine's own files. All processes that it starts end
+   * with it. To send it a signal, use {@link signalInside}.
    */
   get inside(): readonly string[] {
     return [...ENDS_WITH_PARENT, "nsenter", "--target", String(this.holder.pid), "--net", "--", ...OWN_PROCESSES];
   }
 
-  /** Starts a host and waits until it listens. */
+  /** Starts a host, and waits until it listens. */
   async start(props: SshHostProps): Promise<SshHost> {
     const disk = `/run/hosts/${props.name}`;
     const outside = join(`/proc/${this.holder.pid}/root`, disk);
@@ -121,68 +125,77 @@ export class SshNetwork {
     writeFileSync(join(outside, "authorized_keys"), props.authorizedKey);
     writeFileSync(join(outside, "sshd_config"), sshdConfig(disk, props.addresses));
 
-    const command = [...ENDS_WITH_PARENT, ...this.within, ...OWN_PROCESSES, "sh", "-ec", HOST_SCRIPT, "sh", disk];
+    const command = [
+      ...ENDS_WITH_PARENT,
+      ...this.insideWithDisks,
+      ...OWN_PROCESSES,
+      "sh",
+      "-ec",
+      HOST_SCRIPT,
+      "sh",
+      disk,
+    ];
     const { process: sshd, output: log } = start(command);
     const listens = () => log().split("Server listening on").length > props.addresses.length;
     await until(listens, { what: () => `${props.name}: ${log()}`, process: sshd });
     return new SshHost(props, { sshd, log, home: join(outside, "home") });
   }
 
-  /** Removes a host's disk, so that the next of its name is a new machine. */
+  /** Deletes a host's disk. The next host with its name is then a new machine. */
   wipe(name: string): void {
     const disk = `/run/hosts/${name}`;
     this.run("sh", "-ec", 'umount "$1/home"; rm -rf "$1"', "sh", disk);
   }
 
-  /** What to start a program through so that it is in this network and sees the hosts' disks. */
-  private get within(): readonly string[] {
+  /** A command prefix that starts a program in this network, with the hosts' disks. */
+  private get insideWithDisks(): readonly string[] {
     return ["nsenter", "--target", String(this.holder.pid), "--net", "--mount", "--"];
   }
 
   private run(...command: readonly string[]): void {
-    const [nsenter, ...args] = [...this.within, ...command] as [string, ...string[]];
+    const [nsenter, ...args] = [...this.insideWithDisks, ...command] as [string, ...string[]];
     execFileSync(nsenter, args);
   }
 
   /** Ends the network, and every program in it. */
   close(): void {
-    for (const pid of this.processes()) killIfThere(pid);
+    for (const pid of this.processes()) killIfRunning(pid);
     this.holder.kill("SIGKILL");
   }
 
-  /** The ids of the processes in it, as seen from here; none where it has ended. */
+  /** The ids, on this machine, of the processes in the network; empty if it has ended. */
   processes(): number[] {
-    const place = placeOf(this.holder.pid as number);
-    // What is not apart is everybody's.
-    if (place === undefined || place === placeOf(process.pid)) return [];
+    const namespace = networkNamespaceOf(this.holder.pid as number);
+    // Other processes of the machine share a namespace that is not separate.
+    if (namespace === undefined || namespace === networkNamespaceOf(process.pid)) return [];
     const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    return pids.map(Number).filter((pid) => placeOf(pid) === place);
+    return pids.map(Number).filter((pid) => networkNamespaceOf(pid) === namespace);
   }
 }
 
-/** A real ssh host: sshd, with a home and a host key of its own. */
+/** A real ssh host: sshd with its own home folder and host key. */
 export class SshHost {
-  /** Its name. */
+  /** The host's name. */
   readonly name: string;
   private readonly parts: { readonly sshd: ChildProcess; readonly log: () => string; readonly home: string };
 
-  /** Made by {@link SshNetwork.start}. */
+  /** Only {@link SshNetwork.start} calls it. */
   constructor(props: SshHostProps, parts: { sshd: ChildProcess; log: () => string; home: string }) {
     this.name = props.name;
     this.parts = parts;
   }
 
-  /** The home of `ubuntu`, as a path on this machine. */
+  /** The home folder of `ubuntu`, as a path on this machine. */
   get home(): string {
     return this.parts.home;
   }
 
-  /** How often somebody has logged in since it was started. */
+  /** The number of logins since the host was started. */
   get sessions(): number {
     return this.parts.log().split("Accepted publickey for ubuntu").length - 1;
   }
 
-  /** Every file below the home, by its path from there; without the folder of authorized keys, which each host has. */
+  /** The files and folders in the home folder, by their relative paths, without the folder `.ssh`, which each host has. */
   files(): Record<string, FileStatus> {
     const all = readdirSync(this.home, { recursive: true, encoding: "utf8" }).sort();
     const names = all.filter((name) => name !== ".ssh");
@@ -195,38 +208,38 @@ export class SshHost {
     );
   }
 
-  /** A file below the home. */
+  /** The content of a file. @param name - its path in the home folder */
   read(name: string): string {
     return readFileSync(join(this.home, name), "utf8");
   }
 
   /**
-   * Starts a stranger on the host who tries, again and again, every half millisecond, to read files of the home, and to
-   * write to whatever appears in /tmp and where scripts are.
-   * @param names - the paths from the home of the files to read
-   * @returns a function that ends the stranger and returns the files that could be opened
+   * Starts a program on the host as another user. Every half millisecond, it tries to read files in the home folder, and to
+   * write to every file in /tmp, `.ssh` and `.distribution`, where scripts are.
+   * @param names - the paths of the files to read, in the home folder
+   * @returns a function that ends the program and returns the files that it could open
    */
   watch(names: readonly string[]): () => Promise<string[]> {
-    const stranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
+    const asStranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
     const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } for (glob "/tmp/* /home/ubuntu/.ssh/* /home/ubuntu/.distribution/*") { if (open my $f, ">>", $_) { print "write $_\\n" } } select undef, undef, undef, 0.0005 }`;
-    const within = ["nsenter", "--target", String(this.init), "--mount", "--"];
-    const command = [...ENDS_WITH_PARENT, ...within, ...stranger, "perl", "-e", script, ...names];
-    const { process: watcher, output: seen, ended } = start(command);
+    const onHost = ["nsenter", "--target", String(this.init), "--mount", "--"];
+    const command = [...ENDS_WITH_PARENT, ...onHost, ...asStranger, "perl", "-e", script, ...names];
+    const { process: watcher, output, ended } = start(command);
     return async () => {
       if (watcher.exitCode !== null || watcher.signalCode !== null) {
-        throw new Error(`the watcher ended by itself: ${seen()}`);
+        throw new Error(`the watching program ended too early: ${output()}`);
       }
       watcher.kill("SIGKILL");
       await ended;
-      return [...new Set(seen().split("\n").filter(Boolean))];
+      return [...new Set(output().split("\n").filter(Boolean))];
     };
   }
 
-  /** Freezes the host in the middle of whatever it does: connections stay open, and nothing answers. */
+  /** Freezes the host's processes: connections stay open, and the host does not answer. */
   freeze(): void {
-    // The listener first, and from outside: a pid namespace protects its first process from those within.
+    // The listener first, and from outside: a pid namespace protects its first process from signals of the others.
     process.kill(this.init, "SIGSTOP");
-    // Where nobody is logged in, there is no other, and kill complains.
+    // Without logins there is no other process, and kill fails.
     const others = ["sh", "-c", "kill -STOP -1 || :"];
     execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", ...others], { stdio: "ignore" });
   }
@@ -240,22 +253,22 @@ export class SshHost {
     }
   }
 
-  /** Takes away what {@link fillDisk} wrote. */
+  /** Deletes the file that {@link fillDisk} wrote. */
   clearDisk(): void {
     rmSync(join(this.home, FILLER));
   }
 
-  /** The listener's process id. */
+  /** The process id of the listener, which is the first process in the host's namespace. */
   private get init(): number {
     return firstProcess(this.parts.sshd);
   }
 
-  /** Stops the host at once, sessions and all. Its disk stays. */
+  /** Stops the host and its sessions at once. The host keeps its disk. */
   async stop(): Promise<void> {
     const { sshd } = this.parts;
     if (sshd.exitCode !== null || sshd.signalCode !== null) return;
     const ended = new Promise((resolve) => sshd.once("exit", resolve));
-    // With its first process the pid namespace ends; unshare then sees to the remains.
+    // The pid namespace ends with its first process. unshare then ends too.
     process.kill(this.init, "SIGKILL");
     await ended;
   }
@@ -266,8 +279,8 @@ export function signalInside(program: ChildProcess, signal: NodeJS.Signals): voi
   process.kill(firstProcess(program), signal);
 }
 
-/** The network namespace of a process; undefined where it has ended. */
-function placeOf(pid: number): string | undefined {
+/** The network namespace of a process; undefined if the process has ended. */
+function networkNamespaceOf(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/net`);
   } catch {
@@ -275,17 +288,17 @@ function placeOf(pid: number): string | undefined {
   }
 }
 
-function killIfThere(pid: number): void {
+function killIfRunning(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended since the list was made, perhaps with another of the list.
+    // It has ended since the list was made, perhaps together with another process of the list.
   }
 }
 
 /**
- * The first in a world of processes of their own, as seen from here.
- * @throws Error where it has ended: no signal may go to process 0, which means one's own group
+ * The process id, on this machine, of the first process in the namespace that {@link OWN_PROCESSES} created.
+ * @throws Error if it has ended. Otherwise a signal could go to process 0, which means the sender's own process group.
  */
 function firstProcess({ pid }: ChildProcess): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
@@ -302,7 +315,7 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
     "AllowUsers ubuntu",
     "PasswordAuthentication no",
     "UsePAM no",
-    // scp of today goes through it, as on Ubuntu's images.
+    // As in Ubuntu's images. Current versions of scp use it.
     "Subsystem sftp internal-sftp",
     "PidFile none",
     "LogLevel VERBOSE",
@@ -311,9 +324,12 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
 }
 
 /**
- * Waits for something, looking often.
- * @param waiting.seconds - for how long @default 20
- * @throws Error after that, or when the program it hangs on has ended
+ * Waits until a condition is true. It checks the condition every 2 ms.
+ * @param happened - the condition
+ * @param waiting.what - describes the condition, for the error
+ * @param waiting.process - the program on which the condition depends @default - none
+ * @param waiting.seconds - the limit @default 20
+ * @throws Error if the time is over or the program has ended
  */
 export async function until(
   happened: () => boolean,

@@ -1,4 +1,4 @@
-/** Synthesized Terraform JSON, as far as tests look into it. */
+/** Synthesized Terraform JSON. Only the parts that tests read are declared. */
 export interface TerraformJson {
   readonly terraform: {
     readonly required_version: string;
@@ -11,15 +11,16 @@ export interface TerraformJson {
   readonly output: Record<string, Block>;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a block's arguments are whatever its provider defines
+/** The arguments of a block. */
+// biome-ignore lint/suspicious/noExplicitAny: each provider defines the arguments of its blocks
 export type Block = Record<string, any>;
 
-/** The resources of one type, by name; empty where there are none. */
+/** The resources of one type, by name; empty if there are none. */
 export function resourcesOf(json: TerraformJson, type: string): Record<string, Block> {
   return json.resource[type] ?? {};
 }
 
-/** One resource or data source by its Terraform address. */
+/** A resource or data source by its Terraform address. @throws Error if there is none */
 export function blockAt(json: TerraformJson, address: string): Block {
   const isData = address.startsWith("data.");
   const [type, name] = (isData ? address.slice("data.".length) : address).split(".") as [string, string];
@@ -35,7 +36,7 @@ export function addressesOf(json: TerraformJson): string[] {
   return [...list(json.resource), ...list(json.data, "data.")].sort();
 }
 
-/** A resource's arguments without cdktf's note of where it was made. */
+/** A resource's arguments without cdktf's metadata. */
 export function argumentsOf(block: Block): Block {
   const { "//": _metadata, ...rest } = block;
   return rest;

@@ -5,9 +5,9 @@ import { type Ended, type Running, start } from "../cloud/program";
 
 const PROJECT = join(__dirname, "..");
 
-/** `npm run cloud`, with a folder of its own. */
+/** `npm run cloud` with a separate folder. */
 export class CloudProgram {
-  /** What the cloud keeps. */
+  /** The folder of the cloud's files. */
   readonly folder = mkdtempSync(join(tmpdir(), "cloud-program-"));
   private readonly settingsFile = `${this.folder}.json`;
 
@@ -15,7 +15,7 @@ export class CloudProgram {
     this.configure(settings);
   }
 
-  /** Puts the cluster's settings in place. */
+  /** Writes the cluster's settings. */
   configure(settings: object): void {
     writeFileSync(this.settingsFile, JSON.stringify(settings));
   }
@@ -31,12 +31,12 @@ export class CloudProgram {
     return start(["npm", "run", "--silent", "cloud", "--", ...args], { cwd: PROJECT, env, ...options });
   }
 
-  /** The names of what lies in its folder. */
+  /** The names of the files in its folder, sorted. */
   get files(): string[] {
     return readdirSync(this.folder).sort();
   }
 
-  /** Removes what it has. */
+  /** Deletes the folder and the settings. */
   remove(): void {
     for (const path of [this.folder, this.settingsFile]) rmSync(path, { recursive: true, force: true });
   }

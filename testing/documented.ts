@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * What a page of the documents has its reader type under a heading, block by block.
- * @param page - its file's name in `docs/`
+ * The blocks of shell commands in a section of a document.
+ * @param page - the file name in `docs/`
+ * @param heading - the heading of the section
  */
 export function shellBlocks(page: string, heading: string): string[] {
   const text = readFileSync(join(__dirname, "../docs", page), "utf8");

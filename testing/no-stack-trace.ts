@@ -1,7 +1,7 @@
-/** Stands in for cdktf's and constructs' recorder of call stacks, which tests do not look at. */
+/** Replaces the function of cdktf and constructs that records call stacks. Tests do not read them. */
 export function captureStackTrace(): string[] {
   return [];
 }
 
-/** The same, by the name that cdktf's continuation has for it. */
+/** The same function, by another name of cdktf's. */
 export const captureCreationStack = captureStackTrace;

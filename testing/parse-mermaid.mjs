@@ -1,5 +1,5 @@
-// Reads a JSON list of diagrams from stdin and writes, for each, what Mermaid's own parser says against it, or null. A
-// program of its own, since Mermaid is an ES module that wants a browser's document.
+// Reads a JSON list of diagrams from stdin. Writes a JSON list with the error of Mermaid's own parser for each diagram, or
+// null if there is none. It is a separate program, because Mermaid is an ES module and needs a browser's document.
 import { text } from "node:stream/consumers";
 import { JSDOM } from "jsdom";
 
@@ -7,13 +7,13 @@ const { window } = new JSDOM();
 Object.assign(globalThis, { window, document: window.document });
 const { default: mermaid } = await import("mermaid");
 
-const faults = [];
+const errors = [];
 for (const diagram of JSON.parse(await text(process.stdin))) {
-  faults.push(
+  errors.push(
     await mermaid.parse(diagram).then(
       () => null,
       (error) => error.message,
     ),
   );
 }
-process.stdout.write(JSON.stringify(faults));
+process.stdout.write(JSON.stringify(errors));

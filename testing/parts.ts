@@ -7,7 +7,7 @@ import {
   SshKey,
 } from "../constructs";
 
-/** A network, a key and machines for tests of what needs them, in somebody else's stack. */
+/** A network, security groups, a key and machines, for tests of constructs in a stack that is not a ClusterStack. */
 export function someMachines(scope: Construct, count = 2, security: Partial<ClusterSecurityGroupsProps> = {}) {
   const clusterName = "theirs";
   const network = new ClusterNetwork(scope, "net", {

@@ -10,18 +10,18 @@ import { ClusterStack } from "../constructs";
 import { parseSettings } from "../settings/load";
 import type { ClusterSettingsInput } from "../settings/schema";
 
-/** The synthesized JSON of a cluster, validations included. */
+/** The synthesized JSON of a cluster, after validation. */
 export function synthesizeCluster(settings: ClusterSettingsInput = {}): TerraformJson {
   return synthesize(newClusterStack(settings));
 }
 
-/** A cluster's stack in an app of its own. */
+/** A cluster's stack in a new app. */
 export function newClusterStack(input: ClusterSettingsInput = {}): ClusterStack {
   const settings = parseSettings(input);
   return new ClusterStack(newApp(), settings.name, settings);
 }
 
-/** The synthesized JSON of a stack in which somebody uses single constructs, validations included. */
+/** The synthesized JSON, after validation, of a stack that uses single constructs. @param build - adds the constructs */
 export function synthesizeConstructs(build: (scope: Construct) => void): TerraformJson {
   const stack = new TerraformStack(newApp(), "theirs");
   for (const Provider of [AwsProvider, NullProvider, TlsProvider]) new Provider(stack, Provider.tfResourceType);
@@ -29,12 +29,13 @@ export function synthesizeConstructs(build: (scope: Construct) => void): Terrafo
   return synthesize(stack);
 }
 
-/** The synthesized JSON of a stack. `true` makes validations run, as they do outside of tests. */
+/** The synthesized JSON of a stack, after validation. */
 export function synthesize(stack: TerraformStack): TerraformJson {
+  // `true` runs the validations, as outside of tests.
   return JSON.parse(Testing.synth(stack, true));
 }
 
 function newApp(): App {
-  // One folder for all of this process, in which nothing is written: without, each app would leave one behind.
+  // All apps of this process share one folder, and write nothing into it. Otherwise each app would leave a folder.
   return Testing.app({ stackTraces: false, outdir: join(tmpdir(), `cdktf-testing-${process.pid}`) });
 }

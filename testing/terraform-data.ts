@@ -1,29 +1,28 @@
 import { argumentsOf, type Block, type TerraformJson } from "../cloud/terraform-json";
 import type { Computed } from "./tls-resources";
 
-/** Arguments of any resource that Terraform itself understands. */
+/** The arguments that Terraform itself reads, in resources of any type. */
 const META_ARGUMENTS = ["depends_on", "lifecycle", "provisioner", "connection"];
 
 const REFERENCE = /\b((?:data\.)?(?:aws|tls|null)_\w+)\.([\w-]+)(?:\.([a-z_]+))?/g;
 
 /**
- * Rewrites synthesized JSON so that real Terraform carries it out without any provider: each resource `T.N` becomes
- * `terraform_data.T__N`, whose input is its arguments and the attributes that others refer to. Order, provisioners,
- * connections, postconditions and what triggers a replacement stay.
+ * Rewrites synthesized JSON so that real Terraform applies it without a provider. Each resource `T.N` becomes
+ * `terraform_data.T__N`. Its input is the arguments of the resource, and the attributes that other resources refer to.
+ * The order, provisioners, connections, postconditions and triggers of replacements are the same.
  * @param json - the synthesized JSON
- * @param computed - attributes that the providers would compute; those that are referred to and missing here get their
- *   own address as value
+ * @param computed - attributes that the providers would compute. The value of a missing one is its own address.
  */
 export function toTerraformData(json: TerraformJson, computed: Computed = {}): Block {
   const elements = [...blocksOf(json.resource), ...blocksOf(json.data ?? {}, "data.")];
   const attributes = new Map(elements.map(([address]) => [address, { ...computed[address] }]));
-  const known = new Map(elements);
+  const blocks = new Map(elements);
 
   for (const [, type, name, attribute] of JSON.stringify(json).matchAll(REFERENCE)) {
     const address = `${type}.${name}`;
-    const ofElement = attributes.get(address);
-    if (ofElement === undefined || attribute === undefined) continue;
-    if (known.get(address)?.[attribute] === undefined) ofElement[attribute] ??= `${address}.${attribute}`;
+    const knownAttributes = attributes.get(address);
+    if (knownAttributes === undefined || attribute === undefined) continue;
+    if (blocks.get(address)?.[attribute] === undefined) knownAttributes[attribute] ??= `${address}.${attribute}`;
   }
 
   const rewritten = elements.map(([address, block]) => {
@@ -66,7 +65,7 @@ function blocksOf(blocks: Record<string, Record<string, Block>>, prefix = ""): [
   );
 }
 
-/** Renames references in all expressions; a name in `depends_on` or `replace_triggered_by` has no attribute. */
+/** Renames references in all expressions. References in `depends_on` and `replace_triggered_by` have no attribute. */
 function rename(value: unknown): unknown {
   if (typeof value === "string") {
     return value

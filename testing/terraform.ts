@@ -3,15 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Running, start } from "../cloud/program";
 
-/** A folder of its own in which real Terraform runs, asking nobody for providers or versions. */
+/** A new folder in which real Terraform runs, without requests for providers or newer versions. */
 export class TerraformFolder {
-  /** Its path. */
+  /** The folder's path. */
   readonly path = mkdtempSync(join(tmpdir(), "terraform-"));
 
-  /** @param under - what Terraform is started through @default - nothing */
-  constructor(private readonly under: readonly string[] = []) {}
+  /** @param prefix - a command prefix for Terraform @default - none */
+  constructor(private readonly prefix: readonly string[] = []) {}
 
-  /** Writes the configuration, in the place of the one before. */
+  /** Writes the configuration, and replaces the previous one. */
   configure(json: object): void {
     writeFileSync(join(this.path, "main.tf.json"), JSON.stringify(json, null, 1));
   }
@@ -19,13 +19,13 @@ export class TerraformFolder {
   /** Starts Terraform. */
   start(...args: string[]): Running {
     const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1", TF_IN_AUTOMATION: "1" };
-    return start([...this.under, "terraform", ...args], { cwd: this.path, env });
+    return start([...this.prefix, "terraform", ...args], { cwd: this.path, env });
   }
 
   /**
    * Runs Terraform to its end.
-   * @returns what it wrote
-   * @throws Error with what it wrote, unless it succeeds
+   * @returns its output
+   * @throws Error with its output if it fails
    */
   async run(...args: string[]): Promise<string> {
     const { status, output } = await this.start(...args).ended;

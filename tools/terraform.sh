@@ -1,6 +1,6 @@
 #!/bin/sh
-# Terraform as cdktf starts it for `npm run deploy` and `npm run destroy`. On Ctrl-C cdktf ends at once, and its terminal's
-# hangup would kill Terraform within a tenth of a second, in the middle of whatever it writes. This one does not hear it, so
-# that Terraform winds up what it is at.
+# cdktf runs this program as Terraform for `npm run deploy` and `npm run destroy`. On Ctrl-C, cdktf ends at once. The hangup
+# of its terminal would kill Terraform within a tenth of a second, while Terraform writes. This program ignores the hangup,
+# so that Terraform finishes its current operations and saves its state.
 trap '' HUP
 exec terraform "$@"

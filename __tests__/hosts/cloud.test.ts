@@ -15,7 +15,7 @@ describeSuite("the emulated cloud", () => {
 
   const processId = (): number => JSON.parse(readFileSync(join(cloud.folder, "up.json"), "utf8")).pid;
 
-  test("refuses unknown commands, with the closest that there is", async () => {
+  test("an unknown command is refused, with the most similar command", async () => {
     expect(await cloud.run("statsu")).toEqual({
       status: 1,
       output:
@@ -59,7 +59,7 @@ describeSuite("the emulated cloud", () => {
       });
     }
 
-    // Built and installed programs would take minutes to make again.
+    // Installing or building programs again would take minutes, so down keeps them.
     mkdirSync(join(cloud.folder, "kubernetes"));
     expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
     expect(cloud.files).toEqual(["kubernetes"]);

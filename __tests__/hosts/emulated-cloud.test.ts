@@ -36,7 +36,7 @@ describeSuite("the emulated cloud", () => {
     await cloud?.close();
   });
 
-  /** Runs an instance as the AWS provider does: its address and groups stand in an interface block. */
+  /** Runs an instance as the AWS provider does: an interface block contains its address and groups. */
   async function runInstance(name: string): Promise<ec2.Instance> {
     const { Images } = await client.send(new ec2.DescribeImagesCommand({}));
     const { Instances } = await client.send(
@@ -64,13 +64,13 @@ describeSuite("the emulated cloud", () => {
   const running = (name: string) => until(() => machine(name) !== undefined, { what: () => `${name} runs` });
   const gone = (name: string) => until(() => machine(name) === undefined, { what: () => `${name} is gone` });
 
-  /** What somebody who asks a machine for its host key is told. */
+  /** The host key that ssh-keyscan receives from a machine; empty without an answer. */
   async function hostKey({ publicIp }: Machine): Promise<string> {
     const { output } = await start([...cloud.network.inside, "ssh-keyscan", "-t", "ed25519", publicIp]).ended;
     return /ssh-ed25519 \S+/.exec(output)?.[0] ?? "";
   }
 
-  test("an instance has a host while it runs, and keeps its disk over a stop", async () => {
+  test("an instance has a host while it runs, and a stopped instance keeps its disk", async () => {
     const InstanceIds = [(await runInstance("a")).InstanceId as string];
     await running("a");
     const before = machine("a");
@@ -96,7 +96,7 @@ describeSuite("the emulated cloud", () => {
     expect(readdirSync(disks)).toEqual([]);
   });
 
-  test("a replacement with the same address is another host, with an empty disk", async () => {
+  test("a replacement with the same address is a new host with an empty disk", async () => {
     const { InstanceId: first = "" } = await runInstance("b");
     await running("b");
     const before = { ...machine("b"), key: await hostKey(machine("b")) };
@@ -112,7 +112,7 @@ describeSuite("the emulated cloud", () => {
     await client.send(new ec2.TerminateInstancesCommand({ InstanceIds: [second] }));
   });
 
-  test("a terminated instance leaves no interface behind", async () => {
+  test("a terminated instance leaves no interface and no volume", async () => {
     const { InstanceId = "" } = await runInstance("c");
     await client.send(new ec2.TerminateInstancesCommand({ InstanceIds: [InstanceId] }));
     const { instances, networkInterfaces, volumes } = await takeInventory(cloud.socket, REGION);
@@ -155,14 +155,14 @@ describeSuite("the emulated cloud", () => {
     expect(securityGroupRules.map(({ Description }) => Description)).toContain("between members");
   });
 
-  test("from within, nothing outside can be reached", async () => {
+  test("a program in the network cannot reach an address outside", async () => {
     const outside = `require("net").connect(443, "192.0.2.1").on("error", (error) => console.log(error.code))`;
     const { output } = await start([...cloud.network.inside, "node", "-e", outside]).ended;
     expect(output.trim()).toBe("ENETUNREACH");
   });
 
   test.each<NodeJS.Signals>(["SIGKILL", "SIGINT", "SIGTERM"])(
-    "%s to its program leaves nothing of it",
+    "%s to the program that opened a cloud leaves no process of the cloud",
     async (signal) => {
       const program = `require("./cloud/emulated-cloud").EmulatedCloud.open()
         .then(({ network, socket }) => console.log(network.inside.join(" "), socket))`;
@@ -171,11 +171,11 @@ describeSuite("the emulated cloud", () => {
       });
       await until(() => /--target \d+/.test(owner.output()), { what: owner.output, process: owner.process });
       const [, holder] = /--target (\d+)/.exec(owner.output()) as unknown as [string, string];
-      const place = readlinkSync(`/proc/${holder}/ns/net`);
-      expect(processesIn(place).length).toBeGreaterThan(2);
+      const namespace = readlinkSync(`/proc/${holder}/ns/net`);
+      expect(processesIn(namespace).length).toBeGreaterThan(2);
 
       owner.process.kill(signal);
-      await until(() => processesIn(place).length === 0, { what: () => `${processesIn(place)} end` });
+      await until(() => processesIn(namespace).length === 0, { what: () => `${processesIn(namespace)} end` });
       const [, socket] = / (\S+)\n/.exec(owner.output()) as unknown as [string, string];
       rmSync(dirname(socket), { recursive: true });
     },
@@ -183,10 +183,10 @@ describeSuite("the emulated cloud", () => {
 });
 
 /** The processes in a network namespace. */
-function processesIn(place: string): string[] {
+function processesIn(namespace: string): string[] {
   return readdirSync("/proc").filter((pid) => {
     try {
-      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/ns/net`) === place;
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/ns/net`) === namespace;
     } catch {
       // It has ended since the folder was read.
       return false;

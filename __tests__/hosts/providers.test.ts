@@ -15,7 +15,7 @@ describeSuite("real Terraform", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("providers that cannot be installed are one line, each time", async () => {
+  test("a failed installation of providers is reported in one line, at each attempt", async () => {
     const cliConfig = join(folder, "nothing.rc");
     writeFileSync(
       cliConfig,
@@ -23,7 +23,7 @@ describeSuite("real Terraform", () => {
     );
     process.env.TF_CLI_CONFIG_FILE = cliConfig;
 
-    for (const _time of ["first", "second"]) {
+    for (const _attempt of ["first", "second"]) {
       const failure: Error = await installProviders(synthesizeCluster(), join(folder, "providers")).catch(
         (error) => error,
       );

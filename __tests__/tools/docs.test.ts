@@ -11,7 +11,7 @@ test("the generated pages are up to date", async () => {
   expect(staleFiles(await generatedFiles())).toEqual([]);
 });
 
-test("the settings that the README shows are accepted", () => {
+test("the settings in the README are valid", () => {
   const blocks = [...readme.matchAll(/```json\n(.*?)```/gs)].map(([, text]) => JSON.parse(text as string));
   expect(blocks.length).toBeGreaterThan(1);
   for (const { context, ...settings } of blocks) {
@@ -19,7 +19,7 @@ test("the settings that the README shows are accepted", () => {
   }
 });
 
-test("the stack of one's own that the README shows is synthesized", () => {
+test("the stack in the README is synthesized", () => {
   const [, source] = /```ts\n(.*?)```/s.exec(readme) ?? [];
   const { code } = transformSync(source as string, {
     jsc: { parser: { syntax: "typescript" }, target: "es2022" },

@@ -22,7 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 let runs = 0;
 
-/** Runs the program as the CLI does, with the command of cdktf.json, writing into a folder of its own. */
+/** Runs the program as the CLI does, with the command of cdktf.json. Each run writes to a new folder. */
 function runApp(options: { context?: object; settings?: string; cwd?: string } = {}) {
   const out = join(folder, `run-${runs++}`);
   const env = {
@@ -42,7 +42,7 @@ function runApp(options: { context?: object; settings?: string; cwd?: string } =
   return { status, stdout, stderr, out, jsons, bytes: jsons.map((path) => readFileSync(path, "utf8")) };
 }
 
-test("writes the same bytes twice, and from another folder, with nothing of this machine in them", () => {
+test("a second run, and a run in another folder, write the same bytes, without a path of this machine", () => {
   const elsewhere = join(folder, "elsewhere");
   mkdirSync(elsewhere);
   for (const name of ["main.ts", "constructs", "kubernetes", "model", "settings", "package.json", "tsconfig.json"]) {
@@ -61,12 +61,12 @@ test("writes the same bytes twice, and from another folder, with nothing of this
   }
 });
 
-test("takes settings from the context", () => {
+test("settings in the context are used", () => {
   const { status, jsons } = runApp({ context: { cluster: { name: "from-context" } } });
   expect([status, jsons.map((path) => path.split("/").at(-2))]).toEqual([0, ["from-context"]]);
 });
 
-test("takes settings from the file that CLUSTER_SETTINGS names, from the working directory", () => {
+test("CLUSTER_SETTINGS is the path of a settings file, relative to the working directory", () => {
   writeFileSync(join(folder, "prod.json"), JSON.stringify({ name: "prod" }));
   const elsewhere = join(folder, "elsewhere");
   const { status, jsons } = runApp({
@@ -77,7 +77,7 @@ test("takes settings from the file that CLUSTER_SETTINGS names, from the working
   expect([status, jsons.map((path) => path.split("/").at(-2))]).toEqual([0, ["prod"]]);
 });
 
-test("refuses settings with a line for each fault, and writes no JSON", () => {
+test("invalid settings are refused with a line for each problem, and no JSON is written", () => {
   const { status, stdout, stderr, jsons } = runApp({ context: { cluster: { workers: { count: 900, cuont: 1 } } } });
   expect({ status, stdout, stderr, jsons }).toEqual({
     status: 1,
@@ -89,7 +89,7 @@ test("refuses settings with a line for each fault, and writes no JSON", () => {
   });
 });
 
-test("refuses a settings file that is not there, in one line", () => {
+test("a missing settings file is refused in one line", () => {
   const { status, stderr, jsons } = runApp({ settings: "nowhere.json" });
   expect({ status, stderr, jsons }).toEqual({
     status: 1,
@@ -98,7 +98,7 @@ test("refuses a settings file that is not there, in one line", () => {
   });
 });
 
-test("hands warnings to the CLI", () => {
+test("the CLI receives the warnings", () => {
   const { out } = runApp();
   const text = readFileSync(join(out, "manifest.json"), "utf8");
   const manifest = JSON.parse(text);
@@ -129,14 +129,14 @@ test("npm run synth needs neither Terraform nor an AWS account", () => {
   expect((statSync(written).mode & 0o777).toString(8)).toBe("600");
 });
 
-test("whatever runs Terraform keeps what it writes to oneself: states, and the plan that a diff leaves behind", () => {
+test("npm scripts that run cdktf write files, such as states and plans, that other users cannot read", () => {
   const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
   const withCdktf = Object.entries<string>(scripts).filter(([, script]) => script.includes("cdktf "));
   expect(withCdktf.map(([name]) => name)).toEqual(["synth", "diff", "deploy", "destroy"]);
-  // What changes AWS or the state goes through a Terraform that survives a Ctrl-C.
-  const survivor = 'TERRAFORM_BINARY_NAME="$PWD/tools/terraform.sh" ';
+  // Scripts that change AWS or the state run Terraform through a program that ignores the hangup after Ctrl-C.
+  const ignoringHangup = 'TERRAFORM_BINARY_NAME="$PWD/tools/terraform.sh" ';
   for (const [name, script] of withCdktf) {
     const changes = name === "deploy" || name === "destroy";
-    expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 ${changes ? survivor : ""}cdktf ${name}`);
+    expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 ${changes ? ignoringHangup : ""}cdktf ${name}`);
   }
 });

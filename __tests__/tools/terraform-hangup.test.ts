@@ -6,10 +6,10 @@ import { until } from "../../cloud/ssh-hosts";
 import { TerraformFolder } from "../../testing/terraform";
 
 const STATE = "terraform.tfstate";
-const SURVIVOR = join(__dirname, "../../tools/terraform.sh");
+const IGNORING_HANGUP = join(__dirname, "../../tools/terraform.sh");
 
 describeSuite("real Terraform", () => {
-  /** Interrupts an apply in the middle of something, and hangs up on it, as cdktf does on Ctrl-C. */
+  /** Interrupts an apply during its work, and sends it a hangup. This happens when cdktf ends on Ctrl-C. */
   async function hangUp(program: string) {
     const terraform = new TerraformFolder();
     try {
@@ -30,13 +30,13 @@ describeSuite("real Terraform", () => {
     }
   }
 
-  test("Terraform under npm run deploy winds up after an interrupt, whoever hangs up on it", async () => {
-    const { state, ...end } = await hangUp(SURVIVOR);
+  test("Terraform under npm run deploy saves its state after an interrupt and a hangup", async () => {
+    const { state, ...end } = await hangUp(IGNORING_HANGUP);
     expect(end).toEqual({ status: 1, isLocked: false });
     expect(JSON.parse(state).resources[0].instances).toMatchObject([{ status: "tainted" }]);
   });
 
-  test("Terraform by itself is killed, with its lock and whatever it was writing", async () => {
+  test("Terraform without tools/terraform.sh is killed by the hangup, and leaves its lock", async () => {
     expect(await hangUp("terraform")).toMatchObject({ status: null, isLocked: true });
   });
 });

@@ -34,13 +34,13 @@ const jobs = Object.entries(workflows).flatMap(([name, workflow]) =>
   Object.values(workflow.jobs).map((job) => ({ name, workflow, job })),
 );
 
-test("actions are pinned to commits, with the version beside", () => {
-  const uses = Object.values(texts).flatMap((text) => [...text.matchAll(/uses: (.*)/g)].map(([, what]) => what));
+test("actions are pinned to commits, with the version in a comment", () => {
+  const uses = Object.values(texts).flatMap((text) => [...text.matchAll(/uses: (.*)/g)].map(([, action]) => action));
   expect(uses.length).toBeGreaterThan(10);
-  for (const what of uses) expect(what).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+  for (const action of uses) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
 });
 
-test("each job may do what docs/github.md says, and no more", () => {
+test("each job has exactly the permissions that docs/github.md lists", () => {
   const may = jobs.map(({ name, workflow, job }) => [name, job.permissions ?? workflow.permissions]);
   const read = { contents: "read" };
   expect(may).toEqual([
@@ -54,7 +54,7 @@ test("each job may do what docs/github.md says, and no more", () => {
   ]);
 });
 
-test("a pull request's code runs without a token that writes, and with credentials behind an environment alone", () => {
+test("a pull request's code runs without a token that can write, and gets credentials only in an environment", () => {
   for (const { name, workflow, job } of jobs) {
     expect(Object.keys(workflow.on)).not.toContain("pull_request_target");
     const runsCode = job.steps.some(({ uses = "" }) => uses.startsWith("actions/checkout"));
@@ -69,7 +69,7 @@ test("a pull request's code runs without a token that writes, and with credentia
   expect(workflows["plan.yml"]?.jobs.plan?.if).toContain("head.repo.full_name == github.repository");
 });
 
-test("no checkout leaves a token, and no plan leaves its runner", () => {
+test("no checkout keeps a token, and no job uploads a plan", () => {
   const steps = jobs.flatMap(({ job }) => job.steps);
   const using = (action: string) =>
     steps.filter(({ uses = "" }) => uses.startsWith(`${action}@`)).map((each) => each.with);
@@ -78,13 +78,13 @@ test("no checkout leaves a token, and no plan leaves its runner", () => {
   expect(using("actions/upload-artifact").map((each) => each?.path)).toEqual(["page", "page/page.md"]);
 });
 
-test("apply.yml applies through the gate alone, what an approved plan of the merged pull request has shown", () => {
+test("apply.yml applies only through apply-reviewed.sh, with the page of the approved plan", () => {
   const runs = workflows["apply.yml"]?.jobs.apply?.steps.map(({ run = "" }) => run) ?? [];
   expect(runs.filter((run) => run.includes("terraform"))).toEqual([]);
   expect(runs.at(-1)).toBe("tools/apply-reviewed.sh cdktf.out/stacks/* page reviewed");
 });
 
-test("no step pastes what a stranger may have written into its script", () => {
+test("no script contains an expression, because outsiders may write the text that replaces it", () => {
   for (const { job } of jobs) for (const { run = "" } of job.steps) expect(run).not.toContain("${{");
 });
 
@@ -93,7 +93,7 @@ function step(workflow: string, name: string): string {
   return steps.find((each) => each.name === name)?.run as string;
 }
 
-describe("the steps of the workflows, in a checkout of the merge", () => {
+describe("the steps of the workflows, in a checkout of a merge commit", () => {
   const checkout = mkdtempSync(join(tmpdir(), "workflow-"));
   const git = (...args: string[]) =>
     execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...args], { cwd: checkout });
@@ -132,7 +132,7 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
 
   afterAll(() => rmSync(checkout, { recursive: true }));
 
-  test("the page has the change against the base, and the picture after it", () => {
+  test("the page contains the changes since the base, and then the diagram", () => {
     expect(run("review.yml", "Write the page")).toMatchObject({ status: 0, stderr: "" });
     const page = readFileSync(join(checkout, "page/page.md"), "utf8");
     expect(page).toMatch(/^## Changes in the cluster\n\n\*\*No findings\.\*\* 6 added\./);
@@ -141,7 +141,7 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
   });
 
   test.each(["plan.yml", "review-comment.yml"])(
-    "%s says where a page is from, and takes no comments of HTML from it",
+    "%s adds the source of a page, and disables HTML comments in the page",
     (workflow) => {
       mkdirSync(join(checkout, "page"), { recursive: true });
       writeFileSync(join(checkout, "page/page.md"), "## A page\n<!-- Sticky Pull Request Commentplan -->\n");
@@ -153,7 +153,7 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
     },
   );
 
-  test.each(["plan.yml", "apply.yml"])("%s refuses a state that would end with the runner", (workflow) => {
+  test.each(["plan.yml", "apply.yml"])("%s refuses a local state, which would be lost with the runner", (workflow) => {
     const stack = join(checkout, "cdktf.out/stacks/a");
     mkdirSync(stack, { recursive: true });
     const check = (backend: object) => {
@@ -169,9 +169,9 @@ describe("the steps of the workflows, in a checkout of the merge", () => {
 });
 
 describeSuite("actionlint", () => {
-  test("finds nothing", () => {
+  test("actionlint finds no problem in the workflows", () => {
     const [go, ...args] = ACTIONLINT;
-    // Without the linters of scripts that a machine may have or not.
+    // Without the linters of scripts, because only some machines have them.
     const { status, stdout, stderr } = spawnSync(go, [...args, "-shellcheck=", "-pyflakes="], {
       cwd: PROJECT,
       encoding: "utf8",

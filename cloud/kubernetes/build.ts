@@ -4,23 +4,23 @@ import { join } from "node:path";
 
 const PROGRAMS = ["kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
-/** The release that `go.mod` names. */
+/** The release of Kubernetes that `go.mod` names. */
 export const KUBERNETES_VERSION = (/k8s\.io\/kubernetes (v\S+)/.exec(readFileSync(join(__dirname, "go.mod"), "utf8")) ??
   [])[1] as string;
 
-/** Where the programs lie, once they are built: `kubectl` and so on. */
+/** The folder of the built programs: `kubectl` and so on. */
 export const BINARIES = join(__dirname, "../../.cloud/kubernetes", KUBERNETES_VERSION);
 
 /**
- * Builds the control plane of a released Kubernetes from its source, with the checksums of `go.sum`. What is built already
- * stays: a first build takes minutes, and about 10 GB of Go's caches.
- * @param say - is told of each program that is built
- * @throws Error with what Go said, where it cannot
+ * Builds the control plane of a released Kubernetes from its source, with the checksums of `go.sum`. Built programs are not
+ * built again. The first build takes minutes, and about 10 GB of Go's caches.
+ * @param report - receives a line for each program before its build
+ * @throws Error with Go's output if the build fails
  */
-export function buildControlPlane(say: (line: string) => void): void {
+export function buildControlPlane(report: (line: string) => void): void {
   mkdirSync(BINARIES, { recursive: true });
   for (const program of PROGRAMS.filter((name) => !existsSync(join(BINARIES, name)))) {
-    say(`building ${program} ${KUBERNETES_VERSION}`);
+    report(`building ${program} ${KUBERNETES_VERSION}`);
     const unfinished = join(BINARIES, `.${program}`);
     const args = ["build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w", "-o", unfinished];
     const { status, stderr, error } = spawnSync("go", [...args, `k8s.io/kubernetes/cmd/${program}`], {

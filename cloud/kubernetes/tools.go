@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package tools holds the programs of a released Kubernetes that control-plane/build.ts builds.
+// Package tools holds the programs of a released Kubernetes that cloud/kubernetes/build.ts builds.
 package tools
 
 import (
