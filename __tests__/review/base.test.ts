@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../model/user-error";
@@ -48,7 +48,12 @@ describe("synthesizeReference", () => {
 
   afterAll(() => rmSync(project, { recursive: true }));
 
-  const temporary = () => readdirSync(tmpdir()).filter((name) => name.startsWith("review-base-"));
+  /** The temporary folders with a worktree of this project. Other processes may have some too. */
+  const temporary = () =>
+    readdirSync(tmpdir()).filter((name) => {
+      const link = join(tmpdir(), name, "base/.git");
+      return name.startsWith("review-base-") && existsSync(link) && readFileSync(link, "utf8").includes(project);
+    });
 
   test("synthesizes the code of the reference, and synthesizeCheckout that of the working tree", async () => {
     writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "3"));
