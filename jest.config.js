@@ -8,17 +8,19 @@ const common = {
 /** @type {import("jest").Config} */
 module.exports = {
   projects: [
+    // Functions and constructs, in this process.
     {
       ...common,
       displayName: "unit",
-      testMatch: ["<rootDir>/__tests__/{model,kubernetes,settings,constructs,review}/**/*.test.ts"],
+      testMatch: [
+        "<rootDir>/__tests__/{model,kubernetes,settings,constructs,review}/**/*.test.ts",
+        "<rootDir>/__tests__/rooms.test.ts",
+      ],
     },
-    // These tests start real hosts or programs that mostly wait. Some need programs that not every machine has.
-    {
-      ...common,
-      displayName: "hosts",
-      testMatch: ["<rootDir>/__tests__/{credentials,hosts,tools}/**/*.test.ts", "<rootDir>/__tests__/rooms.test.ts"],
-    },
+    // Whole programs.
+    { ...common, displayName: "programs", testMatch: ["<rootDir>/__tests__/{credentials,tools}/**/*.test.ts"] },
+    // Real ssh hosts, Terraform and the emulated cloud: more than a plain machine has.
+    { ...common, displayName: "hosts", testMatch: ["<rootDir>/__tests__/hosts/**/*.test.ts"] },
   ],
   testTimeout: 60_000,
   maxWorkers: "100%",

@@ -221,7 +221,8 @@ export class SshHost {
    */
   watch(names: readonly string[]): () => Promise<string[]> {
     const asStranger = ["setpriv", `--reuid=${USERS.stranger}`, `--regid=${USERS.stranger}`, "--clear-groups"];
-    const script = `$| = 1; while (1) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } for (glob "/tmp/* /home/ubuntu/.ssh/* /home/ubuntu/.distribution/*") { if (open my $f, ">>", $_) { print "write $_\\n" } } select undef, undef, undef, 0.0005 }`;
+    // It ends with this process: the signal for a parent's death does not survive the change of user.
+    const script = `$| = 1; my $parent = getppid; while (getppid == $parent) { for (@ARGV) { if (open my $f, "<", "/home/ubuntu/$_") { print "$_\\n" } } for (glob "/tmp/* /home/ubuntu/.ssh/* /home/ubuntu/.distribution/*") { if (open my $f, ">>", $_) { print "write $_\\n" } } select undef, undef, undef, 0.0005 }`;
     const onHost = ["nsenter", "--target", String(this.init), "--mount", "--"];
     const command = [...ENDS_WITH_PARENT, ...onHost, ...asStranger, "perl", "-e", script, ...names];
     const { process: watcher, output, ended } = start(command);

@@ -257,6 +257,17 @@ describeSuite("real ssh", () => {
     expect(await stopWatching()).toContain(`${STAGING}/bundle`);
   });
 
+  test("the stranger can write to a script in /tmp", async () => {
+    await replaceMachine("worker-1", "198.51.100.61");
+    await startHost("worker-1");
+    configure(["/home/ubuntu/.distribution/run/script.sh", "/tmp/script.sh"]);
+    const stopWatching = host("worker-1").watch([]);
+
+    await terraform.run(...APPLY);
+
+    expect(await stopWatching()).toContain("write /tmp/script.sh");
+  });
+
   test("kubeconfigs and encryption config are copied if their settings are on, with the content that npm run credentials writes", async () => {
     json = synthesizeCluster({ copies: { kubeconfigs: true, encryptionConfig: true } });
     const files = () => credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed)));

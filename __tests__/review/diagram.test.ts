@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderDiagram } from "../../review/diagram";
@@ -142,19 +142,4 @@ test("Mermaid's parser accepts the diagrams, and the pictures of README and docs
     }),
   );
   expect(problems).toEqual([...all.slice(1).map(() => null), expect.stringContaining("Parse error")]);
-});
-
-test("npm run diagram draws the cluster of the working tree, and reports a problem in one line", () => {
-  const run = (settings?: string) =>
-    spawnSync("npm", ["run", "--silent", "diagram"], {
-      cwd: PROJECT,
-      encoding: "utf8",
-      env: { ...process.env, CLUSTER_SETTINGS: settings },
-    });
-  expect(run()).toMatchObject({ status: 0, stdout: diagram() });
-  expect(run("/nowhere.json")).toMatchObject({
-    status: 1,
-    stdout: "",
-    stderr: expect.stringMatching(/^diagram: the working tree does not synthesize: .*nowhere\.json.*\n$/),
-  });
 });
