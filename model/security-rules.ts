@@ -1,5 +1,5 @@
 import { addressSlug } from "./addressing";
-import { ANYWHERE } from "./ports";
+import { ANYWHERE, ETCD_PORTS, NODE_PORTS, SSH_PORT } from "./ports";
 
 /** IPv4 CIDRs that may connect from outside, each at most once. An empty list allows nobody. */
 export interface Access {
@@ -65,13 +65,13 @@ export function securityRules(props: SecurityRulesProps): SecurityRule[] {
     ...fromEach(subnets, {
       name: "control-plane-etcd",
       protocol: "tcp",
-      ports: [2379, 2380],
+      ports: ETCD_PORTS,
       description: "etcd clients and peers",
     }),
     ...fromEach(subnets, {
       name: "worker-node-ports",
       protocol: "tcp",
-      ports: [30000, 32767],
+      ports: NODE_PORTS,
       description: "Services of type NodePort",
     }),
     ...fromEach(apiSources, {
@@ -89,7 +89,7 @@ export function securityRules(props: SecurityRulesProps): SecurityRule[] {
         description: `Kubernetes API server, from ${id} through the load balancer`,
       }),
     ),
-    ...fromEach(access.ssh, { name: "node-ssh", protocol: "tcp", ports: [22, 22], description: "SSH" }),
+    ...fromEach(access.ssh, { name: "node-ssh", protocol: "tcp", ports: [SSH_PORT, SSH_PORT], description: "SSH" }),
     ...fromEach(access.icmp, { name: "node-icmp", protocol: "icmp", ports: [-1, -1], description: "All ICMP" }),
     ...(podCidrBlock === undefined
       ? []
