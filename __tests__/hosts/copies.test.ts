@@ -266,6 +266,9 @@ describeSuite("real ssh", () => {
     await terraform.run(...APPLY);
 
     expect(await stopWatching()).toContain("write /tmp/script.sh");
+    // Another start empties /tmp.
+    await host("worker-1").stop();
+    await startHost("worker-1");
   });
 
   test("kubeconfigs and encryption config are copied if their settings are on, with the content that npm run credentials writes", async () => {
