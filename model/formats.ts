@@ -23,7 +23,7 @@ export interface Limit {
 export const LIMITS = {
   clusterName: {
     allowed:
-      "1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps",
+      "1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves",
     pattern: /^(?![iI][nN][tT][eE][rR][nN][aA][lL]-|[sS][gG]-|-)[A-Za-z0-9-]{1,32}(?<!-)$/,
   },
   region: { allowed: "an AWS region such as eu-central-1", pattern: /^[a-z]{2,4}(-[a-z]+)+-[0-9]+$/ },

@@ -6,12 +6,12 @@ export interface PkiLifetimes {
   readonly caValidityHours: number;
   /** Lifetime of every other certificate, at most the CA's. */
   readonly validityHours: number;
-  /** An apply replaces a certificate this many hours before its end. @default 0 (after its end) */
+  /** An apply replaces a certificate that expires in fewer hours than this. @default 0 (only expired certificates) */
   readonly earlyRenewalHours?: number;
   /**
-   * An apply replaces the CA's certificate, and with it every other certificate, this many hours before its end. The CA's
-   * key stays.
-   * @default - the other certificates' lifetime with early renewal, so that none outlives the CA; else 0
+   * An apply replaces the CA's certificate, and with it every other certificate, if it expires in fewer hours than this.
+   * The CA's key stays.
+   * @default - `validityHours` if `earlyRenewalHours` is not 0, so that no certificate outlives its CA; otherwise 0
    */
   readonly caEarlyRenewalHours?: number;
 }

@@ -125,7 +125,7 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
 
   ({ name }) =>
     name === "default"
-      ? [problem("name", "a name other than default, the security group that every VPC has", name)]
+      ? [problem("name", "a name other than default, which is the name of a security group in every VPC", name)]
       : [],
 
   ({ workers, podNetwork: { cidrBlock } }) => {

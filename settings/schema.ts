@@ -3,7 +3,7 @@ import { LIMITS, type Limit, wholeNumberFrom } from "../model/formats";
 import { UBUNTU_RELEASES } from "../model/images";
 import { RENEWAL_HOURS, VALIDITY_HOURS } from "../model/lifetimes";
 
-/** A schema all of whose errors are the text of the allowed values. */
+/** A schema. The text of each of its errors is the description of the allowed values. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
   return make({ error: allowed }).meta({ allowed });
 }
@@ -22,7 +22,7 @@ const yesNo = () => leaf((error) => z.boolean(error), "true or false");
 const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
   leaf((error) => z.enum(values, error), `one of ${values.join(", ")}`);
 
-/** An object of settings. Its error for an unknown key lists the known keys; `parseSettings` makes a line of it. */
+/** An object of settings. Its error for an unknown key lists the known keys; `parseSettings` makes an error line from it. */
 function group<T extends z.ZodRawShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) => (issue.code === "unrecognized_keys" ? Object.keys(shape).join(", ") : "an object of settings"),
@@ -150,20 +150,21 @@ export const schema = group({
       "Lifetime of every other certificate, in hours, at most the CA's. A change replaces these certificates.",
     ),
     earlyRenewalHours: wholeNumber(RENEWAL_HOURS).describe(
-      "An apply replaces a certificate this many hours before its end. Less than its lifetime. 0: after its end.",
+      "An apply replaces a certificate that expires in fewer hours than this. Must be less than the lifetime. 0: an apply replaces only expired certificates.",
     ),
     caEarlyRenewalHours: wholeNumber(RENEWAL_HOURS)
       .optional()
       .describe(
-        "An apply replaces the CA's certificate, and with it every other certificate, this many hours before its end. The " +
-          "CA's key stays. At least the others' lifetime. Default: the others' lifetime if earlyRenewalHours is set, else 0.",
+        "An apply replaces the CA's certificate, and with it every other certificate, if it expires in fewer hours than " +
+          "this. The CA's key stays. Must be at least validityHours if there is early renewal. Default: validityHours if " +
+          "earlyRenewalHours is not 0; otherwise 0.",
       ),
   }),
   tags: z
     .record(text(LIMITS.tagKey), text(LIMITS.tagValue), {
-      error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object of texts"),
+      error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object whose values are strings"),
     })
-    .meta({ allowed: "an object of texts" })
+    .meta({ allowed: "an object whose values are strings" })
     .describe("Tags of all AWS resources, in addition to Cluster, whose value is the cluster's name."),
   backend: group({
     type: oneOf("local", "s3").describe("Where Terraform stores its state: a local file or an S3 bucket."),

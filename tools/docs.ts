@@ -21,13 +21,13 @@ interface Schema {
   readonly required?: readonly string[];
 }
 
-/** The picture in the README, after a comment that says who writes it. */
+/** The picture in the README, after a comment that names the command which writes it. */
 const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 
 /** A table in a page, after a comment that names its source. */
 const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/;
 
-/** The files that are generated, or a part of which is: their content by their path from the project's folder. */
+/** The files that are generated, completely or in part: their content by their path from the project's folder. */
 export async function generatedFiles(): Promise<Record<string, string>> {
   const picture = renderDiagram(await synthesizeCheckout(ROOT, "the working tree"));
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
@@ -90,14 +90,14 @@ function code(text: string): string {
   return `\`${text}\``;
 }
 
-/** The generated files that are not as they would be written, by their paths. */
+/** The paths of the generated files that are not up to date. */
 export function staleFiles(files: Readonly<Record<string, string>>): string[] {
   return Object.entries(files)
     .filter(([path, content]) => readOrEmpty(join(ROOT, path)) !== content)
     .map(([path]) => path);
 }
 
-/** The schema of what a person writes: nothing is required, and what is missing comes from the preset. */
+/** The schema of the settings that a person writes: nothing is required, and missing values come from the preset. */
 function withDefaults({ required: _required, ...schema }: Schema, preset: unknown): Schema {
   const value = preset as Record<string, unknown> | undefined;
   if (schema.properties === undefined) return preset === undefined ? schema : { default: preset, ...schema };
@@ -114,19 +114,19 @@ function settingsPage(schema: Schema): string {
 
 # Settings
 
-Settings stand in \`cdktf.json\`, under \`context.cluster\`, or in a JSON file of the same shape that the variable
-\`CLUSTER_SETTINGS\` names, from the working directory; the file then replaces the context. Everything is optional: no
-settings at all give the tutorial's cluster. In a file, \`"$schema": "./docs/settings.schema.json"\` (its path from there)
-makes editors complete and check it.
+Write settings in \`cdktf.json\`, under \`context.cluster\`. Or write them in a separate JSON file, and set the environment
+variable \`CLUSTER_SETTINGS\` to its path, relative to the project's folder. The program then ignores the settings in
+\`cdktf.json\`. All settings are optional; without any, you get the tutorial's cluster. With a line such as
+\`"$schema": "./docs/settings.schema.json"\` (a path relative to the file), editors complete and check a settings file.
 
 | setting | must be | default | what it is |
 |---|---|---|---|
 ${rows.join("\n")}
 
-Beyond this table, settings are checked against each other: networks must not overlap, machines must fit their subnets
-and collide neither with each other nor with the five addresses that EC2 keeps, every worker needs a pod network, and
-no certificate may outlive its authority. Each fault is one line on stderr, the exit status is 1, and nothing is
-written.
+Synthesis also checks settings against each other. Networks must not overlap. Machines must fit into their subnets and have
+different addresses, which must not be among the five that EC2 reserves in each subnet. Every worker needs a pod network. No
+certificate may expire after the CA's certificate. Each problem is printed in one line on stderr. The exit status is then 1,
+and nothing is written.
 `;
 }
 
@@ -139,7 +139,7 @@ function leaves(schema: Schema, path: string): [string, Schema][] {
   return schema.properties === undefined ? [[path, schema], ...ofElements] : inner;
 }
 
-/** The schema as editors read it: what is allowed becomes part of what they show. */
+/** The schema for editors: the allowed values are a part of the description, which editors show. */
 function forEditors(schema: Schema): object {
   const { allowed, description, properties, items, ...rest } = schema;
   return {
@@ -167,14 +167,14 @@ function readOrEmpty(path: string): string {
 
 const USAGE = `npm run docs [-- --check]    writes the generated pages
 
-  --check    only report pages that are not as they would be written, with exit status 1`;
+  --check    only report pages that are not up to date, with exit status 1`;
 
 async function main(args: string[]): Promise<number> {
   const { values } = parseOptions(args, { check: { type: "boolean" } });
   const files = await generatedFiles();
   const stale = staleFiles(files);
   if (values.check && stale.length > 0) {
-    throw new UserError(`stale: ${stale.join(", ")}; \`npm run docs\` writes them`);
+    throw new UserError(`not up to date: ${stale.join(", ")}; run \`npm run docs\``);
   }
   for (const path of stale) writeFileSync(join(ROOT, path), files[path] as string);
   return 0;

@@ -98,7 +98,7 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
   [
     "a name that AWS refuses",
     { clusterName: "my_cluster" },
-    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "my_cluster"`,
+    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: "my_cluster"`,
   ],
   ["a malformed region", { region: "here" }, `'region' must be an AWS region such as eu-central-1, got: "here"`],
   [

@@ -117,7 +117,7 @@ test.each<[string, Partial<ControlPlaneNlbProps>, string]>([
   [
     "a name that is too long",
     { clusterName: "n".repeat(33) },
-    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "${"n".repeat(33)}"`,
+    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: "${"n".repeat(33)}"`,
   ],
   [
     "an empty list of targets",

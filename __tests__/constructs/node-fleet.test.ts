@@ -116,7 +116,7 @@ test.each<[string, Partial<NodeFleetProps>, string]>([
   [
     "a name that AWS refuses",
     { clusterName: "a_b" },
-    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "a_b"`,
+    `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: "a_b"`,
   ],
   [
     "a malformed instance type",

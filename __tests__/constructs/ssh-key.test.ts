@@ -18,7 +18,7 @@ test("the key is RSA with 2048 bits, and the key pair has its public half and th
 test("a name that AWS refuses is refused", () => {
   expect(() => synthesizeConstructs((scope) => new SshKey(scope, "ssh", { clusterName: "sg-1" }))).toThrow(
     new Error(
-      `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: "sg-1"`,
+      `'clusterName' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: "sg-1"`,
     ),
   );
 });

@@ -6,7 +6,7 @@ import { loadSettings, parseSettings } from "../../settings/load";
 import { settingsWarnings } from "../../settings/warnings";
 
 const NAME =
-  "'name' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS keeps, got: ";
+  "'name' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: ";
 const VPC_CIDR = "must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: ";
 const CIDR = "must be an IPv4 CIDR without host bits, such as 172.31.0.0/24, got: ";
 const SUBJECT_FIELD =
@@ -178,7 +178,7 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "the name of a security group that every VPC has",
     { name: "default" },
-    `'name' must be a name other than default, the security group that every VPC has, got: "default"`,
+    `'name' must be a name other than default, which is the name of a security group in every VPC, got: "default"`,
   ],
   [
     "an address for two machines",
