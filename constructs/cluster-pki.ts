@@ -15,7 +15,7 @@ import {
 } from "../model/lifetimes";
 import { assertProp, assertWholeNumber } from "./assertions";
 
-/** The subject of all certificates, without the common name. The certificates do not have the fields that are missing here. */
+/** The subject of all certificates, without the common name. A field that is not set is not in the certificates. */
 export interface PkiSubject {
   /** C: a country code of two capital letters. */
   readonly country?: string;
@@ -45,7 +45,7 @@ export interface CertificateAndKey {
   readonly privateKeyPem: string;
 }
 
-/** The key uses that cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need the last two. */
+/** The key usages that cfssl calls signing, key encipherment, server auth and client auth. etcd's peers need the last two. */
 const LEAF_USES = ["digital_signature", "key_encipherment", "server_auth", "client_auth"];
 
 /**
@@ -115,9 +115,9 @@ export class ClusterPki extends Construct {
       privateKeyPem,
       subject: [{ ...subject, commonName: "Kubernetes" }],
       isCaCertificate: true,
-      // OpenSSL ignores case when it compares names, so it sees one name for the CA (Kubernetes) and the API server
-      // (kubernetes). The key identifiers distinguish them. The provider copies this one into the certificates that the CA
-      // signs.
+      // OpenSSL ignores case when it compares names, so the CA (Kubernetes) and the API server (kubernetes) have the same
+      // name for it. The key identifiers distinguish them. The provider copies the CA's identifier into the certificates
+      // that the CA signs.
       setSubjectKeyId: true,
       allowedUses: ["cert_signing", "crl_signing"],
       validityPeriodHours: lifetimes.caValidityHours,

@@ -62,7 +62,7 @@ export function readerOf(folder: string): Read {
 }
 
 /**
- * The checks that a control plane accepts a cluster's files: one for each required file, by its path.
+ * The checks of whether a control plane accepts a cluster's files: one for each required file, by its path.
  * @param read - reads the files that a check compares with: a certificate's key, the CA's certificate
  */
 export function contentChecks(
@@ -134,7 +134,7 @@ export function checkFolder(folder: string, options: CheckOptions): Finding[] {
     const { problems, ...rest } = check(text);
     return { path, ...rest, problems: [...access(path), ...problems] };
   });
-  // Other files are the user's own: report them only if they contain a secret and have a problem.
+  // All other files belong to the user. They are reported only if they contain a secret and have a problem.
   const others = filesIn(folder)
     .filter((path) => !checks.has(path) && SECRET.test(read(path) ?? ""))
     .map((path) => ({ path, problems: access(path) }))
@@ -263,7 +263,7 @@ function contentProblems(
       ? []
       : [`organization must be ${organization}, got: ${facts.organization}`]),
     ...lacks("name", [...dnsNames, ...ipAddresses], facts.names),
-    ...lacks("use", neededUses, facts.uses),
+    ...lacks("extended key usage", neededUses, facts.uses),
   ];
 }
 

@@ -135,7 +135,7 @@ function checkFile(
 
 /** The problem of a file that differs from the folder's. */
 function differenceOf(path: string, isRightFileAtHome: boolean): string {
-  // Without its key, the secrets that were encrypted with it are lost.
+  // The machine's file may contain the only copy of a key. Without this key, the secrets that it encrypted are lost.
   if (path === ENCRYPTION_CONFIG)
     return "differs from the credentials folder: keep it, and see 'Another key for secrets' in docs/certificates.md";
   if (!isRightFileAtHome && path.startsWith("kubeconfigs/")) {
@@ -196,7 +196,7 @@ function sshOptions(folder: string, cluster: string): string[] {
     ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
     ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
     ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
-    // Gives up on a machine that no longer answers.
+    // Ends a connection to a machine that no longer answers.
     ...["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"],
   ];
 }

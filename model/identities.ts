@@ -54,11 +54,11 @@ export interface Identity {
   readonly id?: string;
   /** The start of the file names: `admin` gives `admin.pem`, `admin-key.pem` and `admin.kubeconfig`. */
   readonly fileName: string;
-  /** CN. The API server takes it as the user. */
+  /** CN. The API server uses it as the name of the user. */
   readonly commonName: string;
-  /** O. The API server takes it as the group. @default - the subject's, which has no meaning in Kubernetes */
+  /** O. The API server uses it as the group. @default - the subject's organization, which has no meaning in Kubernetes */
   readonly organization?: string;
-  /** The extended key uses that the programs need which verify the certificate. All the tutorial's certificates have both. */
+  /** The extended key usages that programs require in the certificate. All the tutorial's certificates have both. */
   readonly neededUses: readonly ("serverAuth" | "clientAuth")[];
   readonly dnsNames?: readonly string[];
   readonly ipAddresses?: readonly string[];

@@ -11,7 +11,7 @@ const HOUR = 3_600_000;
 const SUBJECT_ALTERNATIVE_NAME = "2.5.29.17";
 const RSA = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
 
-/** The key uses of this project, by the tls provider's names. */
+/** The key usages of this project, by the tls provider's names. */
 const KEY_USAGES: Record<string, x509.KeyUsageFlags> = {
   digital_signature: x509.KeyUsageFlags.digitalSignature,
   key_encipherment: x509.KeyUsageFlags.keyEncipherment,

@@ -469,7 +469,7 @@ story({
       await reissued("master-kubernetes", (_request, certificate) => {
         certificate.allowed_uses = certificate.allowed_uses.filter((use: string) => use !== "client_auth");
       }),
-      "master-kubernetes.pem: lacks the use clientAuth",
+      "master-kubernetes.pem: lacks the extended key usage clientAuth",
     );
     expect((await plane.etcdctl(join(folder, "ca-authority/master-kubernetes"), ...REFUSED)).status).not.toBe(0);
     await plane.kill("etcd-2");

@@ -179,7 +179,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
       certificate("master-kubernetes", (block) => {
         block.allowed_uses = block.allowed_uses.filter((use: string) => use !== "client_auth");
       }),
-    ["ca-authority/master-kubernetes.pem: lacks the use clientAuth"],
+    ["ca-authority/master-kubernetes.pem: lacks the extended key usage clientAuth"],
   ],
   ...(
     [
@@ -194,7 +194,7 @@ test.each<[string, () => Promise<Computed>, string[]]>([
       certificate(name, (block) => {
         block.allowed_uses = block.allowed_uses.filter((each: string) => each !== use);
       }),
-    [`ca-authority/${name.startsWith("worker") ? WORKER : name}.pem: lacks the use ${lacking}`],
+    [`ca-authority/${name.startsWith("worker") ? WORKER : name}.pem: lacks the extended key usage ${lacking}`],
   ]),
   [
     "the API server's certificate without the address of a control plane machine",
