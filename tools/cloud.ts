@@ -15,12 +15,12 @@ import { UserError } from "../model/user-error";
 import { runProgram, unknownWord } from "./program";
 
 const PROJECT = join(__dirname, "..");
-/** The folder of a cloud's own files. Tests set another one. */
+/** The folder with the files of a cloud. Tests set another folder. */
 const FOLDER = process.env.CLOUD_FOLDER ?? join(PROJECT, ".cloud");
 const LOG = join(FOLDER, "cloud.log");
-/** A file that a running cloud keeps about itself. */
+/** The file with the process id and the socket of the running cloud. */
 const UP = join(FOLDER, "up.json");
-/** Files that `down` keeps: installed programs. */
+/** Folders of installed programs, which `down` does not delete. */
 const KEPT = ["python", "providers", "kubernetes"];
 
 /** The limit for starting or ending a cloud, in milliseconds. */
@@ -77,7 +77,7 @@ async function main([name = "", ...args]: string[]): Promise<number> {
 
 async function up(): Promise<number> {
   need("sshd", "root with network namespaces", "Python 3 with venv", "Terraform 1.11");
-  if (await runningCloud()) throw new UserError("it is up already: npm run cloud -- status");
+  if (await runningCloud()) throw new UserError("it is already running: npm run cloud -- status");
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
   forget();
   say("Installing the emulator, moto, unless it is installed ...");
@@ -90,7 +90,7 @@ async function up(): Promise<number> {
   });
   server.unref();
   await patiently(async () => (await runningCloud()) !== undefined || server.exitCode !== null);
-  if (server.exitCode !== null) throw new UserError(`it did not start: ${LOG} has the reason`);
+  if (server.exitCode !== null) throw new UserError(`it did not start, see its log: ${LOG}`);
   say("The cloud is up. Now:");
   say("  npm run cloud -- deploy          the cluster of your settings; takes about a minute and a half");
   say("  npm run cloud -- ssh worker-0    a shell on a machine");
@@ -128,7 +128,7 @@ async function down(): Promise<number> {
 
 async function status(): Promise<number> {
   const cloud = await theCloud();
-  say(`The cloud is up: its API is ${ENDPOINT_URL} in a network of its own, its log ${LOG}`);
+  say(`The cloud is up. Its API is ${ENDPOINT_URL}, in a separate network; its log is ${LOG}`);
   const machines = await machinesIn(cloud);
   if (machines.length === 0) say("No machines: npm run cloud -- deploy");
   for (const { name, state, privateIp, publicIp } of machines) {
@@ -147,7 +147,7 @@ async function deploy(args: string[]): Promise<number> {
   }
   say("Installing the providers, unless they are installed ...");
   await installProviders(folder.json);
-  // With a lock file there, cdktf asks no registry for one.
+  // If there is a lock file, cdktf does not need a registry.
   const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
   const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
   if (status !== 0) throw new UserError(`terraform init failed:\n${output}`);
@@ -165,7 +165,7 @@ async function ssh([wanted = "", ...command]: string[]): Promise<number> {
   const machine = machines.find(({ name }) => [name, name.replace(`${folder.clusterName}-`, "")].includes(wanted));
   if (machine === undefined) {
     const names = machines.map(({ name }) => name.replace(`${folder.clusterName}-`, "")).join(", ");
-    throw new UserError(`the machine must be one of those that run: ${names || "none"}, got: '${wanted}'`);
+    throw new UserError(`the machine must be a running one (${names || "none"}), got: '${wanted}'`);
   }
   const key = join(FOLDER, "id_rsa");
   rmSync(key, { force: true });
@@ -179,7 +179,9 @@ function privateKey(folder: ClusterFolder): string {
   try {
     return folder.output("ssh_private_key");
   } catch {
-    throw new UserError(`there is no key in ${folder.stateFile}: npm run cloud -- deploy, or docs/recovery.md`);
+    throw new UserError(
+      `${folder.stateFile} contains no ssh key: run \`npm run cloud -- deploy\`, or see docs/recovery.md`,
+    );
   }
 }
 
@@ -189,7 +191,7 @@ async function exec(command: string[]): Promise<number> {
   return inside(await theCloud(), privately(...command), cwd);
 }
 
-/** The files have the same names as those of the real cluster, so they get a folder of their own. */
+/** The files have the same names as those of the real cluster, so they are in a separate folder. */
 async function credentials(args: string[]): Promise<number> {
   theCluster();
   const options = ["--from", join(FOLDER, "cdktf.out"), "--out", join(FOLDER, "credentials")];
@@ -226,7 +228,7 @@ async function theCloud(): Promise<Up> {
   return cloud;
 }
 
-/** The running cloud, if there is one. Its file may outlive it; its socket answers only while it runs. */
+/** The running cloud, if there is one. A killed cloud leaves its file, but only a running cloud answers at its socket. */
 async function runningCloud(): Promise<Up | undefined> {
   if (!existsSync(UP)) return undefined;
   const cloud: Up = JSON.parse(readFileSync(UP, "utf8"));
@@ -255,7 +257,7 @@ function inside(cloud: Up, command: readonly string[], cwd = PROJECT): Promise<n
   return run([...cloud.inside, ...command], { cwd, env: cloudEnvironment() });
 }
 
-/** Runs a program in the foreground. Its signals are its own: Ctrl-C reaches it, and this ends with it. */
+/** Runs a program in the foreground. Ctrl-C ends that program and not this one, which then returns its exit status. */
 async function run(command: readonly string[], options: SpawnOptions): Promise<number> {
   const [program, ...args] = command as [string, ...string[]];
   const ignore = () => {};
@@ -271,7 +273,7 @@ async function run(command: readonly string[], options: SpawnOptions): Promise<n
 async function patiently(happened: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + PATIENCE;
   while (!(await happened())) {
-    if (Date.now() > deadline) throw new UserError(`it takes longer than ${PATIENCE / 1000} s: ${LOG}`);
+    if (Date.now() > deadline) throw new UserError(`it takes longer than ${PATIENCE / 1000} s, see its log: ${LOG}`);
     await sleep(100);
   }
 }

@@ -14,8 +14,8 @@ export interface Program {
   /** Does the work. @returns the exit status */
   readonly main: (args: string[]) => number | Promise<number>;
   /**
-   * Whether `--help` is for this program wherever it stands; else only as the first argument, and others belong to a
-   * program that this one starts. @default true
+   * Whether `--help` is for this program at any position. If false, it is for this program only as the first argument; the
+   * other arguments may be for a program that this one starts. @default true
    */
   readonly helpAnywhere?: boolean;
   /** The exit status after a {@link UserError}. @default 1 */
@@ -23,8 +23,8 @@ export interface Program {
 }
 
 /**
- * Runs a program: prints its usage for `--help`, and a {@link UserError} as one line on stderr. Any other error is one of
- * the program itself: it is printed with its stack trace, and the exit status is the same.
+ * Runs a program: prints its usage for `--help`, and a {@link UserError} as one line on stderr. Any other error is a bug:
+ * it is printed with its stack trace, and the exit status is the same.
  */
 export async function runProgram({ name, usage, main, helpAnywhere = true, errorStatus = 1 }: Program): Promise<void> {
   // A reader that takes only the first lines closes the pipe.
@@ -47,7 +47,7 @@ export async function runProgram({ name, usage, main, helpAnywhere = true, error
 
 /**
  * Parses options, and positional arguments where they are allowed.
- * @throws UserError on an unknown option, with the closest that there is, on a missing value and on other arguments
+ * @throws UserError on an unknown option (the message has the closest known one), on a missing value and on other arguments
  */
 export function parseOptions<const T extends Options>(args: readonly string[], options: T, allowPositionals = false) {
   try {
@@ -58,16 +58,18 @@ export function parseOptions<const T extends Options>(args: readonly string[], o
     const known = Object.keys(options).map((option) => `--${option}`);
     if (unknown !== undefined) {
       throw new UserError(
-        known.length === 0 ? `'${unknown}' is not an option, there are none` : unknownWord("an option", unknown, known),
+        known.length === 0
+          ? `'${unknown}' is not an option; this program has no options`
+          : unknownWord("an option", unknown, known),
       );
     }
     if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
-    // Node's first sentence is about the problem, the others about ways around it.
+    // The first sentence of Node's message describes the problem. The others describe workarounds.
     throw new UserError(`${message.split(/\.?[ \n](?=[A-Z])/)[0]}; allowed: ${known.join(", ")}`);
   }
 }
 
-/** The error line for a word that is not among those that are allowed: `'statsu' is not a command, did you mean …`. */
+/** The error line for a word that is not allowed: `'statsu' is not a command, did you mean …`. */
 export function unknownWord(kind: string, word: string, known: readonly string[]): string {
   return `'${word}' is not ${kind}, did you mean '${closest(word, [...known])}'? allowed: ${known.join(", ")}`;
 }

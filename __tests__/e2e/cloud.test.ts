@@ -46,7 +46,7 @@ story({
     );
     expect(await cloud.run("ssh", "worker-7")).toEqual({
       status: 1,
-      output: "cloud: the machine must be one of those that run: master-0, worker-0, got: 'worker-7'\n",
+      output: "cloud: the machine must be a running one (master-0, worker-0), got: 'worker-7'\n",
     });
   },
 

@@ -49,7 +49,7 @@ describeSuite("the emulated cloud", () => {
     expect(output).toContain("npm run cloud -- deploy");
     expect(await cloud.run("up")).toEqual({
       status: 1,
-      output: "cloud: it is up already: npm run cloud -- status\n",
+      output: "cloud: it is already running: npm run cloud -- status\n",
     });
     expect((await cloud.run("status")).output).toContain("No machines: npm run cloud -- deploy\n");
     for (const args of [["ssh", "worker-0"], ["credentials"]]) {
