@@ -7,10 +7,10 @@ import { start } from "./program";
 /** The user ids of the accounts on every host: `ubuntu`, to which the key logs in, and `stranger`, another user. */
 export const USERS = { ubuntu: 51000, stranger: 51001 };
 
-/** A command prefix. The program ends when the one that started it ends, even by a crash, so no process is left. */
+/** A command prefix. The program ends when its parent process ends, even by a crash, so no process is left. */
 const ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
-/** A command prefix. The program gets a process namespace of its own, so that all processes it starts end with it. */
+/** A command prefix. The program gets a separate process namespace, so that all processes that it starts end with it. */
 const OWN_PROCESSES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
 /** The size of a host's disk, in MiB. */
@@ -21,7 +21,7 @@ const FILLER = "filler";
 
 /**
  * Starts the network. It runs in a network namespace and a mount namespace, as do all hosts. So only the hosts have these
- * accounts, addresses and home folders, and all of them are gone with the last process.
+ * accounts, addresses and home folders, and all of them disappear when the last process ends.
  */
 const NETWORK_SCRIPT = `
 ip link set lo up
@@ -245,7 +245,7 @@ export class SshHost {
     execFileSync("nsenter", ["--target", String(this.init), "--pid", "--", ...others], { stdio: "ignore" });
   }
 
-  /** Fills the disk to its last byte. */
+  /** Fills the disk completely. */
   fillDisk(): void {
     try {
       writeFileSync(join(this.home, FILLER), Buffer.alloc((DISK_SIZE + 1) * 2 ** 20));

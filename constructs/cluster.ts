@@ -31,7 +31,7 @@ export interface ClusterProps {
   readonly region: string;
   /** The VPC's CIDR and its subnets. Their order is a contract: machines are assigned to subnets by position. */
   readonly network: { readonly cidrBlock: string; readonly subnets: readonly ClusterSubnetProps[] };
-  /** The CIDR of the pods, of which worker i gets the i-th /24, and whether a route leads to each /24. */
+  /** The CIDR of the pods: worker i gets its i-th /24. If `routed` is true, there is a route to each /24. */
   readonly podNetwork: { readonly cidrBlock: string; readonly routed: boolean };
   /** The CIDR of the services. The API server's certificate contains its first address. */
   readonly serviceNetwork: { readonly cidrBlock: string };
@@ -53,7 +53,7 @@ export interface ClusterProps {
  * Everything a Kubernetes cluster on AWS needs before Kubernetes is installed: network, load balancer, machines,
  * certificates, and the copies of certificates on the machines.
  *
- * @throws Error as the constructs in the cluster do
+ * @throws Error if a construct in the cluster refuses its properties
  */
 export class Cluster extends Construct {
   /** VPC, subnets and routes. */
@@ -196,7 +196,7 @@ function kubeconfigOf(clusterName: string, pki: ClusterPki, { fileName, user, ho
       certificate: Fn.base64encode(certificatePem),
       key: Fn.base64encode(privateKeyPem),
     }),
-    // The CA's certificate needs no part in the version: a new CA signs a new certificate.
+    // The version does not need the CA's certificate: a new CA also signs a new certificate for the user.
     version: Fn.join("\n", [host, certificatePem]),
   };
 }

@@ -22,7 +22,7 @@ export interface FileToDistribute extends DistributedFile {
   readonly content: string;
   /**
    * A text that changes when the content changes. It must not be secret: the plan contains a hash of it.
-   * @default - none: the file changes only together with another file of the set, as a key with its certificate
+   * @default - none: the file changes only together with another file of the set, such as a key with its certificate
    */
   readonly version?: string;
 }
@@ -39,7 +39,7 @@ export interface FileDistributionProps {
   readonly activate?: readonly string[];
   /** Elements that must exist before the files are copied. @default - the machine and the elements in the files' contents */
   readonly dependsOn?: readonly ITerraformDependable[];
-  /** Time limit for one connection to be established, in Terraform's format. @default "5m" */
+  /** Time limit for establishing one connection, in Terraform's format. @default "5m" */
   readonly connectionTimeout?: string;
 }
 
@@ -51,11 +51,11 @@ const FILE_PATH: Limit = {
 
 /**
  * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
- * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place,
- * or none. All files are copied again if the machine was replaced, a version changed, or the last copy failed. The script
- * does not contain the files' contents.
+ * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place.
+ * If it fails, the previous files stay in place. All files are copied again if the machine was replaced, a version changed,
+ * or the last copy failed. The script does not contain the files' contents.
  *
- * @throws Error if a path has other characters than the allowed ones, or occurs twice
+ * @throws Error if a path has a character that is not allowed, or occurs twice
  */
 export class FileDistribution extends Construct {
   /** The copy, as a dependency of elements that need the files in place. */
@@ -110,10 +110,7 @@ export class FileDistribution extends Construct {
 /** A token of cdktf in a text. */
 const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
 
-/**
- * A Terraform expression for a content in base64. `Fn.rawString` escapes the texts. It would escape tokens too, so it is not
- * used for them.
- */
+/** A Terraform expression for a content in base64. `Fn.rawString` escapes the text between tokens, but not the tokens. */
 function base64(content: string): string {
   const parts = content.split(TOKEN).filter((part) => part !== "");
   const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part)));
@@ -121,7 +118,7 @@ function base64(content: string): string {
   return Fn.base64encode(others.length === 0 ? first : Fn.join("", values));
 }
 
-/** The values of a file in the trigger. */
+/** The values of a file that the trigger's hash contains. */
 function fingerprint({ path, mode, owner, version }: FileToDistribute): string[] {
   const place = `${mode} ${path}${owner === NODE_USER ? "" : ` ${owner}`}`;
   return [place, ...(version === undefined ? [] : [version])];

@@ -12,7 +12,7 @@ export interface DistributedFile {
 /** The folder, with mode 0700, into which the bundle is uploaded. */
 export const STAGING = `${NODE_HOME}/.distribution`;
 
-/** The bundle. It has one line for each file, with the content in base64, in the order of the script; then `end`. */
+/** The bundle. It has one line in base64 for each file, in the order of the script. The last line is `end`. */
 export const BUNDLE = `${STAGING}/bundle`;
 
 /** The last line of a bundle. A bundle that was cut off does not have it. */
@@ -27,7 +27,7 @@ export const STAGING_SCRIPT_PATH = `${NODE_HOME}/.ssh/terraform-staging.sh`;
 
 /**
  * The path of the second script, which removes both of its parent folders. Terraform's attempt to empty the script then
- * fails, which Terraform allows. With only one parent folder, scp would create a file with the name of that folder.
+ * fails, and Terraform ignores this. With only one parent folder, scp would create a file with the name of that folder.
  */
 export const SCRIPT_PATH = `${STAGING}/run/script.sh`;
 
@@ -43,7 +43,7 @@ const HEAD: readonly string[] = [
   "set -eu",
   "umask 077",
   // First, each new file is written beside its final path, with owner and mode. Then the current files are copied as
-  // backups. Then all new files are renamed to their final paths. If any step fails, the files from before are in place.
+  // backups. Then all new files are renamed to their final paths. If any step fails, the previous files are put back.
   "new=.distribution-new old=.distribution-old done='' placed='' paths=''",
   `finish() {
   for path in $placed; do
@@ -73,7 +73,7 @@ const TAIL: readonly string[] = [
   "done=1",
 ];
 
-/** The first line of a script with files of root: it starts the script again as root. */
+/** The first line of a script that writes files which belong to root. It starts the script again as root. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] || exec sudo -n -- sh "$0"`;
 
 const ROW = /^write (\d+) (0600|0644|0755) (ubuntu|root) (\/[A-Za-z0-9._/-]+)$/;

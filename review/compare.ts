@@ -17,13 +17,13 @@ export interface Document {
 }
 
 type Block = Readonly<Record<string, unknown>>;
-/** A resource's arguments by their paths; lists of plain values stay whole. */
+/** A resource's arguments by their paths; a list of plain values is one value. */
 type Arguments = ReadonlyMap<string, unknown>;
 
-/** From the weakest to the strongest. */
+/** The effects, from the weakest to the strongest. */
 const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 
-/** Sections that are not compared as they are: cdktf's notes, resources, outputs (each is one value) and `moved` blocks. */
+/** Sections that the general comparison omits: cdktf's notes, resources, outputs (each is one value) and `moved` blocks. */
 const HANDLED_SEPARATELY = ["//", "resource", "output", "moved"];
 
 const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
@@ -120,7 +120,7 @@ interface Outcome {
   readonly because: readonly string[];
 }
 
-/** The outcome of changed arguments for every resource: a changed attribute changes each resource that refers to it. */
+/** The effects of changed arguments on every resource: a changed attribute changes each resource that refers to it. */
 function propagate(
   after: Resources,
   direct: ReadonlyMap<string, readonly ArgumentChange[]>,
@@ -371,7 +371,7 @@ function isRename(from: string, before: Arguments, to: string, after: Arguments)
   return typeOf(from) === typeOf(to) && nameless(before) === nameless(after);
 }
 
-/** A path as the table of effects has it: without indexes and other keys of list elements. */
+/** The path of an argument in the table of effects: without indexes and other keys of list elements. */
 function withoutIndexes(path: string): string {
   return path.replaceAll(/\[\d+\]|\(.*?\)/g, "");
 }

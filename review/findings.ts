@@ -37,7 +37,7 @@ export interface Finding {
   readonly addresses: readonly string[];
 }
 
-/** The number of addresses that a line names. The rest is counted. */
+/** The largest number of addresses in a line. After them, the line has the number of the other addresses. */
 const NAMED_ADDRESSES = 6;
 
 /** Addresses in one line, as Markdown. */
@@ -57,7 +57,7 @@ export function describeFinding({ kind, addresses }: Finding): string {
 /** The arguments of a security rule that define its sources, its ports and its group. */
 const RULE_SCOPE = /^(cidr_ipv[46]|ip_protocol|from_port|to_port|security_group_id)$/;
 
-/** The longest prefix that counts as the whole internet: two rules of half the internet each open all of it. */
+/** The longest prefix that counts as the whole internet. It is not 0, because two rules with a /1 each allow all of it. */
 const WORLD_PREFIX = 7;
 
 const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
@@ -66,7 +66,7 @@ function isWorld(cidr: unknown): boolean {
   return typeof cidr === "string" && Number(cidr.split("/")[1] ?? Number.POSITIVE_INFINITY) <= WORLD_PREFIX;
 }
 
-/** The arguments that may hold a private key: they are not visible, or the page lists them as copied files. */
+/** The arguments that may hold a private key: the plan does not show them, or the page lists them as copied files. */
 const SECRET_PLACES = /^((ca_)?private_key_pem|connection\.private_key|provisioner\(.*\)\.file\.content)$/;
 
 /** Whether a value holds a private key, or makes a sensitive value visible. */
@@ -97,7 +97,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, (change: ResourceChange, type:
     (type === "aws_vpc_security_group_ingress_rule" &&
       (action === "create" || (!isRemoved(action) && changed.some(({ path }) => RULE_SCOPE.test(path)))) &&
       [settings.cidr_ipv4, settings.cidr_ipv6].some(isWorld)) ||
-    // Without it, clients of the load balancer have an address of the subnet, which the rules allow.
+    // Without it, connections from the load balancer come from an address of the subnet, which the rules allow.
     changed.some(({ path, after }) => path === "preserve_client_ip" && String(after) !== "true"),
   secret: (change) => becomesTrue(change, (path, value) => !SECRET_PLACES.test(path) && isSecret(value)),
   commands: (change) =>

@@ -4,11 +4,11 @@ import { type Action, type ArgumentChange, type Changes, type ResourceChange, ty
 import { META } from "./effects";
 import { describeFinding, type Finding, findingsOf, listAddresses } from "./findings";
 
-/** The number of characters that a page shows of a value, and of a command that runs on a machine. */
+/** The largest number of characters of a value, and of a command that runs on a machine. */
 const VALUE_LENGTH = 80;
 const COMMAND_LENGTH = 2000;
 
-/** The number of rows that a table has. The rest is counted. */
+/** The largest number of rows in a table. After the table, the page has the number of the other rows. */
 const ROWS = 60;
 
 /** The number of equal characters that a page shows before the first difference of two values. */
@@ -41,7 +41,7 @@ const OPEN_RESOURCES = 12;
 /** The largest length of a page in characters. A comment on GitHub may have 65536, and a picture may follow the page. */
 const PAGE_LENGTH = 55_000;
 
-/** The page for a pull request, in Markdown. The page counts the rows and resources that do not fit a comment. */
+/** The page for a pull request, in Markdown. It has the number of the rows and resources that do not fit into a comment. */
 export function renderPage(changes: Changes): string {
   const { resources, copies, elsewhere } = changes;
   const findings = findingsOf(changes);
@@ -70,12 +70,12 @@ export function renderPage(changes: Changes): string {
   return `${head}\n\n${resourceDetails(resources, PAGE_LENGTH - head.length)}\n`;
 }
 
-/** The line that counts the rows that a table omits. */
+/** The line with the number of rows that a table omits. */
 function omittedRows(rows: readonly unknown[]): json2md.DataObject[] {
   return rows.length > ROWS ? [{ p: `and ${rows.length - ROWS} more: \`--format json\` lists all` }] : [];
 }
 
-/** The list of resources, with as many as there is room for. */
+/** The list of resources. It omits resources that do not fit into `room` characters. */
 function resourceDetails(resources: readonly ResourceChange[], room: number): string {
   const blocks: string[] = [];
   for (const block of resources.map((change) => markdown(resourceBlocks(change)))) {
@@ -89,7 +89,7 @@ function resourceDetails(resources: readonly ResourceChange[], room: number): st
   return [`<details${open}><summary>Resources</summary>`, ...blocks, "</details>"].join("\n\n");
 }
 
-/** Markdown without HTML comments from values: the workflows find their own pull request comments by such a comment. */
+/** Markdown in which a value cannot add an HTML comment. By such a comment, the workflows find their pull request comment. */
 function markdown(blocks: json2md.DataObject[]): string {
   return json2md(blocks, "")
     .replaceAll("<!--", "<\u2060!--")
@@ -155,7 +155,7 @@ function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
   ];
 }
 
-/** Whether a value is a literal that is not empty. A reference to another resource is no literal. */
+/** Whether a value is a literal that is not empty. A reference to another resource is not a literal. */
 function isLiteral(value: unknown): boolean {
   return value !== null && !/^(""|\[\]|\{\}|.*\$\{.*)$/.test(JSON.stringify(value));
 }
@@ -176,7 +176,7 @@ function lengthOf(path: string): number {
   return PROVISIONER.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
 }
 
-/** A value as the page shows it: the files and commands of a file distribution's script, the lines of a bundle. */
+/** A value in the form that a page shows: a distribution script as its files and commands, a bundle as its lines. */
 function shown(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) return value.split("\n").filter((line) => line !== "");
   const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
@@ -192,7 +192,7 @@ function onlyIn(value: unknown, other: unknown): unknown {
   return areLists ? (value as string[]).filter((line) => !(other as string[]).includes(line)) : value;
 }
 
-/** Two values as cells show them. Long values lose their common beginning. */
+/** The text of two values in cells. If a text is long, the common beginning is cut. */
 function differing(before: unknown, after: unknown, length: number): string[] {
   const [removed, added] = [onlyIn(before, after), onlyIn(after, before)];
   const isReordered = Array.isArray(removed) && removed.length === 0 && (added as unknown[]).length === 0;
@@ -211,7 +211,7 @@ function differing(before: unknown, after: unknown, length: number): string[] {
   });
 }
 
-/** A table in whose cells every bar is escaped. */
+/** A table. Every bar in its cells is escaped. */
 function table(headers: readonly string[], rows: readonly (readonly string[])[]): json2md.DataObject {
   return { table: { headers: [...headers], rows: rows.map((row) => row.map((cell) => cell.replaceAll("|", "\\|"))) } };
 }
