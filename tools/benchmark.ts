@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runProgram } from "./program";
+import { parseOptions, runProgram } from "./program";
 
 const ROOT = join(__dirname, "..");
 const ROUNDS = 5;
@@ -35,7 +35,8 @@ function seconds(folder: string, command: string, settings: object): number {
 }
 
 /** Measures the cases in turns, so that a slow moment of the machine affects all of them. */
-function main(): number {
+function main(args: string[]): number {
+  parseOptions(args, {});
   const folder = mkdtempSync(join(tmpdir(), "benchmark-"));
   const times = CASES.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {

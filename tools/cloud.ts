@@ -68,6 +68,7 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   }
   if (name === "") throw new UserError(`a command is missing\n${USAGE}`);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (name.startsWith("-")) throw new UserError(unknownWord("an option", name, ["--help"]));
   if (command === undefined) throw new UserError(unknownWord("a command", name, Object.keys(COMMANDS)));
   if (WITHOUT_ARGUMENTS.includes(name) && args.length > 0) {
     throw new UserError(`${name} takes no arguments, got: ${args.join(" ")}`);

@@ -63,6 +63,10 @@ export function parseOptions<const T extends Options>(args: readonly string[], o
           : unknownWord("an option", unknown, known),
       );
     }
+    const unexpected = /^Unexpected argument '([^']*)'/.exec(message)?.[1];
+    if (unexpected !== undefined) {
+      throw new UserError(`only options are allowed, got: ${unexpected}; allowed: ${known.join(", ") || "none"}`);
+    }
     if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
     // The first sentence of Node's message describes the problem. The others describe workarounds.
     throw new UserError(`${message.split(/\.?[ \n](?=[A-Z])/)[0]}; allowed: ${known.join(", ")}`);

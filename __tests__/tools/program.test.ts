@@ -44,6 +44,7 @@ test.each([
   ["credentials", "--nodse", 2, "'--nodse' is not an option, did you mean '--nodes'? allowed: --out, "],
   ["review", "--fial-on", 1, "'--fial-on' is not an option, did you mean '--fail-on'? allowed: --base, "],
   ["docs", "--chekc", 1, "'--chekc' is not an option, did you mean '--check'? allowed: --check\n"],
+  ["cloud", "--hlep", 1, "'--hlep' is not an option, did you mean '--help'? allowed: --help\n"],
   ["diagram", "--svg", 1, "'--svg' is not an option"],
 ])(
   "npm run %s refuses the unknown option %s in one line, with the closest that there is",
@@ -55,6 +56,14 @@ test.each([
     expect(stderr.startsWith(`${name}: ${line}`)).toBe(true);
   },
 );
+
+test.each([
+  ["review", 1, "review: only options are allowed, got: foo; allowed: --base, --plan, --format, --fail-on\n"],
+  ["benchmark", 1, "benchmark: only options are allowed, got: foo; allowed: none\n"],
+])("npm run %s refuses an argument that is no option", (name, status, stderr) => {
+  const file = PROGRAMS.find(([each]) => each === name)?.[1] as string;
+  expect(run(file, "foo")).toEqual({ status, stdout: "", stderr });
+});
 
 test("npm run credentials -- --help loads no module of cdktf or a provider", () => {
   const probe = `
