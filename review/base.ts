@@ -1,10 +1,9 @@
-import { type ChildProcess, execFile, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { type ChildProcess, execFile } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { simpleGit } from "simple-git";
 import { UserError } from "../model/user-error";
 import type { Document } from "./compare";
 
@@ -13,20 +12,26 @@ const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 /** The programs that are running, and the folders to remove when they have ended or are interrupted. */
 const children = new Set<ChildProcess>();
 const temporary = new Set<string>();
-const interrupted = new AbortController();
+/** Whether programs are no longer started, and whether that is because of a signal. */
+let isEnding = false;
+let isSignalled = false;
 
-/** Makes a signal leave nothing behind: no program, no folder, no worktree. */
-export function cleanUpOnSignals(project: string): void {
+/** Makes a signal leave nothing behind: no program and no folder. */
+export function cleanUpOnSignals(): void {
   for (const signal of SIGNALS) {
     process.once(signal, async () => {
-      interrupted.abort();
-      for (const child of children) child.kill("SIGKILL");
+      isSignalled = true;
+      endPrograms();
       // Programs that they have started may write for a moment longer.
       for (let attempt = 0; attempt < 20 && [...temporary].some(cannotRemove); attempt++) await sleep(100);
-      spawnSync("git", ["worktree", "prune"], { cwd: project });
       process.exit(128 + constants.signals[signal]);
     });
   }
+}
+
+function endPrograms(): void {
+  isEnding = true;
+  for (const child of children) child.kill("SIGKILL");
 }
 
 /** Tries to remove a folder. @returns whether a part of it remains */
@@ -39,10 +44,16 @@ function cannotRemove(folder: string): boolean {
   }
 }
 
-async function run(program: string, args: readonly string[], cwd: string, env = process.env): Promise<void> {
+async function run(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env = process.env,
+): Promise<{ stdout: string }> {
+  if (isEnding) throw new UserError("it was interrupted");
   const running = promisify(execFile)(program, args, { cwd, env });
   children.add(running.child);
-  await running.finally(() => children.delete(running.child));
+  return running.finally(() => children.delete(running.child));
 }
 
 /** Calls a function with a temporary folder, and removes the folder afterwards. */
@@ -52,8 +63,8 @@ async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T
   try {
     return await use(folder);
   } catch (error) {
-    // The failure comes from the kill, so there is nothing to report.
-    if (interrupted.signal.aborted) await new Promise(() => {});
+    // The failure comes from the signal, whose handler ends this process.
+    if (isSignalled) await new Promise(() => {});
     throw error;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -61,21 +72,78 @@ async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T
   }
 }
 
+/** Synthesized documents, by the names of their stacks. */
+export type Stacks = Readonly<Record<string, Document>>;
+
 /**
- * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json.
+ * Synthesizes a git reference and the working tree at the same time. If one fails, the other is ended.
+ * @throws UserError as {@link synthesizeReference} and {@link synthesizeCheckout}
+ */
+export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Stacks, Stacks]> {
+  const both = [synthesizeReference(project, reference), synthesizeCheckout(project, "the working tree")] as const;
+  try {
+    return await Promise.all(both);
+  } catch (error) {
+    endPrograms();
+    await Promise.allSettled(both);
+    throw error;
+  } finally {
+    isEnding = false;
+  }
+}
+
+/**
+ * The document of a stack.
+ * @param wanted - the stack's name. @default - the only stack
+ * @param name - the words for the checkout, in an error
+ * @throws UserError if there is no such stack, or if there are several and none is wanted
+ */
+export function stackOf(stacks: Stacks, wanted: string | undefined, name: string): Document {
+  const names = Object.keys(stacks);
+  const [only = ""] = names;
+  if (wanted === undefined && names.length !== 1) {
+    throw new UserError(`'--stack' must name one of the stacks of ${name}, ${names.join(", ") || "which has none"}`);
+  }
+  const document = Object.hasOwn(stacks, wanted ?? only) ? stacks[wanted ?? only] : undefined;
+  if (document === undefined) {
+    throw new UserError(`'--stack' must be a stack of ${name} (${names.join(", ")}), got: ${wanted}`);
+  }
+  return document;
+}
+
+/** Synthesizes one stack of a checkout. @throws UserError as {@link synthesizeCheckout} and {@link stackOf} */
+export async function synthesizeStack(folder: string, name: string, wanted?: string): Promise<Document> {
+  return stackOf(await synthesizeCheckout(folder, name), wanted, name);
+}
+
+/**
+ * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json, and with its own file for
+ * `CLUSTER_SETTINGS`.
+ * @param project - the folder to which the path in `CLUSTER_SETTINGS` is relative
  * @throws UserError if it does not synthesize
  */
-export function synthesizeCheckout(folder: string, name: string): Promise<Document> {
+export function synthesizeCheckout(folder: string, name: string, project = folder): Promise<Stacks> {
   return inTemporary("review-", async (output) => {
     try {
       const { app, context } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
-      const env = { ...process.env, CDKTF_OUTDIR: output, CDKTF_CONTEXT_JSON: JSON.stringify(context ?? {}) };
+      const settings = settingsPath(project, folder);
+      const env = {
+        ...process.env,
+        ...(settings !== undefined && { CLUSTER_SETTINGS: settings }),
+        CDKTF_OUTDIR: output,
+        CDKTF_CONTEXT_JSON: JSON.stringify(context ?? {}),
+      };
       const [program, ...args] = String(app).split(" ") as [string, ...string[]];
       await run(program, args, folder, env);
       const { stacks } = JSON.parse(readFileSync(join(output, "manifest.json"), "utf8"));
-      const [stack] = Object.values(stacks) as { synthesizedStackPath: string }[];
-      return JSON.parse(readFileSync(join(output, stack?.synthesizedStackPath as string), "utf8"));
+      const documents = Object.entries(stacks as Record<string, { synthesizedStackPath: string }>).map(
+        ([stack, { synthesizedStackPath }]) => {
+          return [stack, JSON.parse(readFileSync(join(output, synthesizedStackPath), "utf8"))] as const;
+        },
+      );
+      return Object.fromEntries(documents);
     } catch (error) {
+      if (error instanceof UserError) throw error;
       const { stderr = "", message } = error as Error & { stderr?: string };
       throw new UserError(`${name} does not synthesize: ${errorLine(stderr.trim() || message)}`);
     }
@@ -83,36 +151,91 @@ export function synthesizeCheckout(folder: string, name: string): Promise<Docume
 }
 
 /**
- * Synthesizes a git reference in a temporary worktree, which is removed afterwards. The worktree uses the dependencies of
- * the working tree if the lock files are equal. Otherwise its own are installed.
- * @throws UserError if there is no such reference, or it does not synthesize
+ * The path of the file for `CLUSTER_SETTINGS` in a checkout, so that each version is synthesized with its own file.
+ * @throws UserError if the path, or the file that a link leads to, is outside of the checkout: both versions would have it
  */
-export async function synthesizeReference(project: string, reference: string): Promise<Document> {
-  const git = simpleGit({ baseDir: project, abort: interrupted.signal });
-  if (!(await git.checkIsRepo())) throw new UserError(`the project must be a git checkout, got: ${project}`);
-  const args = ["--verify", "--quiet", "--end-of-options", `${reference}^{commit}`];
-  const commit = await git.revparse(args).catch(() => "");
-  if (commit === "") throw new UserError(`'--base' must be a git reference, got: ${reference}`);
-  try {
-    return await inTemporary("review-base-", async (parent) => {
-      const worktree = join(parent, "base");
-      await git.raw(["worktree", "add", "--detach", "--quiet", worktree, commit]);
-      await provideDependencies(project, worktree);
-      return synthesizeCheckout(worktree, reference);
-    });
-  } finally {
-    await git.raw(["worktree", "prune"]);
+function settingsPath(project: string, folder: string): string | undefined {
+  const given = process.env.CLUSTER_SETTINGS;
+  if (given === undefined || given === "") return undefined;
+  const leadsOutside = (path: string) => /^\.\.(\/|$)/.test(path) || isAbsolute(path);
+  const parent = resolve(project, dirname(given));
+  const realParent = existsSync(parent) ? realpathSync(parent) : parent;
+  const path = relative(realpathSync(project), join(realParent, basename(given)));
+  const file = join(folder, path);
+  if (leadsOutside(path) || (existsSync(file) && leadsOutside(relative(realpathSync(folder), realpathSync(file))))) {
+    throw new UserError(
+      `'CLUSTER_SETTINGS' must be a file in ${project}, so that each version has its own, got: ${given}`,
+    );
   }
+  return path;
 }
 
-async function provideDependencies(project: string, worktree: string): Promise<void> {
-  const lock = (folder: string) => readFileSync(join(folder, "package-lock.json"), "utf8");
-  if (existsSync(join(project, "node_modules")) && lock(project) === lock(worktree)) {
-    symlinkSync(join(project, "node_modules"), join(worktree, "node_modules"));
+/**
+ * Synthesizes a git reference in a temporary folder, which is removed afterwards. The folder uses the dependencies of the
+ * working tree if the lock files are equal. Otherwise its own are installed. The project may be in a folder of a larger
+ * repository.
+ * @throws UserError if there is no such reference, or it does not synthesize
+ */
+export async function synthesizeReference(project: string, reference: string): Promise<Stacks> {
+  const top = await git(project, undefined, "rev-parse", "--show-toplevel").catch((error) => {
+    const reason = gitLine(error);
+    throw new UserError(
+      /^not a git repository/.test(reason)
+        ? `the project must be a git checkout, got: ${project}`
+        : `git cannot read ${project}: ${reason}`,
+    );
+  });
+  const prefix = await git(project, undefined, "rev-parse", "--show-prefix");
+  const args = ["--verify", "--quiet", "--end-of-options", `${reference}^{commit}`];
+  const commit = await git(project, undefined, "rev-parse", ...args).catch(() => {
+    throw new UserError(`'--base' must be a git reference, got: ${reference}`);
+  });
+  return inTemporary("review-base-", async (parent) => {
+    const checkout = join(parent, "base");
+    mkdirSync(checkout);
+    try {
+      await git(top, join(parent, "index"), "read-tree", commit);
+      await git(top, join(parent, "index"), "checkout-index", "--all", "--quiet", `--prefix=${checkout}/`);
+    } catch (error) {
+      throw new UserError(`git cannot check out ${reference}: ${gitLine(error)}`);
+    }
+    const folder = join(checkout, prefix);
+    if (!existsSync(join(folder, "cdktf.json"))) {
+      throw new UserError(`${reference} does not synthesize: it has no ${join(prefix, "cdktf.json")}`);
+    }
+    await provideDependencies(project, folder);
+    return synthesizeCheckout(folder, reference, project);
+  });
+}
+
+/** The variables that git sets for a hook. With them, git would not look for the repository of a folder. */
+const HOOK_VARIABLES = ["GIT_DIR", "GIT_WORK_TREE", "GIT_PREFIX"];
+
+/** Runs git. @param index - an index of its own, so that the working tree's stays as it is. @returns its output */
+async function git(folder: string, index: string | undefined, ...args: string[]): Promise<string> {
+  const inherited = Object.entries(process.env).filter(([name]) => !HOOK_VARIABLES.includes(name));
+  const env = { ...Object.fromEntries(inherited), ...(index !== undefined && { GIT_INDEX_FILE: index }) };
+  const { stdout } = await run("git", args, folder, env);
+  return stdout.replace(/\n$/, "");
+}
+
+/** The error of git in one line. */
+function gitLine(error: unknown): string {
+  const { stderr, message } = error as Error & { stderr?: string };
+  return errorLine(stderr || message).replace(/^fatal: /, "");
+}
+
+async function provideDependencies(project: string, folder: string): Promise<void> {
+  const lock = (each: string) => {
+    const file = join(each, "package-lock.json");
+    return existsSync(file) ? readFileSync(file, "utf8") : undefined;
+  };
+  if (existsSync(join(project, "node_modules")) && lock(project) === lock(folder)) {
+    symlinkSync(join(project, "node_modules"), join(folder, "node_modules"));
     return;
   }
   try {
-    await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], worktree);
+    await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], folder);
   } catch (error) {
     throw new UserError(
       `the base's dependencies cannot be installed: ${errorLine((error as { stderr: string }).stderr)}`,

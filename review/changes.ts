@@ -1,8 +1,14 @@
+import type { Configuration } from "./arguments";
+
+/** The tag that every resource of a cluster has: the cluster's name. No other setting changes it. */
+export const NAME_TAG = /^provider\.aws\[0\]\.default_tags\[0\]\.tags\.Cluster$/;
+
 /**
  * The action on a resource. `restart` is an update for which a machine is stopped and started. `forget` removes the
- * resource from Terraform's state without destroying it.
+ * resource from Terraform's state without destroying it. `clean-up` destroys an object that an earlier replacement left; the
+ * resource itself stays.
  */
-export type Action = "create" | "destroy" | "forget" | "replace" | "restart" | "update" | "none";
+export type Action = "create" | "destroy" | "forget" | "replace" | "restart" | "update" | "clean-up" | "none";
 
 /** An argument whose value changes. */
 export interface ArgumentChange {
@@ -13,9 +19,11 @@ export interface ArgumentChange {
   /** Its value after; undefined if it is no longer set. */
   readonly after?: unknown;
   /** The action that this change alone leads to. */
-  readonly action: Exclude<Action, "create" | "destroy" | "forget">;
+  readonly action: Exclude<Action, "create" | "destroy" | "forget" | "clean-up">;
   /** Set if the effect is not known. The action is then a guess. */
   readonly unknown?: true;
+  /** Set if AWS never accepts this change. */
+  readonly refused?: true;
   /** The reason why it has no larger effect, or the time when it takes effect. */
   readonly note?: string;
 }
@@ -24,8 +32,10 @@ export interface ArgumentChange {
 export interface ResourceChange {
   /** Its Terraform address. */
   readonly address: string;
+  /** Its resource type, for example `aws_instance`. */
+  readonly type: string;
   readonly action: Action;
-  /** Whether it is created with a type or an argument that the table of effects does not know. */
+  /** Whether its type, or an argument with which it is created, is not in the table of effects. */
   readonly unknown?: boolean;
   /** The arguments that change by themselves; empty if the resource is created or destroyed. */
   readonly arguments: readonly ArgumentChange[];
@@ -35,6 +45,8 @@ export interface ResourceChange {
   readonly because: readonly string[];
   /** Terraform's own reason, for example `replace_because_tainted`. */
   readonly reason?: string;
+  /** Whether an existing object is imported into the state. */
+  readonly imported?: true;
   /** Its address before, if a `moved` block moves it. */
   readonly movedFrom?: string;
   /** The address from which it is probably renamed: that of an equal resource that is destroyed. */
@@ -46,20 +58,23 @@ export interface CopyChange {
   /** The address of the copy. */
   readonly address: string;
   readonly file: string;
-  readonly change: "added" | "removed" | "mode changed" | "source changed";
+  readonly change: "added" | "removed" | "mode changed" | "owner changed" | "source changed";
 }
 
-/** All that changes between two configurations. */
+/** All that changes between two configurations, or by a plan. */
 export interface Changes {
   /** Sorted by address. */
   readonly resources: readonly ResourceChange[];
-  /** The copied files that change. */
+  /** The copied files that change. Only a comparison has them. */
   readonly copies: readonly CopyChange[];
   /** Changes outside of resources (backend, providers, outputs, versions), sorted by path. */
   readonly elsewhere: readonly ArgumentChange[];
-}
-
-/** The type of the resource at an address. */
-export function typeOf(address: string): string {
-  return address.split(".")[0] as string;
+  /** Whether the configuration after is another cluster, with its own state, so that the cluster before stays. */
+  readonly isSecondCluster?: boolean;
+  /** Whether the plan leaves changes out, for example because of `-target`. */
+  readonly isPartial?: boolean;
+  /** The configuration before. A plan does not contain it. */
+  readonly before?: Configuration;
+  /** The configuration after. */
+  readonly after?: Configuration;
 }

@@ -1,14 +1,24 @@
 import { isDeepStrictEqual } from "node:util";
-import { readDistributionScript } from "../model/distribution";
+import {
+  type Arguments,
+  type Configuration,
+  flatten,
+  isObject,
+  type Reference,
+  references,
+  typeOf,
+  withoutIndexes,
+} from "./arguments";
 import {
   type Action,
   type ArgumentChange,
   type Changes,
   type CopyChange,
+  NAME_TAG,
   type ResourceChange,
-  typeOf,
 } from "./changes";
-import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKnown } from "./effects";
+import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKept, isKnown, refusalOf } from "./effects";
+import { type CopiedFile, readDistribution } from "./provisioners";
 
 /** The compared part of a synthesized document. */
 export interface Document {
@@ -17,35 +27,49 @@ export interface Document {
 }
 
 type Block = Readonly<Record<string, unknown>>;
-/** A resource's arguments by their paths; a list of plain values is one value. */
-type Arguments = ReadonlyMap<string, unknown>;
 
 /** The effects, from the weakest to the strongest. */
 const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 
-/** Sections that the general comparison omits: cdktf's notes, resources, outputs (each is one value) and `moved` blocks. */
-const HANDLED_SEPARATELY = ["//", "resource", "output", "moved"];
+/** Sections that the general comparison omits: cdktf's notes, and blocks that are compared one by one. */
+const HANDLED_SEPARATELY = ["//", "resource", "data", "output"];
+
+/** The place of the state. */
+const BACKEND = /^terraform\.backend\./;
 
 const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
 
 /** The effect of a change outside of resources. */
 const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
+  [/^provider\.\w+\[0\]\.region$/, "the region of every resource"],
   [/^data\.aws_ami\./, "applies only to machines that are created later"],
   [DEFAULT_TAGS, "changes the tags of every resource that can have tags, in place"],
-  [/^terraform\.backend\./, "the location of the state"],
+  [BACKEND, "the location of the state"],
   [/^terraform\.required_/, "the versions of Terraform and its providers"],
   [/^output\./, "affects only readers of the output"],
-  [/^provider\.\w+\[0\]\.region$/, "the region of every resource"],
+  [/^provider\./, "the configuration of a provider"],
+  [/^(moved|removed)\b/, "applies only to a resource that the state has at the old address"],
 ];
 
 /** The note for an argument that the table of effects does not know. */
-const UNKNOWN = "unknown to this page: read the plan";
+export const UNKNOWN = "unknown to this page: read the plan";
 
-/** Compares two synthesized documents by Terraform address, without a plan. @returns the changes and their consequences */
+/** The note for an argument that is removed, and whose value stays. */
+const KEPT = "no longer set: the existing value stays";
+
+/**
+ * Compares two synthesized documents by Terraform address, without a plan. With another name and another place for the state,
+ * the document is a second cluster, so all its resources are created.
+ * @returns the changes and their consequences
+ */
 export function compare(base: Document, changed: Document): Changes {
   const moves = (changed.moved ?? []) as readonly Move[];
   const moved = applyMoves(base, moves);
-  const [before, after] = [resources(moved), resources(changed)];
+  const outside = elsewhere(moved, changed);
+  const hasChanged = (pattern: RegExp) =>
+    outside.some(({ path, before }) => pattern.test(path) && before !== undefined);
+  const isSecondCluster = hasChanged(NAME_TAG) && hasChanged(BACKEND);
+  const [before, after] = [isSecondCluster ? new Map() : resources(moved), resources(changed)];
   const both = [...after.keys()].filter((address) => before.has(address));
   const direct = new Map(
     both.map((address) => [
@@ -53,7 +77,6 @@ export function compare(base: Document, changed: Document): Changes {
       argumentChanges(address, argumentsOf(before, address), argumentsOf(after, address)),
     ]),
   );
-  const outside = elsewhere(moved, changed);
   const tagged = outside.some(({ path }) => DEFAULT_TAGS.test(path))
     ? both.filter((each) => hasDefaultTags(typeOf(each)))
     : [];
@@ -73,8 +96,10 @@ export function compare(base: Document, changed: Document): Changes {
       return from === undefined ? [] : [[address, from] as const];
     }),
   );
+  const forgotten = forgottenBy(changed);
   const describe = (address: string, action: Action, because: readonly string[] = []): ResourceChange => ({
     address,
+    type: typeOf(address),
     action,
     ...(action === "create" && !isFullyKnown(address, argumentsOf(after, address)) && { unknown: true }),
     arguments: direct.get(address) ?? [],
@@ -84,7 +109,7 @@ export function compare(base: Document, changed: Document): Changes {
     movedFrom: movedFrom(address),
   });
   const list = [
-    ...destroyed.map((address) => describe(address, "destroy")),
+    ...destroyed.map((address) => describe(address, forgotten.has(address) ? "forget" : "destroy")),
     ...created.map((address) => describe(address, "create")),
     ...both.flatMap((address) => {
       const { action, because } = outcomes.get(address) as Outcome;
@@ -103,7 +128,21 @@ export function compare(base: Document, changed: Document): Changes {
     resources: list.sort((a, b) => (a.address < b.address ? -1 : 1)),
     copies: copyChanges(before, after),
     elsewhere: outside,
+    isSecondCluster,
+    before: configuration(moved),
+    after: configuration(changed),
   };
+}
+
+/** The addresses of resources that `removed` blocks remove from the state without destroying them. */
+function forgottenBy({ removed = [] }: Document): Set<string> {
+  const blocks = (Array.isArray(removed) ? removed : [removed]).filter(isObject);
+  return new Set(
+    blocks.flatMap(({ from, lifecycle }) => {
+      const settings = (Array.isArray(lifecycle) ? lifecycle : [lifecycle]).filter(isObject);
+      return typeof from === "string" && settings.some(({ destroy }) => destroy === false) ? [from] : [];
+    }),
+  );
 }
 
 /** Whether the table of effects has every argument that a resource sets. */
@@ -185,6 +224,11 @@ function argumentChanges(address: string, before: Arguments, after: Arguments): 
     if (path === "lifecycle.ignore_changes") return [ignoreListChange(address, change)];
     const effect = effectOf(typeOf(address), withoutIndexes(path), change.before, change.after);
     if (effect === undefined) return [{ ...change, action: "update", note: UNKNOWN, unknown: true }];
+    if (change.after === undefined && isKept(typeOf(address), withoutIndexes(path))) {
+      return [{ ...change, action: "none", note: KEPT }];
+    }
+    const refusal = refusalOf(typeOf(address), withoutIndexes(path), change.before, change.after);
+    if (refusal !== undefined) return [{ ...change, action: effect, note: refusal, refused: true }];
     if (path === "early_renewal_hours" && Number(change.after ?? 0) > Number(change.before ?? 0)) {
       return [{ ...change, action: effect, note: "the first apply within this many hours of its expiry replaces it" }];
     }
@@ -219,28 +263,23 @@ function copyChanges(before: Resources, after: Resources): CopyChange[] {
   );
   const addresses = copies.filter((address) => stays(machine(after, address) ?? machine(before, address)));
   return addresses.sort().flatMap((address) => {
-    const [filesBefore, filesAfter] = [
-      copiedFiles(argumentsOf(before, address)),
-      copiedFiles(argumentsOf(after, address)),
-    ];
+    const [filesBefore, filesAfter] = [copiedFiles(before.get(address)), copiedFiles(after.get(address))];
+    // Other provisioners are reported as commands.
+    if (filesBefore === undefined || filesAfter === undefined) return [];
     return [...new Set([...filesBefore.keys(), ...filesAfter.keys()])].sort().flatMap((file): CopyChange[] => {
       const [one, other] = [filesBefore.get(file), filesAfter.get(file)];
       if (one === undefined) return [{ address, file, change: "added" }];
       if (other === undefined) return [{ address, file, change: "removed" }];
       if (one.mode !== other.mode) return [{ address, file, change: "mode changed" }];
+      if (one.owner !== other.owner) return [{ address, file, change: "owner changed" }];
       return one.content === other.content ? [] : [{ address, file, change: "source changed" }];
     });
   });
 }
 
-/** The files of a distribution, by path. Each row of the script has one line in the bundle. */
-function copiedFiles(copy: Arguments): Map<string, { content: unknown; mode: string }> {
-  const values = (end: string) => [...copy].filter(([path]) => path.endsWith(end)).map(([, value]) => value);
-  const script = values("remote-exec.inline")
-    .map((lines) => readDistributionScript(lines as unknown[]))
-    .find((each) => each !== undefined);
-  const bundle = values(".file.content").join("\n").split("\n");
-  return new Map(script?.files.map(({ path, mode }, index) => [path, { content: bundle[index], mode }]));
+/** The files of a copy: none without a copy, undefined if the provisioners are not those of a distribution. */
+function copiedFiles(copy: Arguments = new Map()): ReadonlyMap<string, CopiedFile> | undefined {
+  return [...copy.keys()].some((path) => path.startsWith("provisioner")) ? readDistribution(copy)?.files : new Map();
 }
 
 /** The changes outside of resources. */
@@ -250,14 +289,15 @@ function elsewhere(documentBefore: Document, documentAfter: Document): ArgumentC
     const outputs = Object.entries((document.output ?? {}) as Record<string, { value: unknown; sensitive?: boolean }>);
     return new Map([
       ...flatten(Object.fromEntries(rest)),
-      ...outputs.flatMap(([name, { value, sensitive = false }]) => [
+      ...[...blocks(document.data)].flatMap(([address, block]) => [...flatten(block, `data.${address}`)]),
+      ...outputs.flatMap(([name, { value, sensitive = false, ...others }]) => [
         [`output.${name}`, value] as const,
-        [`output.${name}.sensitive`, sensitive] as const,
+        ...flatten({ sensitive, ...others }, `output.${name}`),
       ]),
     ]);
   };
   const [before, after] = [flat(documentBefore), flat(documentAfter)];
-  const paths = [...new Set([...before.keys(), ...after.keys()])].filter((path) => !path.includes("//"));
+  const paths = [...new Set([...before.keys(), ...after.keys()])];
   return paths
     .filter((path) => !isDeepStrictEqual(before.get(path), after.get(path)))
     .map((path) => {
@@ -297,59 +337,28 @@ function applyMoves(document: Document, moves: readonly Move[]): Document {
   return changed;
 }
 
-function resources(document: Document): Resources {
+/** The blocks of a section by address, without cdktf's notes. */
+function blocks(section: unknown): Map<string, Block> {
   return new Map(
-    Object.entries(document.resource ?? {}).flatMap(([type, byName]) =>
-      Object.entries(byName).map(([name, { "//": _notes, ...block }]) => [`${type}.${name}`, flatten(block)] as const),
+    Object.entries((section ?? {}) as Record<string, Record<string, Block>>).flatMap(([type, byName]) =>
+      Object.entries(byName).map(([name, { "//": _notes, ...block }]) => [`${type}.${name}`, block] as const),
     ),
   );
+}
+
+function resources(document: Document): Resources {
+  return new Map([...blocks(document.resource)].map(([address, block]) => [address, flatten(block)]));
+}
+
+/** The resources and data sources of a document. */
+function configuration(document: Document): Configuration {
+  const data = [...blocks(document.data)].map(([address, block]) => [`data.${address}`, flatten(block)] as const);
+  return new Map([...resources(document), ...data]);
 }
 
 /** The arguments of the resource at an address; empty if there is none. */
 function argumentsOf(all: Resources, address: string): Arguments {
   return all.get(address) ?? new Map();
-}
-
-/**
- * The leaves of a block by their paths. The path of a provisioner has its destination instead of an index, so that an
- * additional provisioner does not change the paths of the others.
- */
-function flatten(value: unknown, path = ""): Map<string, unknown> {
-  if (Array.isArray(value) && value.some(isObject)) {
-    return join(value.map((each, index) => flatten(each, `${path}${keyInList(each, index)}`)));
-  }
-  if (!isObject(value)) return new Map([[path, value]]);
-  return join(Object.entries(value).map(([key, each]) => flatten(each, path === "" ? key : `${path}.${key}`)));
-}
-
-function keyInList(each: unknown, index: number): string {
-  const { file, "remote-exec": script } = each as { file?: { destination: string }; "remote-exec"?: object };
-  if (file !== undefined) return `(${file.destination})`;
-  return script === undefined ? `[${index}]` : `(${index === 0 ? "first" : "last"})`;
-}
-
-function join(maps: readonly Map<string, unknown>[]): Map<string, unknown> {
-  return new Map(maps.flatMap((map) => [...map]));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A reference to an attribute. If the attribute is empty, it refers to the whole resource. */
-interface Reference {
-  readonly address: string;
-  readonly attribute: string;
-}
-
-const REFERENCE = /((?:data\.)?[a-z][a-z0-9]*_\w+\.[\w-]+)\.(\w+)/g;
-
-/** The references in the templates of a value. */
-function references(value: unknown): Reference[] {
-  const templates = JSON.stringify(value ?? "").match(/\$\{.*?\}/g) ?? [];
-  return templates.flatMap((template) =>
-    [...template.matchAll(REFERENCE)].map(([, address, attribute]) => ({ address, attribute }) as Reference),
-  );
 }
 
 function triggersOf(value: unknown): Reference[] {
@@ -369,11 +378,6 @@ function isRename(from: string, before: Arguments, to: string, after: Arguments)
   const nameless = (block: Arguments) =>
     JSON.stringify([...block]).replaceAll(/((?:aws|null|tls)_\w+)\.[\w-]+/g, "$1.*");
   return typeOf(from) === typeOf(to) && nameless(before) === nameless(after);
-}
-
-/** The path of an argument in the table of effects: without indexes and other keys of list elements. */
-function withoutIndexes(path: string): string {
-  return path.replaceAll(/\[\d+\]|\(.*?\)/g, "");
 }
 
 function strongest(effects: readonly Effect[]): Effect {

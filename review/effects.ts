@@ -1,7 +1,7 @@
 import type { Action } from "./changes";
 
 /** The effect of a changed argument on an existing resource. */
-export type Effect = Exclude<Action, "create" | "destroy" | "forget">;
+export type Effect = Exclude<Action, "create" | "destroy" | "forget" | "clean-up">;
 
 /** The effect of an argument: always the same, or dependent on the values before and after. */
 type Rule = Effect | ((before: unknown, after: unknown) => Effect);
@@ -13,6 +13,13 @@ interface Row {
   readonly restart?: readonly string[];
   readonly none?: readonly string[];
   readonly special?: Readonly<Record<string, Rule>>;
+  /**
+   * The arguments that the provider's schema has as optional and computed: without a value in the configuration, the object
+   * keeps the value that it has.
+   */
+  readonly kept?: readonly string[];
+  /** The changes that AWS never accepts. */
+  readonly refused?: Readonly<Record<string, (before: unknown, after: unknown) => string | undefined>>;
 }
 
 const SUBJECT = ["common_name", "organization", "organizational_unit", "country", "province", "locality"].map(
@@ -30,21 +37,30 @@ const SECURITY_RULE: Row = {
  * of hashicorp/aws, plan modifiers of hashicorp/tls and hashicorp/null. Terraform's exported schema does not contain it.
  */
 const TABLE: Readonly<Record<string, Row>> = {
-  aws_vpc: { replace: ["cidr_block"], update: ["enable_dns_support", "enable_dns_hostnames"] },
+  aws_vpc: {
+    replace: ["cidr_block"],
+    update: ["enable_dns_support", "enable_dns_hostnames"],
+    kept: ["cidr_block", "enable_dns_hostnames"],
+  },
   aws_vpc_dhcp_options: { replace: ["domain_name", "domain_name_servers"] },
   aws_vpc_dhcp_options_association: { replace: ["vpc_id"], update: ["dhcp_options_id"] },
   aws_subnet: {
     replace: ["vpc_id", "cidr_block", "availability_zone"],
     update: ["private_dns_hostname_type_on_launch"],
+    kept: ["availability_zone", "private_dns_hostname_type_on_launch"],
   },
-  aws_internet_gateway: { update: ["vpc_id"] },
+  aws_internet_gateway: { update: ["vpc_id"], kept: ["vpc_id"] },
   aws_route_table: { replace: ["vpc_id"] },
   aws_route_table_association: { replace: ["subnet_id"], update: ["route_table_id"] },
-  aws_route: { replace: ["route_table_id", "destination_cidr_block"], update: ["gateway_id", "network_interface_id"] },
-  aws_security_group: { replace: ["name", "description", "vpc_id"] },
+  aws_route: {
+    replace: ["route_table_id", "destination_cidr_block"],
+    update: ["gateway_id", "network_interface_id"],
+    kept: ["network_interface_id"],
+  },
+  aws_security_group: { replace: ["name", "description", "vpc_id"], kept: ["name", "vpc_id"] },
   aws_vpc_security_group_ingress_rule: SECURITY_RULE,
   aws_vpc_security_group_egress_rule: SECURITY_RULE,
-  aws_key_pair: { replace: ["key_name", "public_key"] },
+  aws_key_pair: { replace: ["key_name", "public_key"], kept: ["key_name"] },
   aws_instance: {
     // On existing machines, lifecycle.ignore_changes ignores the first two and the user data.
     replace: [
@@ -68,20 +84,42 @@ const TABLE: Readonly<Record<string, Row>> = {
       // A machine cannot change its architecture.
       instance_type: (before, after) => (isArm(before) === isArm(after) ? "restart" : "replace"),
     },
+    kept: [
+      "ami",
+      "associate_public_ip_address",
+      "instance_type",
+      "key_name",
+      "metadata_options.http_tokens",
+      "private_ip",
+      "root_block_device.encrypted",
+      "root_block_device.volume_size",
+      "root_block_device.volume_type",
+      "subnet_id",
+      "user_data",
+      "vpc_security_group_ids",
+    ],
+    refused: {
+      // https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
+      "root_block_device.volume_size": (before, after) =>
+        Number(after) < Number(before) ? "EBS never makes a volume smaller" : undefined,
+    },
   },
   aws_lb: {
     replace: ["name", "load_balancer_type", "internal"],
     // A network load balancer can get another subnet in place, but cannot lose one.
     special: { subnets: (before, after) => (includesAll(after, before) ? "update" : "replace") },
+    kept: ["internal", "name", "subnets"],
   },
   aws_lb_target_group: {
     replace: ["name", "protocol", "port", "target_type", "vpc_id"],
     update: ["preserve_client_ip"],
+    kept: ["name", "preserve_client_ip"],
   },
   aws_lb_target_group_attachment: { replace: ["target_group_arn", "target_id", "port"] },
   aws_lb_listener: {
     replace: ["load_balancer_arn"],
     update: ["port", "protocol", "default_action.type", "default_action.target_group_arn"],
+    kept: ["protocol"],
   },
   tls_private_key: { replace: ["algorithm", "rsa_bits"] },
   tls_cert_request: { replace: ["private_key_pem", "dns_names", "ip_addresses", ...SUBJECT] },
@@ -113,11 +151,11 @@ const TABLE: Readonly<Record<string, Row>> = {
 };
 
 /** Terraform's own arguments. They do not affect existing resources, only the creation of a resource. */
-export const META = /^(depends_on|lifecycle|connection|provisioner)\b/;
+export const META = /^(depends_on|lifecycle|connection|provisioner)(?=[.[(]|$)/;
 
 /** Whether the table has a resource type. */
 export function isKnown(type: string): boolean {
-  return TABLE[type] !== undefined;
+  return rowOf(type) !== undefined;
 }
 
 /** Resource types that have no tags in AWS, so that the provider's default tags do not apply to them. */
@@ -143,13 +181,30 @@ export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
  */
 export function effectOf(type: string, path: string, before: unknown, after: unknown): Effect | undefined {
   if (META.test(path)) return "none";
-  if (/^tags\b/.test(path)) return "update";
-  if (type === "null_resource" && /^triggers\b/.test(path)) return "replace";
-  const { special = {}, ...lists } = TABLE[type] ?? {};
-  const rule = special[path];
+  if (/^tags(_all)?(\.|$)/.test(path) && type.startsWith("aws_")) return "update";
+  if (type === "null_resource" && /^triggers(\.|$)/.test(path)) return "replace";
+  const row = rowOf(type);
+  const rule = own(row?.special, path);
   if (rule !== undefined) return typeof rule === "function" ? rule(before, after) : rule;
-  for (const [effect, paths] of Object.entries(lists)) if (paths.includes(path)) return effect as Effect;
-  return undefined;
+  return (["replace", "restart", "update", "none"] as const).find((effect) => row?.[effect]?.includes(path));
+}
+
+/** Whether an object keeps the value of an argument that is removed from the configuration. */
+export function isKept(type: string, path: string): boolean {
+  return rowOf(type)?.kept?.includes(path) === true;
+}
+
+/** The reason why AWS never accepts the change of an argument; undefined if there is none. */
+export function refusalOf(type: string, path: string, before: unknown, after: unknown): string | undefined {
+  return own(rowOf(type)?.refused, path)?.(before, after);
+}
+
+function rowOf(type: string): Row | undefined {
+  return own(TABLE, type);
+}
+
+function own<T>(record: Readonly<Record<string, T>> | undefined, key: string): T | undefined {
+  return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
 /** Whether a list contains every element of another; also true if one of them is not known. */

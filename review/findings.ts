@@ -1,162 +1,540 @@
 import { isDeepStrictEqual } from "node:util";
-import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
-import { type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
+import { isPrivate, prefixLength } from "../model/addressing";
+import { type Identity, identities } from "../model/identities";
+import { CANONICAL } from "../model/images";
+import { type Arguments, flatten, nameOf, withoutIndexes, withoutKeys } from "./arguments";
+import { type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
+import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
+import { isExposed, refersToSecret } from "./secrets";
 
-/** The text of each kind of finding. `--fail-on` takes the keys. */
+/** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
 export const FINDINGS = {
+  partial: "the plan leaves changes out, for example because of `-target`: this page does not show them",
+  name: "the name changes: this creates a second cluster with its own state; the existing cluster stays, and continues to cost",
+  region: "the region changes: existing resources cannot move, so destroy the cluster first",
+  backend: "the state moves: run `terraform init -migrate-state`, or the next apply creates everything a second time",
+  "replace-network": "replaced, but the resources in it cannot move; destroy the cluster first",
+  refused: "AWS never accepts this change: the apply fails after it has made other changes",
   "open-world": "allows connections from the whole internet",
   secret: "a private key appears in a new place, or becomes visible",
   commands: "changes the commands that run on a machine or on the host that deploys",
-  "replace-ca": "replaces the CA, and with it every certificate and every copy",
+  "foreign-host": "connects to a host that is not a machine of this cluster, and copies files or runs commands there",
+  provider: "changes a provider's source, version or configuration: its code runs on the host that deploys",
+  image: "new machines start from an image that is not the newest of Canonical's, or not that of the other machines",
+  "user-data": "new machines get user data that other machines do not have; user data can contain commands",
+  "login-key": "another key can log in to new machines",
+  identity: "signs a certificate for another user or server than those of this project",
+  access: "changes who may connect to which port",
+  listener: "changes what the load balancer listens on or forwards to",
+  route: "changes where traffic or name lookups go",
+  "replace-ca":
+    'another key for the CA: replaces every certificate and every copy, an outage ("Another key for the CA" in docs/certificates.md)',
+  "renew-ca":
+    "renews the CA's certificate with the same key: replaces every certificate and every copy (\"The CA's certificate is renewed\" in docs/certificates.md)",
+  "replace-service-account-key":
+    "replaced or destroyed; the tokens of all service accounts become invalid, so pods must be restarted",
+  "replace-encryption-key":
+    'replaced or destroyed; the data in etcd that it encrypted cannot be read without it ("Another key for secrets" in docs/certificates.md)',
   "replace-machine": "replaced by a machine with an empty disk and another public address",
   "destroy-machine": "destroyed, together with its disk",
   "restart-machine": "stopped and started, with another public address",
-  "replace-network": "replaced, but the resources in it cannot move; destroy the cluster first",
   "replace-ssh-key":
     "replaced, but existing machines keep the key that they were created with, so copies to them will fail",
-  "replace-encryption-key": "replaced or destroyed; the data in etcd that it encrypted cannot be read without it",
   "replace-certificate": "replaced, and copied again to each machine that has it",
   "renew-earlier": "renewed earlier, by the first apply within `early_renewal_hours` of its expiry",
   "replace-load-balancer": "replaced; a new load balancer has another DNS name",
   forget: "removed from Terraform's state but not destroyed",
   rename: "probably renamed; without a `moved` block it is destroyed and created again",
   copies: "the copied files change",
-  name: "the name changes: this creates a second cluster with its own state, and the existing cluster stays",
-  region: "the region changes: existing resources cannot move, so destroy the cluster first",
-  backend: "the state moves: run `terraform init -migrate-state`, or the next apply creates everything a second time",
   unknown: "this page does not know the effect: read the plan",
 } as const;
 
 /** The kind of a finding. */
 export type FindingKind = keyof typeof FINDINGS;
 
+/** The kinds that cannot be seen in a plan: its JSON has neither connections nor the configuration before. */
+export const UNSEEN_IN_PLAN: readonly FindingKind[] = ["name", "region", "backend", "foreign-host", "rename", "copies"];
+
+/** The kinds that cannot be seen without a plan. */
+export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial"];
+
 /** A consequence of a change that a reviewer must look at. */
 export interface Finding {
   readonly kind: FindingKind;
   /** The addresses of the resources with this finding; empty if it applies to the whole configuration. */
   readonly addresses: readonly string[];
+  /** The port and source of each security rule among the addresses. */
+  readonly details?: Readonly<Record<string, string>>;
 }
 
-/** The largest number of addresses in a line. After them, the line has the number of the other addresses. */
-const NAMED_ADDRESSES = 6;
+type Action = ResourceChange["action"];
 
-/** Addresses in one line, as Markdown. */
-export function listAddresses(addresses: readonly string[]): string {
-  const some = addresses.slice(0, NAMED_ADDRESSES).map((address) => `\`${address}\``);
-  return addresses.length > NAMED_ADDRESSES
-    ? `${some.join(", ")} and ${addresses.length - NAMED_ADDRESSES} more`
-    : some.join(", ");
+function isGone(action: Action): boolean {
+  return action === "destroy" || action === "forget" || action === "clean-up";
 }
 
-/** A finding in one line, as Markdown. */
-export function describeFinding({ kind, addresses }: Finding): string {
-  const text = FINDINGS[kind];
-  return addresses.length === 0 ? text.charAt(0).toUpperCase() + text.slice(1) : `${listAddresses(addresses)}: ${text}`;
+function isReplacedOrDestroyed(action: Action): boolean {
+  return action === "replace" || action === "destroy";
 }
+
+/** Whether a resource has a name of this project. In a stack of its own, cdktf adds a prefix and a hash. */
+function isNamed(address: string, name: string): boolean {
+  return new RegExp(`(^|_)${name}(_[0-9A-F]{8})?$`).test(nameOf(address));
+}
+
+/** A change together with all changes. */
+interface Context {
+  readonly change: ResourceChange;
+  readonly changes: Changes;
+  /** Its arguments in the configuration after, and before. A plan has no configuration before. */
+  readonly source: Arguments;
+  readonly sourceBefore: Arguments;
+}
+
+type Test = (context: Context) => boolean;
+
+const NOTHING: Arguments = new Map();
+
+/** The values of an argument after the change, at a path without indexes: as known, and as the configuration has them. */
+function valuesOf({ change, source }: Pick<Context, "change" | "source">, path: string): unknown[] {
+  return [...Object.entries(change.settings), ...source]
+    .filter(([each]) => withoutIndexes(each) === path)
+    .map(([, value]) => value);
+}
+
+/** The first value of an argument as the configuration has it, or else as it is known. */
+function written(context: Pick<Context, "change" | "source">, path: string): unknown {
+  return [...context.source].find(([each]) => withoutIndexes(each) === path)?.[1] ?? valuesOf(context, path)[0];
+}
+
+/** The arguments that change, as their leaves. */
+function changedLeaves({ arguments: changed }: ResourceChange): { path: string; before: unknown; after: unknown }[] {
+  return changed.flatMap(({ path, before, after }) => {
+    const [one, other] = [flatten(before, path), flatten(after, path)];
+    return [...new Set([...one.keys(), ...other.keys()])].map((leaf) => ({
+      path: leaf,
+      before: one.get(leaf),
+      after: other.get(leaf),
+    }));
+  });
+}
+
+function changesPath(change: ResourceChange, pattern: RegExp): boolean {
+  return changedLeaves(change).some(
+    ({ path, before, after }) => pattern.test(withoutIndexes(path)) && !isDeepStrictEqual(before, after),
+  );
+}
+
+/** Whether a test is true for an argument now, and was not true for it before. */
+function becomesTrue({ change }: Context, test: (path: string, value: unknown) => boolean): boolean {
+  if (change.action === "create") return Object.entries(change.settings).some(([path, value]) => test(path, value));
+  return (
+    !isGone(change.action) &&
+    changedLeaves(change).some(({ path, before, after }) => test(path, after) && !test(path, before))
+  );
+}
+
+/** The address to which an argument refers; undefined if it is no reference to exactly this attribute of such a resource. */
+function refersTo(value: unknown, type: string, attribute: string): string | undefined {
+  const [, address] = /^\$\{((?:[\w.-]+\.)?\w+\.[\w-]+)\.(\w+)\}$/.exec(String(value)) ?? [];
+  return address !== undefined &&
+    String(value).endsWith(`.${attribute}}`) &&
+    address.replace(/\.[^.]*$/, "").endsWith(type)
+    ? address
+    : undefined;
+}
+
+/** Whether the resource at the address to which an argument refers is created by the same change. */
+function isCreatedToo({ changes }: Context, address: string | undefined): boolean {
+  return changes.resources.some((other) => other.action === "create" && withoutKeys(other.address) === address);
+}
+
+/** Whether nothing existed before. */
+function isFirst({ resources }: Changes): boolean {
+  return resources.every(({ action }) => action === "create");
+}
+
+// Security rules
+
+const RULE = /^aws_vpc_security_group_(ingress|egress)_rule$/;
 
 /** The arguments of a security rule that define its sources, its ports and its group. */
-const RULE_SCOPE = /^(cidr_ipv[46]|ip_protocol|from_port|to_port|security_group_id)$/;
+const RULE_SCOPE =
+  /^(cidr_ipv[46]|cidr_blocks?|ipv6_cidr_blocks?|protocol|ip_protocol|(from|to)_port|security_group_id)$/;
+
+/** The arguments with the sources or destinations of a rule. */
+const SOURCES = /(^|\.)(cidr_ipv[46]|cidr_blocks|ipv6_cidr_blocks)$/;
 
 /** The longest prefix that counts as the whole internet. It is not 0, because two rules with a /1 each allow all of it. */
 const WORLD_PREFIX = 7;
-
-const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
 
 function isWorld(cidr: unknown): boolean {
   return typeof cidr === "string" && Number(cidr.split("/")[1] ?? Number.POSITIVE_INFINITY) <= WORLD_PREFIX;
 }
 
-/** The arguments that may hold a private key: the plan does not show them, or the page lists them as copied files. */
-const SECRET_PLACES = /^((ca_)?private_key_pem|connection\.private_key|provisioner\(.*\)\.file\.content)$/;
-
-/** Whether a value holds a private key, or makes a sensitive value visible. */
-function isSecret(value: unknown): boolean {
-  return /private_key_(pem|openssh)|nonsensitive\(/.test(JSON.stringify(value ?? ""));
+/** Whether an argument has the sources of connections to a machine. */
+function isSource({ change: { type, settings } }: Context, path: string): boolean {
+  const name = withoutIndexes(path);
+  if (/egress/.test(type) || /^egress\b/.test(name) || settings.type === "egress" || settings.egress === true)
+    return false;
+  return SOURCES.test(name) || (type === "aws_network_acl_rule" && /cidr_block$/.test(name));
 }
 
-/** The commands that a provisioner runs in addition to the scripts of a file distribution. */
-function commandsOf(path: string, value: unknown): unknown[] {
-  if (!/^provisioner/.test(path) || /\.(file|connection)\./.test(path)) return [];
-  const lines = Array.isArray(value) ? value : [value];
-  if (isDeepStrictEqual(lines, STAGING_SCRIPT)) return [];
-  return (readDistributionScript(lines)?.activate ?? lines).filter((line) => line !== undefined);
+/** Whether a rule is new, or allows something else than before. */
+function isNewRule({ action, ...change }: ResourceChange): boolean {
+  if (isGone(action)) return false;
+  if (action === "create") return true;
+  return changedLeaves({ action, ...change }).some(
+    ({ path, before, after }) =>
+      RULE_SCOPE.test(withoutIndexes(path)) &&
+      !isDeepStrictEqual(before, after) &&
+      // The group of the rule is replaced, and the rule with it.
+      !(path === "security_group_id" && after === KNOWN_LATER),
+  );
 }
 
-/** Whether a test is true for an argument now, and was not true for it before. */
-function becomesTrue(
-  { action, arguments: changed, settings }: ResourceChange,
-  test: (path: string, value: unknown) => boolean,
-): boolean {
-  if (action === "create") return Object.entries(settings).some(([path, value]) => test(path, value));
-  return changed.some(({ path, before, after }) => test(path, after) && !test(path, before));
+const KNOWN_LATER = "(known after apply)";
+
+/** The public addresses that new rules of security groups allow together. */
+function newPublicAddresses({ resources }: Changes): number {
+  const cidrs = resources
+    .filter((change) => /ingress_rule$/.test(change.type) && isNewRule(change))
+    .map(({ settings }) => settings.cidr_ipv4)
+    .filter((cidr) => typeof cidr === "string" && /^[\d.]+\/\d+$/.test(cidr) && !isPrivate(cidr));
+  return [...new Set(cidrs as string[])].reduce((sum, cidr) => sum + 2 ** (32 - prefixLength(cidr)), 0);
 }
+
+const opensWorld: Test = (context) => {
+  const { change, changes } = context;
+  // Without it, connections from the load balancer come from an address of the subnet, which the rules allow.
+  if (changesPath(change, /^preserve_client_ip$/) && String(change.settings.preserve_client_ip ?? "true") !== "true") {
+    return change.action !== "destroy";
+  }
+  const isOpen = Object.entries(change.settings).some(
+    ([path, value]) => isSource(context, path) && [value].flat().some(isWorld),
+  );
+  if (/_rule$/.test(change.type)) {
+    const isPublic = typeof change.settings.cidr_ipv4 === "string" && /ingress/.test(change.type);
+    return isNewRule(change) && (isOpen || (isPublic && newPublicAddresses(changes) >= 2 ** (32 - WORLD_PREFIX)));
+  }
+  return isOpen && becomesTrue(context, (path, value) => isSource(context, path) && [value].flat().some(isWorld));
+};
+
+const changesAccess: Test = (context) => {
+  const { change } = context;
+  const { type, action } = change;
+  if (type === "aws_instance") return changesPath(change, /^vpc_security_group_ids$/);
+  if (!RULE.test(type)) return false;
+  if (action === "create") {
+    return !isCreatedToo(context, refersTo(written(context, "security_group_id"), "aws_security_group", "id"));
+  }
+  return isGone(action) || isNewRule(change) || changesPath(change, /^referenced_security_group_id$/);
+};
+
+/** The protocol, ports and source of a security rule, in words; undefined for other resources. */
+function describeRule({ type, settings }: ResourceChange): string | undefined {
+  if (!RULE.test(type)) return undefined;
+  const { ip_protocol, from_port, to_port, cidr_ipv4, cidr_ipv6, referenced_security_group_id } = settings;
+  const protocol = ip_protocol === "-1" ? "all traffic" : String(ip_protocol ?? "").toUpperCase();
+  const ports =
+    from_port == null || from_port === -1 ? "" : ` ${from_port}${from_port === to_port ? "" : `-${to_port}`}`;
+  const other = cidr_ipv4 ?? cidr_ipv6 ?? (referenced_security_group_id === undefined ? undefined : "a security group");
+  return `${protocol}${ports}${other === undefined ? "" : ` ${/egress/.test(type) ? "to" : "from"} ${other}`}`;
+}
+
+/** Whether the source of a rule is an expression that this page cannot resolve. */
+const hasUnknownSource: Test = (context) => {
+  const { change, changes } = context;
+  if (!RULE.test(change.type) || !(change.action === "create" || isNewRule(change))) return false;
+  return [...Object.entries(change.settings), ...context.source].some(([path, value]) => {
+    if (!SOURCES.test(path) || !/[$%]\{/.test(String(value))) return false;
+    if (/^[\d.]+\/\d+$/.test(String(change.settings[path]))) return false;
+    const [, machine] = /^\$\{(aws_instance\.[\w-]+)\.public_ip\}(\/32)?$/.exec(String(value)) ?? [];
+    return machine === undefined || changes.after?.has(machine) !== true;
+  });
+};
+
+// Machines
+
+/** The user data that this project writes. */
+const USER_DATA = /^name=(master|worker)-\d+(\|pod-cidr=[\d.]+\/\d+)?$/;
+
+const hasOtherUserData: Test = (context) => {
+  const { change, changes } = context;
+  if (change.type !== "aws_instance" || isGone(change.action)) return false;
+  const isMade = change.action === "create" || change.action === "replace";
+  if (!isMade && !changesPath(change, /^user_data/)) return false;
+  const data = written(context, "user_data");
+  if (data === undefined || data === null || USER_DATA.test(String(data))) return false;
+  const withoutNumbers = (value: unknown) => String(value).replaceAll(/\d+/g, "0");
+  return !existing(changes, "aws_instance", "user_data").some((each) => withoutNumbers(each) === withoutNumbers(data));
+};
+
+/** The values of an argument in the resources of a type before the change. */
+function existing({ before = new Map() }: Changes, type: string, path: string): unknown[] {
+  return [...before].filter(([address]) => address.startsWith(`${type}.`)).map(([, block]) => block.get(path));
+}
+
+const hasOtherImage: Test = (context) => {
+  const { change, changes } = context;
+  if (change.type !== "aws_instance" || isGone(change.action)) return false;
+  // In a plan, the image of a new machine may also be newer than that of the others, which is no finding.
+  if (changesPath(change, /^ami$/) && changes.before !== undefined) return true;
+  if (change.action !== "create" && change.action !== "replace") return false;
+  const ami = written(context, "ami");
+  if (existing(changes, "aws_instance", "ami").some((each) => isDeepStrictEqual(each, ami))) return false;
+  if (changes.after?.get(withoutKeys(change.address)) === undefined) return false;
+  const lookup = changes.after.get(refersTo(ami, "data.aws_ami", "id") ?? "");
+  const owners = lookup?.get("owners");
+  return !(Array.isArray(owners) && owners.every((owner) => owner === CANONICAL) && owners.length > 0);
+};
+
+const addsLoginKey: Test = ({ change, changes }) => {
+  if (change.type === "aws_instance") return changesPath(change, /^key_name$/) && !isFirst(changes);
+  const pairs = [...(changes.after?.keys() ?? [])].filter((address) => address.includes("aws_key_pair."));
+  return change.type === "aws_key_pair" && change.action === "create" && (!isFirst(changes) || pairs.length > 1);
+};
+
+// Certificates
+
+/** The certificates of every cluster, by the names of their resources. */
+const KNOWN: readonly Identity[] = identities({ apiServer: { dnsNames: [], ipAddresses: [] }, kubelets: [] });
+
+const KUBELET = { commonName: /^system:node:[\w.-]+$/, organization: "system:nodes" };
+
+/** Whether a request has the user and group of a certificate of this project. */
+function isKnownRequest(context: Context): boolean {
+  const field = (name: string) => String(written(context, `subject.${name}`) ?? "");
+  const [commonName, organization] = [field("common_name"), field("organization")];
+  if (KUBELET.commonName.test(commonName)) return organization === KUBELET.organization;
+  return KNOWN.some(
+    (known) =>
+      isNamed(context.change.address, `${known.id ?? known.fileName}-request`) &&
+      commonName === known.commonName &&
+      // Without a group of its own, a certificate has the subject's organization, which must be no group of Kubernetes.
+      (known.organization === undefined ? !organization.startsWith("system:") : organization === known.organization),
+  );
+}
+
+const signsOther: Test = (context) => {
+  const { change } = context;
+  if (isGone(change.action)) return false;
+  const isMade = change.action === "create" || change.action === "replace";
+  if (change.type === "tls_cert_request") {
+    return (isMade || changesPath(change, /^subject\./)) && !isKnownRequest(context);
+  }
+  if (change.type !== "tls_locally_signed_cert") return false;
+  return (
+    [written(context, "allowed_uses")].flat().some((use) => /^(cert|crl)_signing$/.test(String(use))) ||
+    (context.source.size > 0 &&
+      refersTo(written(context, "cert_request_pem"), "tls_cert_request", "cert_request_pem") === undefined)
+  );
+};
+
+const isCaKey: Test = ({ change: { address, type } }) =>
+  type === "tls_private_key" && isNamed(address, "ca-private-key");
+
+/** Whether the CA's certificate is replaced with the same key. */
+const keepsKey: Test = ({ change: { settings, action, because, arguments: changed } }) =>
+  action === "replace" &&
+  settings.private_key_pem !== undefined &&
+  !changed.some(({ path }) => path === "private_key_pem") &&
+  !because.some((address) => address.includes("tls_private_key."));
+
+// The load balancer and routes
+
+const changesListener: Test = (context) => {
+  const { change, changes } = context;
+  const { type, action } = change;
+  if (type === "aws_lb_listener") {
+    if (action !== "create") return changesPath(change, /^(port|protocol|default_action\.)/);
+    const balancer = written(context, "load_balancer_arn");
+    const siblings = [...(changes.after ?? [])].filter(
+      ([address, block]) => address.includes("aws_lb_listener.") && block.get("load_balancer_arn") === balancer,
+    );
+    return siblings.length > 1 || !isCreatedToo(context, refersTo(balancer, "aws_lb", "arn"));
+  }
+  if (type === "aws_lb_target_group") return changesPath(change, /^(port|protocol|target_type)$/);
+  if (type !== "aws_lb_target_group_attachment" || isGone(action)) return false;
+  if (action !== "create" && !changesPath(change, /^(target_id|port)$/)) return false;
+  const machines = [...(changes.after ?? [])].filter(([address]) => address.includes("aws_instance."));
+  const [target] = valuesOf(context, "target_id");
+  const groupPorts = [...(changes.after ?? [])]
+    .filter(([address]) => address.includes("aws_lb_target_group."))
+    .map(([, block]) => String(block.get("port")));
+  return !(
+    machines.some(([, block]) => block.get("private_ip") === target) &&
+    groupPorts.includes(String(valuesOf(context, "port")[0]))
+  );
+};
+
+const changesRoute: Test = (context) => {
+  const { change } = context;
+  const { type, action } = change;
+  if (isGone(action)) return false;
+  if (type === "aws_vpc_dhcp_options") {
+    return (action === "create" || changesPath(change, /^domain_name_servers$/)) && !hasAmazonDns(context);
+  }
+  if (type === "aws_route_table_association") return changesPath(change, /^(route_table_id|subnet_id)$/);
+  if (type !== "aws_route") return false;
+  if (action !== "create" && !changesPath(change, /^(destination_cidr_block|gateway_id|network_interface_id)$/))
+    return false;
+  const destination = String(written(context, "destination_cidr_block"));
+  const gateway = refersTo(written(context, "gateway_id"), "aws_internet_gateway", "id");
+  const machine = refersTo(written(context, "network_interface_id"), "aws_instance", "primary_network_interface_id");
+  const isInternet = destination === "0.0.0.0/0" && isCreatedToo(context, gateway);
+  return !(isInternet || (machine !== undefined && /^[\d.]+\/\d+$/.test(destination) && isPrivate(destination)));
+};
+
+function hasAmazonDns(context: Context): boolean {
+  return isDeepStrictEqual(written(context, "domain_name_servers"), ["AmazonProvidedDNS"]);
+}
+
+// Secrets and commands
+
+/** The arguments that hold a private key. */
+const SECRET_PLACES = /^((ca_)?private_key_pem|connection\.private_key)$/;
+
+const showsSecret: Test = (context) => {
+  const { change, changes, source, sourceBefore } = context;
+  if (isGone(change.action)) return false;
+  if (isExposed(change.settings) && becomesTrue(context, (_path, value) => isExposed(value))) return true;
+  const copies = readDistribution(source) !== undefined;
+  const isNew = (path: string, value: unknown) =>
+    changes.before === undefined
+      ? change.action !== "none"
+      : change.action === "create" || !isDeepStrictEqual(value, sourceBefore.get(path));
+  return [...(source.size > 0 ? source : Object.entries(change.settings))].some(
+    ([path, value]) =>
+      !SECRET_PLACES.test(path) &&
+      !(copies && /\.file\.content$/.test(path)) &&
+      isNew(path, value) &&
+      refersToSecret(value) &&
+      !refersToSecret(sourceBefore.get(path)),
+  );
+};
+
+const runsCommands: Test = ({ change, changes, source, sourceBefore }) => {
+  if (isGone(change.action)) return false;
+  const commands = commandsOf(source);
+  if (change.action === "create" || changes.before === undefined) {
+    return (change.action === "create" || change.action === "replace") && commands.length > 0;
+  }
+  return !isDeepStrictEqual(commands, commandsOf(sourceBefore));
+};
+
+const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
+
+const hasAction =
+  (type: string, ...actions: readonly Action[]): Test =>
+  ({ change }) =>
+    change.type === type && actions.includes(change.action);
 
 /** For each kind, a test of whether a changed resource has that finding. */
-const RESOURCE_TESTS: Partial<Record<FindingKind, (change: ResourceChange, type: string) => boolean>> = {
-  "open-world": ({ action, settings, arguments: changed }, type) =>
-    (type === "aws_vpc_security_group_ingress_rule" &&
-      (action === "create" || (!isRemoved(action) && changed.some(({ path }) => RULE_SCOPE.test(path)))) &&
-      [settings.cidr_ipv4, settings.cidr_ipv6].some(isWorld)) ||
-    // Without it, connections from the load balancer come from an address of the subnet, which the rules allow.
-    changed.some(({ path, after }) => path === "preserve_client_ip" && String(after) !== "true"),
-  secret: (change) => becomesTrue(change, (path, value) => !SECRET_PLACES.test(path) && isSecret(value)),
-  commands: (change) =>
-    change.action === "create"
-      ? Object.entries(change.settings).some(([path, value]) => commandsOf(path, value).length > 0)
-      : change.arguments.some(
-          ({ path, before, after }) => !isDeepStrictEqual(commandsOf(path, before), commandsOf(path, after)),
-        ),
-  "replace-ca": ({ action, address }, type) =>
-    (type === "tls_self_signed_cert" || address === "tls_private_key.ca-private-key") && isReplacedOrDestroyed(action),
-  "replace-machine": ({ action }, type) => type === "aws_instance" && action === "replace",
-  "destroy-machine": ({ action }, type) => type === "aws_instance" && action === "destroy",
-  "restart-machine": ({ action }, type) => type === "aws_instance" && action === "restart",
-  "replace-network": ({ action }, type) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
-  "replace-ssh-key": ({ action }, type) => type === "aws_key_pair" && isReplacedOrDestroyed(action),
-  "replace-encryption-key": ({ action, address }) =>
-    address === "tls_private_key.encryption-key" && isReplacedOrDestroyed(action),
-  "replace-certificate": ({ action }, type) => type === "tls_locally_signed_cert" && action === "replace",
-  "renew-earlier": ({ arguments: changed }) =>
-    changed.some(
+const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
+  "replace-network": ({ change: { type, action } }) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
+  refused: ({ change }) => change.action !== "replace" && change.arguments.some(({ refused }) => refused === true),
+  "open-world": opensWorld,
+  secret: showsSecret,
+  commands: runsCommands,
+  "foreign-host": ({ change, changes, source, sourceBefore }) =>
+    !isGone(change.action) &&
+    foreignHosts(source, changes.after ?? new Map()).length > 0 &&
+    !isDeepStrictEqual(
+      foreignHosts(source, changes.after ?? new Map()),
+      change.action === "create" ? [] : foreignHosts(sourceBefore, changes.before ?? new Map()),
+    ),
+  image: hasOtherImage,
+  "user-data": hasOtherUserData,
+  "login-key": addsLoginKey,
+  identity: signsOther,
+  access: (context) => changesAccess(context) && !opensWorld(context),
+  listener: changesListener,
+  route: changesRoute,
+  "replace-ca": (context) => {
+    const { type, action } = context.change;
+    if (isCaKey(context)) return isReplacedOrDestroyed(action);
+    return type === "tls_self_signed_cert" && isReplacedOrDestroyed(action) && !keepsKey(context);
+  },
+  "renew-ca": (context) => context.change.type === "tls_self_signed_cert" && keepsKey(context),
+  "replace-service-account-key": ({ change: { address, type, action } }) =>
+    type === "tls_private_key" && isNamed(address, "service-account-private-key") && isReplacedOrDestroyed(action),
+  "replace-encryption-key": ({ change: { address, type, action } }) =>
+    type === "tls_private_key" && isNamed(address, "encryption-key") && isReplacedOrDestroyed(action),
+  "replace-machine": hasAction("aws_instance", "replace"),
+  "destroy-machine": hasAction("aws_instance", "destroy"),
+  "restart-machine": hasAction("aws_instance", "restart"),
+  "replace-ssh-key": hasAction("aws_key_pair", "replace", "destroy"),
+  "replace-certificate": hasAction("tls_locally_signed_cert", "replace"),
+  "renew-earlier": ({ change }) =>
+    change.arguments.some(
       ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
     ),
-  "replace-load-balancer": ({ action }, type) => LOAD_BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
-  forget: ({ action }) => action === "forget",
-  rename: ({ renamedFrom }) => renamedFrom !== undefined,
-  unknown: ({ unknown, arguments: changed }) => unknown === true || changed.some((each) => each.unknown === true),
+  "replace-load-balancer": ({ change: { type, action } }) =>
+    LOAD_BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
+  forget: ({ change }) => change.action === "forget",
+  rename: ({ change }) => change.renamedFrom !== undefined,
+  copies: ({ change, changes }) => changes.copies.some(({ address }) => address === change.address),
+  unknown: (context) =>
+    context.change.unknown === true ||
+    context.change.arguments.some(({ unknown }) => unknown === true) ||
+    hasUnknownSource(context),
 };
 
 /** For each kind, a test of whether a change outside of resources has that finding. */
-const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange) => boolean>> = {
-  secret: ({ path, before, after }) =>
-    path.endsWith(".sensitive")
-      ? before === true && after === false
-      : /nonsensitive\(/.test(JSON.stringify(after ?? "")),
-  // The resources of every cluster have a tag with its name. No other setting changes that tag.
-  name: ({ path }) => path === "provider.aws[0].default_tags[0].tags.Cluster",
-  region: ({ path }) => path === "provider.aws[0].region",
-  backend: ({ path }) => path.startsWith("terraform.backend."),
+const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes: Changes) => boolean>> = {
+  secret: ({ path, before, after }) => {
+    if (path.endsWith(".sensitive")) return before === true && after === false;
+    if (isExposed(after) && !isExposed(before)) return true;
+    return path.startsWith("output.") ? /nonsensitive\s*\(/.test(JSON.stringify(after ?? "")) : refersToSecret(after);
+  },
+  region: ({ path }, { isSecondCluster }) => path === "provider.aws[0].region" && isSecondCluster !== true,
+  backend: ({ path }, { isSecondCluster }) => path.startsWith("terraform.backend.") && isSecondCluster !== true,
+  provider: ({ path }) =>
+    /^(terraform\.required_providers|provider)\./.test(path) &&
+    !/^provider\.aws\[0\]\.(region$|default_tags\[0\]\.tags(\.|$))/.test(path),
+  image: ({ path }) => /^data\.aws_ami\./.test(path),
   unknown: ({ unknown }) => unknown === true,
 };
 
-function isRemoved(action: ResourceChange["action"]): boolean {
-  return action === "destroy" || action === "forget";
-}
+/** Whether a kind applies to all changes together. */
+const WHOLE_TESTS: Partial<Record<FindingKind, (changes: Changes) => boolean>> = {
+  partial: ({ isPartial }) => isPartial === true,
+  name: ({ isSecondCluster }) => isSecondCluster === true,
+};
 
-function isReplacedOrDestroyed(action: ResourceChange["action"]): boolean {
-  return action === "replace" || action === "destroy";
+/** Whether a resource of a second cluster differs from that of the first in more than the cluster's name. */
+function differsFromFirst({ elsewhere }: Changes): (context: Context) => boolean {
+  const names = elsewhere.find(({ path }) => NAME_TAG.test(path));
+  const nameless = (block: Arguments, name: unknown) => JSON.stringify([...block]).replaceAll(String(name), "NAME");
+  return ({ source, sourceBefore }) => nameless(source, names?.after) !== nameless(sourceBefore, names?.before);
 }
 
 /** The findings in changes, in the order of {@link FINDINGS}. */
-export function findingsOf({ resources, copies, elsewhere }: Changes): Finding[] {
-  return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind) => {
+export function findingsOf(changes: Changes): Finding[] {
+  const contexts = changes.resources.map((change): Context => {
+    const address = withoutKeys(change.address);
+    const source = changes.after?.get(address) ?? NOTHING;
+    return { change, changes, source, sourceBefore: changes.before?.get(address) ?? NOTHING };
+  });
+  const news = changes.isSecondCluster === true ? contexts.filter(differsFromFirst(changes)) : contexts;
+  return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind): Finding[] => {
     const isFound = RESOURCE_TESTS[kind];
-    const addresses =
-      kind === "copies"
-        ? [...new Set(copies.map(({ address }) => address))]
-        : resources.filter((change) => isFound?.(change, typeOf(change.address))).map(({ address }) => address);
-    const isFoundElsewhere = OTHER_TESTS[kind];
-    const whole = isFoundElsewhere !== undefined && elsewhere.some(isFoundElsewhere);
-    return addresses.length > 0 || whole ? [{ kind, addresses }] : [];
+    const found = news.filter((context) => isFound?.(context)).map(({ change }) => change);
+    const isWhole =
+      WHOLE_TESTS[kind]?.(changes) === true ||
+      changes.elsewhere.some((change) => OTHER_TESTS[kind]?.(change, changes) === true);
+    if (found.length === 0 && !isWhole) return [];
+    const details = found.flatMap((change) => {
+      const rule = ["open-world", "access"].includes(kind) ? describeRule(change) : undefined;
+      return rule === undefined ? [] : [[change.address, rule] as const];
+    });
+    return [
+      {
+        kind,
+        addresses: found.map(({ address }) => address),
+        ...(details.length > 0 && { details: Object.fromEntries(details) }),
+      },
+    ];
   });
 }

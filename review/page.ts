@@ -1,8 +1,8 @@
-import json2md from "json2md";
 import { readDistributionScript } from "../model/distribution";
-import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
+import { printable } from "../model/printable";
+import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
 import { META } from "./effects";
-import { describeFinding, type Finding, findingsOf, listAddresses } from "./findings";
+import { FINDINGS, type Finding, findingsOf } from "./findings";
 
 /** The largest number of characters of a value, and of a command that runs on a machine. */
 const VALUE_LENGTH = 80;
@@ -22,6 +22,7 @@ const ACTIONS: Readonly<Record<Action, string>> = {
   replace: "replaced",
   destroy: "destroyed",
   forget: "removed from the state",
+  "clean-up": "cleaned up",
   none: "without effect",
 };
 
@@ -31,7 +32,6 @@ const REASONS: Readonly<Record<string, string>> = {
   replace_because_cannot_update: "because it cannot change in place",
   replace_by_request: "because of `-replace`",
   replace_by_triggers: "because of its `replace_triggered_by`",
-  imported: "imported",
   delete_because_no_resource_config: "because the configuration no longer declares it",
 };
 
@@ -41,44 +41,84 @@ const OPEN_RESOURCES = 12;
 /** The largest length of a page in characters. A comment on GitHub may have 65536, and a picture may follow the page. */
 const PAGE_LENGTH = 55_000;
 
-/** The page for a pull request, in Markdown. It has the number of the rows and resources that do not fit into a comment. */
-export function renderPage(changes: Changes): string {
+/** The largest number of characters in a comment on GitHub, less room for a line that a workflow adds. */
+const COMMENT_LENGTH = 65_000;
+
+/**
+ * The page for a pull request, in Markdown. It has the number of the rows and resources that do not fit into a comment.
+ * @param picture - a Mermaid flowchart, which follows the page if both fit into a comment. @default - no picture
+ */
+export function renderPage(changes: Changes, picture?: string): string {
   const { resources, copies, elsewhere } = changes;
   const findings = findingsOf(changes);
-  const head = markdown([
-    { h2: "Changes in the cluster" },
-    { p: verdict(changes, findings) },
-    ...section(findings.length > 0, "Findings", [
-      {
-        ul: findings.map(describeFinding),
-      },
-    ]),
-    ...section(resources.length > 0, "Counts", [countTable(resources)]),
-    ...section(copies.length > 0, "Copied files", [
-      table(
-        ["copy", "file", "change"],
-        copies.slice(0, ROWS).map(({ address, file, change }) => [code(address), code(file), change]),
+  const outputs = elsewhere.filter(({ path }) => path.startsWith("output."));
+  const others = elsewhere.filter(({ path }) => !path.startsWith("output."));
+  const head = [
+    "## Changes in the cluster",
+    verdict(changes, findings),
+    ...section(
+      "Findings",
+      findings.length === 0 ? [] : [findings.map((each) => ` - ${describeFinding(each)}`).join("\n")],
+    ),
+    ...section("Counts", resources.length === 0 ? [] : [countTable(resources)]),
+    ...section(
+      "Copied files",
+      limitedTable(
+        copies.map(({ address, file, change }) => [code(address), code(file), change]),
+        (rows) => table(["copy", "file", "change"], rows),
       ),
-      ...omittedRows(copies),
-    ]),
-    ...section(elsewhere.length > 0, "Outside of resources", [
-      argumentTable(elsewhere.slice(0, ROWS), false),
-      ...omittedRows(elsewhere),
-    ]),
-  ]);
-  if (resources.length === 0) return `${head}\n`;
-  return `${head}\n\n${resourceDetails(resources, PAGE_LENGTH - head.length)}\n`;
+    ),
+    ...section(
+      "Outside of resources",
+      limitedTable(others, (rows) => argumentTable(rows, false)),
+    ),
+    ...folded(
+      "Outputs",
+      limitedTable(outputs, (rows) => argumentTable(rows, false)),
+    ),
+  ].join("\n\n");
+  const page =
+    resources.length === 0 ? `${head}\n` : `${head}\n\n${resourceDetails(resources, PAGE_LENGTH - head.length)}\n`;
+  if (picture === undefined) return page;
+  const drawn = `${page}\n### The cluster\n\n\`\`\`mermaid\n${picture.trimEnd()}\n\`\`\`\n`;
+  if (drawn.length <= COMMENT_LENGTH) return drawn;
+  return `${page}\nThe picture of the cluster is too large for a comment: \`npm run diagram\` prints it.\n`;
+}
+
+/** The parts of a table that has at most {@link ROWS} rows, and the number of the other rows; none without rows. */
+function limitedTable<T>(rows: readonly T[], draw: (rows: readonly T[]) => string): string[] {
+  if (rows.length === 0) return [];
+  return [draw(rows.slice(0, ROWS)), ...omittedRows(rows)];
+}
+
+/** The largest number of addresses in a line. After them, the line has the number of the other addresses. */
+const NAMED_ADDRESSES = 6;
+
+/** Addresses in one line, as Markdown, each with its detail. */
+function listAddresses(addresses: readonly string[], details: Readonly<Record<string, string>> = {}): string {
+  const some = addresses.slice(0, NAMED_ADDRESSES).map((address) => {
+    return Object.hasOwn(details, address) ? `${code(address)} (${code(details[address] as string)})` : code(address);
+  });
+  const rest = addresses.length - some.length;
+  return `${some.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+}
+
+/** A finding in one line, as Markdown. */
+export function describeFinding({ kind, addresses, details }: Finding): string {
+  const text = FINDINGS[kind];
+  return addresses.length === 0 ? sentence(text) : `${listAddresses(addresses, details)}: ${text}`;
 }
 
 /** The line with the number of rows that a table omits. */
-function omittedRows(rows: readonly unknown[]): json2md.DataObject[] {
-  return rows.length > ROWS ? [{ p: `and ${rows.length - ROWS} more: \`--format json\` lists all` }] : [];
+function omittedRows(rows: readonly unknown[]): string[] {
+  return rows.length > ROWS ? [`and ${rows.length - ROWS} more: \`--format json\` lists all`] : [];
 }
 
 /** The list of resources. It omits resources that do not fit into `room` characters. */
 function resourceDetails(resources: readonly ResourceChange[], room: number): string {
   const blocks: string[] = [];
-  for (const block of resources.map((change) => markdown(resourceBlocks(change)))) {
+  for (const change of resources) {
+    const block = resourceBlock(change);
     room -= block.length + 2;
     if (room < 0) break;
     blocks.push(block);
@@ -89,17 +129,19 @@ function resourceDetails(resources: readonly ResourceChange[], room: number): st
   return [`<details${open}><summary>Resources</summary>`, ...blocks, "</details>"].join("\n\n");
 }
 
-/** Markdown in which a value cannot add an HTML comment. By such a comment, the workflows find their pull request comment. */
-function markdown(blocks: json2md.DataObject[]): string {
-  return json2md(blocks, "")
-    .replaceAll("<!--", "<\u2060!--")
-    .replaceAll(/\n{3,}/g, "\n\n")
-    .trim();
+/** The parts of a section with a heading; none without content. */
+function section(title: string, content: readonly string[]): string[] {
+  return content.length === 0 ? [] : [`### ${title}`, ...content];
+}
+
+/** The parts of a section that a reader opens; none without content. */
+function folded(title: string, content: readonly string[]): string[] {
+  return content.length === 0 ? [] : [`<details><summary>${title}</summary>`, ...content, "</details>"];
 }
 
 /** The summary in one line. */
 function verdict({ resources, elsewhere }: Changes, findings: readonly Finding[]): string {
-  if (resources.length === 0 && elsewhere.length === 0) return "**Nothing changes.**";
+  if (resources.length + elsewhere.length + findings.length === 0) return "**Nothing changes.**";
   const counts = (Object.keys(ACTIONS) as Action[])
     .map((action) => ({ action, count: resources.filter((change) => change.action === action).length }))
     .filter(({ count }) => count > 0)
@@ -109,50 +151,41 @@ function verdict({ resources, elsewhere }: Changes, findings: readonly Finding[]
   return `**${kinds}.** ${sentence(summary)}.`;
 }
 
-function section(wanted: boolean, title: string, blocks: json2md.DataObject[]): json2md.DataObject[] {
-  return wanted ? [{ h3: title }, ...blocks] : [];
-}
-
-function countTable(resources: readonly ResourceChange[]): json2md.DataObject {
-  const types = [...new Set(resources.map(({ address }) => typeOf(address)))].sort();
+function countTable(resources: readonly ResourceChange[]): string {
+  const types = [...new Set(resources.map(({ type }) => type))].sort();
   const actions = (Object.keys(ACTIONS) as Action[]).filter((action) =>
     resources.some((change) => change.action === action),
   );
   const rows = types.map((type) => [
     code(type),
     ...actions.map((action) => {
-      const count = resources.filter((change) => typeOf(change.address) === type && change.action === action).length;
+      const count = resources.filter((change) => change.type === type && change.action === action).length;
       return count === 0 ? "" : String(count);
     }),
   ]);
   return table(["type", ...actions.map((action) => ACTIONS[action])], rows);
 }
 
-function resourceBlocks(change: ResourceChange): json2md.DataObject[] {
-  const { address, action, arguments: changed, because, reason, movedFrom, renamedFrom, settings } = change;
+function resourceBlock(change: ResourceChange): string {
+  const { address, action, arguments: changed, because, reason, imported, movedFrom, renamedFrom, settings } = change;
   const listed = Object.entries(settings).filter(
     ([path, value]) => PROVISIONER.test(path) || (!META.test(path) && isLiteral(value)),
   );
   const title = [
     `${code(address)}: ${ACTIONS[action]}`,
+    ...(action === "clean-up" ? ["left from an earlier replacement; the resource itself stays"] : []),
     ...(because.length > 0 ? [`because of ${listAddresses(because)}`] : []),
+    ...(imported ? ["imported"] : []),
     ...(reason === undefined ? [] : [REASONS[reason] ?? code(reason)]),
     ...(movedFrom === undefined ? [] : [`moved from ${code(movedFrom)}`]),
     ...(renamedFrom === undefined ? [] : [`equal to ${code(renamedFrom)}, which is destroyed`]),
   ].join(", ");
+  const values = listed.map(([path, value]) => `${code(path)} ${differing("", shown(value), lengthOf(path))[1]}`);
   return [
-    { p: title },
-    ...(action === "create" && listed.length > 0
-      ? [
-          {
-            p: listed
-              .map(([path, value]) => `${code(path)} ${differing("", shown(value), lengthOf(path))[1]}`)
-              .join(", "),
-          },
-        ]
-      : []),
+    title,
+    ...(action === "create" && values.length > 0 ? [values.join(", ")] : []),
     ...(changed.length > 0 ? [argumentTable(changed, true)] : []),
-  ];
+  ].join("\n\n");
 }
 
 /** Whether a value is a literal that is not empty. A reference to another resource is not a literal. */
@@ -160,7 +193,7 @@ function isLiteral(value: unknown): boolean {
   return value !== null && !/^(""|\[\]|\{\}|.*\$\{.*)$/.test(JSON.stringify(value));
 }
 
-function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean): json2md.DataObject {
+function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean): string {
   const rows = changes.map(({ path, before, after, action, note }) => [
     code(path),
     ...differing(shown(before), shown(after), lengthOf(path)),
@@ -199,7 +232,7 @@ function differing(before: unknown, after: unknown, length: number): string[] {
   const shown = isReordered ? [before, after] : [removed, added];
   const [textBefore, textAfter] = shown.map((value) => {
     if (value === undefined) return "";
-    return (typeof value === "string" ? value : JSON.stringify(value)).replaceAll("\n", "\\n");
+    return printable(typeof value === "string" ? value : JSON.stringify(value));
   }) as [string, string];
   let equal = 0;
   while (equal < textBefore.length && textBefore[equal] === textAfter[equal]) equal++;
@@ -212,15 +245,20 @@ function differing(before: unknown, after: unknown, length: number): string[] {
 }
 
 /** A table. Every bar in its cells is escaped. */
-function table(headers: readonly string[], rows: readonly (readonly string[])[]): json2md.DataObject {
-  return { table: { headers: [...headers], rows: rows.map((row) => row.map((cell) => cell.replaceAll("|", "\\|"))) } };
+function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(headers), line(headers.map((header) => "-".repeat(header.length))), ...rows.map(line)].join("\n");
 }
 
-/** Text as code, between more backticks than it contains. */
+/**
+ * Text as code, between more backticks than it contains. It stays on one line, and cannot start an HTML comment: by such a
+ * comment, the workflows find their pull request comment.
+ */
 function code(text: string): string {
-  const fence = "`".repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map(({ length }) => length)) + 1);
+  const safe = printable(text).replaceAll("<!--", "<\u2060!--");
+  const fence = "`".repeat(Math.max(0, ...(safe.match(/`+/g) ?? []).map(({ length }) => length)) + 1);
   const pad = fence.length > 1 ? " " : "";
-  return `${fence}${pad}${text}${pad}${fence}`;
+  return `${fence}${pad}${safe}${pad}${fence}`;
 }
 
 function sentence(text: string): string {

@@ -1,176 +1,345 @@
 import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
 import { UserError } from "../model/user-error";
-import { type Action, type ArgumentChange, type Changes, type ResourceChange, typeOf } from "./changes";
-import { effectOf } from "./effects";
-
-/** The text in place of a sensitive value. */
-const MASK = "(sensitive)";
+import { type Configuration, flatten, isObject, typeOf, withoutIndexes, withoutKeys } from "./arguments";
+import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import { UNKNOWN } from "./compare";
+import { effectOf, isKnown, refusalOf } from "./effects";
+import { EXPOSED, mark, masked, refersToSecret, SENSITIVE } from "./secrets";
 
 const KNOWN_LATER = "(known after apply)";
 
-interface Plan {
-  readonly format_version: string;
-  readonly errored?: boolean;
-  readonly resource_changes?: readonly PlannedChange[];
-  readonly output_changes?: Readonly<Record<string, Omit<PlannedChange["change"], "before" | "after"> & Values>>;
-}
+/** The deepest nesting of a plan. Terraform's own values have less than 20 levels. */
+const MAX_DEPTH = 200;
 
-interface Values {
-  readonly before?: unknown;
-  readonly after?: unknown;
-}
+const text = z.string();
+const anObject = z.record(z.string(), z.unknown());
 
-interface PlannedChange {
-  readonly address: string;
-  /** Its address before, if a `moved` block moves it. */
-  readonly previous_address?: string;
-  readonly mode: string;
-  readonly action_reason?: string;
-  readonly change: {
-    readonly actions: readonly string[];
-    readonly before: Record<string, unknown> | null;
-    readonly after: Record<string, unknown> | null;
-    readonly after_unknown?: unknown;
-    readonly before_sensitive?: unknown;
-    readonly after_sensitive?: unknown;
-    readonly importing?: unknown;
-    readonly replace_paths?: readonly (readonly (string | number)[])[];
-  };
-}
+const change = z.object({
+  actions: z.array(text),
+  before: anObject.nullish(),
+  after: anObject.nullish(),
+  after_unknown: z.unknown().optional(),
+  before_sensitive: z.unknown().optional(),
+  after_sensitive: z.unknown().optional(),
+  importing: z.unknown().optional(),
+  replace_paths: z.array(z.array(z.union([text, z.number()]))).nullish(),
+});
+
+/** The part of `terraform show -json` that this page reads. Terraform omits lists that are empty. */
+const planSchema = z.object({
+  complete: z.boolean().optional(),
+  errored: z.boolean().optional(),
+  resource_changes: z
+    .array(
+      z.object({
+        address: text,
+        type: text.optional(),
+        mode: text,
+        deposed: text.optional(),
+        previous_address: text.optional(),
+        action_reason: text.optional(),
+        change,
+      }),
+    )
+    .optional(),
+  output_changes: z
+    .record(z.string(), change.extend({ before: z.unknown().optional(), after: z.unknown().optional() }))
+    .optional(),
+  planned_values: anObject.optional(),
+  deferred_changes: z.array(z.unknown()).optional(),
+  action_invocations: z.array(z.unknown()).optional(),
+  configuration: z
+    .object({
+      provider_config: z.record(z.string(), z.object({ full_name: text.optional() })).optional(),
+      root_module: anObject.optional(),
+    })
+    .optional(),
+});
+
+type Plan = z.infer<typeof planSchema>;
+type PlannedChange = NonNullable<Plan["resource_changes"]>[number];
+type OutputChange = NonNullable<Plan["output_changes"]>[string];
+type Values = Record<string, unknown>;
 
 /** The action for each of Terraform's lists of actions. */
-const ACTIONS: Readonly<Record<string, Action>> = {
-  "no-op": "none",
-  read: "none",
-  forget: "forget",
-  "create,forget": "replace",
-  create: "create",
-  delete: "destroy",
-  update: "update",
-  "delete,create": "replace",
-  "create,delete": "replace",
-};
+const ACTIONS: ReadonlyMap<string, Action> = new Map([
+  ["no-op", "none"],
+  ["read", "none"],
+  ["forget", "forget"],
+  ["create,forget", "replace"],
+  ["create", "create"],
+  ["delete", "destroy"],
+  ["update", "update"],
+  ["delete,create", "replace"],
+  ["create,delete", "replace"],
+] as const);
+
+/** The providers of this project. */
+const PROVIDERS = /^(registry\.terraform\.io\/hashicorp\/(aws|null|tls)|terraform\.io\/builtin\/terraform)$/;
 
 /**
- * Reads the changes of a plan from `terraform show -json`. Values that Terraform marks as sensitive are masked.
- * @throws UserError on a document of another kind or version
+ * Reads the changes of a plan from `terraform show -json`. Values that Terraform marks as sensitive, and everything that looks
+ * like a private key, are masked.
+ * @throws UserError on any other document, and on a plan that ended in an error
  */
-export function readPlan(text: string): Changes {
-  const plan = parse(text);
+export function readPlan(json: string): Changes {
+  const plan = parse(json);
+  const configuration = readModule(plan.configuration?.root_module);
   const planned = (plan.resource_changes ?? []).filter(({ mode }) => mode === "managed");
   const resources = planned.flatMap((each): ResourceChange[] => {
     const action = actionOf(each.address, each.change.actions);
     const stays = action === "none" && each.previous_address === undefined && each.change.importing == null;
-    return stays ? [] : [describe(each, action)];
+    return stays ? [] : [describe(each, action, configuration)];
   });
   return {
     resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
     copies: [],
-    elsewhere: Object.entries(plan.output_changes ?? {})
-      .filter(([name, { actions }]) => actionOf(`output.${name}`, actions) !== "none")
-      .flatMap(([name, change]) => outputChange(`output.${name}`, change)),
+    elsewhere: [
+      ...Object.entries(plan.output_changes ?? {})
+        .filter(([name, { actions }]) => actionOf(`output.${name}`, actions) !== "none")
+        .flatMap(([name, each]) => outputChange(name, each, plan.configuration?.root_module)),
+      ...unknownParts(plan, configuration),
+    ],
+    isPartial: plan.complete === false || (plan.deferred_changes ?? []).length > 0,
+    after: configuration,
   };
+}
+
+function parse(json: string): Plan {
+  let plan: unknown;
+  try {
+    plan = JSON.parse(json.replace(/^\uFEFF/, ""));
+  } catch {
+    throw new UserError("the plan must be JSON from `terraform show -json`");
+  }
+  const document = isObject(plan) ? plan : {};
+  const version = document.format_version;
+  if (typeof version !== "string" || !/^1\.\d+$/.test(version)) {
+    throw new UserError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
+  }
+  if (isDeeperThan(plan, MAX_DEPTH)) throw new UserError(`the plan must have at most ${MAX_DEPTH} levels of nesting`);
+  if (document.errored === true) throw new UserError("the plan must be complete, got one that ended in an error");
+  const parts = ["resource_changes", "output_changes", "planned_values"];
+  if (!parts.some((part) => document[part] !== undefined)) {
+    const got = document.values === undefined ? "another document of Terraform" : "a state";
+    throw new UserError(`the plan must be from \`terraform show -json PLAN\` with the file of a plan, got ${got}`);
+  }
+  const { error } = planSchema.safeParse(plan);
+  const [issue] = error?.issues ?? [];
+  if (issue !== undefined) {
+    throw new UserError(`the plan's '${issue.path.join(".")}' must be as Terraform writes it: ${issue.message}`);
+  }
+  return plan as Plan;
+}
+
+/** Whether a value has more levels of nesting. It does not use recursion, which would fail at some thousand levels. */
+function isDeeperThan(value: unknown, depth: number): boolean {
+  let level: unknown[] = [value];
+  for (let count = 0; level.length > 0; count++) {
+    if (count > depth) return true;
+    level = level.flatMap((each) => (typeof each === "object" && each !== null ? Object.values(each) : []));
+  }
+  return false;
 }
 
 /** @throws UserError on an unknown action */
 function actionOf(address: string, actions: readonly string[]): Action {
-  const action = ACTIONS[actions.join(",")];
+  const action = ACTIONS.get(actions.join(","));
   if (action === undefined) {
     throw new UserError(
-      `the plan's actions must be ${Object.keys(ACTIONS).join(" or ")}, got for ${address}: ${actions}`,
+      `the plan's actions must be ${[...ACTIONS.keys()].join(" or ")}, got for ${address}: ${actions}`,
     );
   }
   return action;
 }
 
 /** The change of an output's value, and of its sensitivity. */
-function outputChange(path: string, change: NonNullable<Plan["output_changes"]>[string]): ArgumentChange[] {
-  const { before, after, before_sensitive, after_sensitive, after_unknown } = change;
+function outputChange(name: string, { before, after, ...marks }: OutputChange, module: Values = {}): ArgumentChange[] {
+  const path = `output.${name}`;
   const note = "affects only readers of the output";
-  const visible = (each: unknown) => (each == null ? undefined : mask(mask(each, before_sensitive), after_sensitive));
-  const known = hasTrue(after_unknown) ? KNOWN_LATER : visible(after);
-  const value: ArgumentChange = { path, before: visible(before), after: known, action: "none", note };
-  const [hidden, stillHidden] = [before_sensitive === true, after_sensitive === true];
+  const [hidden, stillHidden] = [marks.before_sensitive === true, marks.after_sensitive === true];
+  const expression = (mark(mark(module.outputs, name), "expression") ?? {}) as Values;
+  const isExposed = !stillHidden && marks.after_sensitive !== undefined && refersToSecret(written(expression, ""));
+  const shown = isExposed ? EXPOSED : masked(after, marks.after_sensitive, marks.before_sensitive, false);
+  const value: ArgumentChange = {
+    path,
+    before: masked(before, marks.before_sensitive, marks.after_sensitive, false) ?? undefined,
+    after: (isExposed ? EXPOSED : overlay(shown, marks.after_unknown)) ?? undefined,
+    action: "none",
+    note,
+  };
   return hidden === stillHidden || before == null
     ? [value]
     : [value, { path: `${path}.sensitive`, before: hidden, after: stillHidden, action: "none", note }];
 }
 
-function parse(text: string): Plan {
-  let plan: { format_version?: unknown; errored?: unknown };
-  try {
-    plan = JSON.parse(text);
-  } catch {
-    throw new UserError("the plan must be JSON from `terraform show -json`");
-  }
-  const version = plan?.format_version;
-  if (typeof version !== "string" || !version.startsWith("1.")) {
-    throw new UserError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
-  }
-  if (plan.errored === true) throw new UserError("the plan must be complete, got one that ended in an error");
-  return plan as Plan;
+/** The parts of a plan whose effect this page does not know, whether they change or not: a plan has no configuration before. */
+function unknownParts({ configuration, action_invocations = [] }: Plan, after: Configuration): ArgumentChange[] {
+  const unknown = { action: "none", unknown: true, note: UNKNOWN } as const;
+  return [
+    ...Object.values(configuration?.provider_config ?? {}).flatMap(({ full_name }, index): ArgumentChange[] => {
+      if (full_name === undefined || PROVIDERS.test(full_name)) return [];
+      const key = Object.keys(configuration?.provider_config ?? {})[index];
+      return [{ path: `terraform.required_providers.${key}`, after: full_name, action: "none", note: PROVIDER }];
+    }),
+    ...[...after.keys()]
+      .filter((address) => /(^|\.)data\./.test(address) && !/(^|\.)data\.aws_ami\./.test(address))
+      .map((address) => ({ path: address, after: Object.fromEntries(after.get(address) ?? []), ...unknown })),
+    ...(action_invocations.length === 0
+      ? []
+      : [{ path: "action_invocations", after: masked(action_invocations, undefined, undefined, false), ...unknown }]),
+  ];
 }
 
-function describe({ address, change, ...planned }: PlannedChange, planAction: Action): ResourceChange {
-  const type = typeOf(address);
-  const before = masked(change.before, change);
-  const after = masked(change.after, change);
-  const unknown = change.after_unknown as Record<string, unknown> | undefined;
-  const forcing = new Set((change.replace_paths ?? []).map(([first]) => String(first)));
-  const paths =
-    planAction === "create" || planAction === "destroy"
-      ? []
-      : [...new Set([...Object.keys(before), ...Object.keys(after), ...Object.keys(unknown ?? {})])];
-  const changed = paths.sort().flatMap((path): ArgumentChange[] => {
-    const isUnknown = hasTrue(unknown?.[path]);
-    const forces = forcing.has(path);
-    // In a replacement, a value that is not yet known counts only if it forces the replacement.
-    if (isUnknown && !forces && planAction !== "update") return [];
-    if (!isUnknown && isDeepStrictEqual(change.before?.[path], change.after?.[path])) return [];
-    // A plan does not show which updates stop a machine.
-    const stops = planAction === "update" && effectOf(type, path, undefined, undefined) === "restart";
-    return [
-      {
-        path,
-        before: before[path],
-        after: isUnknown ? KNOWN_LATER : after[path],
-        action: forces ? "replace" : stops ? "restart" : "update",
-      },
-    ];
+/** The note for a provider that is not one of this project's. */
+const PROVIDER = "the source of a provider";
+
+/** The configuration of a module in a plan, in the form of a synthesized document: a reference is a template. */
+function readModule(module: unknown, prefix = ""): Map<string, ReadonlyMap<string, unknown>> {
+  const { resources, module_calls } = isObject(module) ? module : {};
+  const own = (Array.isArray(resources) ? resources.filter(isObject) : []).map((resource) => {
+    const { address, expressions, count_expression, for_each_expression, provisioners } = resource;
+    const provisioner = (Array.isArray(provisioners) ? provisioners.filter(isObject) : []).map((each) => ({
+      [String(each.type)]: written(each.expressions, prefix),
+    }));
+    const block = {
+      ...(written(expressions ?? {}, prefix) as Values),
+      ...(count_expression !== undefined && { count: written(count_expression, prefix) }),
+      ...(for_each_expression !== undefined && { for_each: written(for_each_expression, prefix) }),
+      ...(provisioner.length > 0 && { provisioner }),
+    };
+    return [`${prefix}${address}`, flatten(block)] as const;
   });
+  const calls = Object.entries(isObject(module_calls) ? module_calls : {});
+  return new Map([
+    ...own,
+    ...calls.flatMap(([name, call]) => [...readModule(mark(call, "module"), `${prefix}module.${name}.`)]),
+  ]);
+}
+
+/** A value of the plan's configuration as it was written: its constant, or a template with its references. */
+function written(expression: unknown, prefix: string): unknown {
+  if (Array.isArray(expression)) return expression.map((each) => written(each, prefix));
+  if (!isObject(expression)) return expression;
+  if (Object.hasOwn(expression, "constant_value")) return expression.constant_value;
+  if (Array.isArray(expression.references)) {
+    const all = expression.references.map(String);
+    // After each reference, Terraform lists the resource that it refers to.
+    const own = all.filter(
+      (each, index) => !(all[index - 1]?.startsWith(`${each}.`) || all[index - 1]?.startsWith(`${each}[`)),
+    );
+    return `$\{${own.map((each) => `${prefix}${each}`).join(", ")}}`;
+  }
+  return Object.fromEntries(Object.entries(expression).map(([key, each]) => [key, written(each, prefix)]));
+}
+
+function describe(planned: PlannedChange, planAction: Action, configuration: Configuration): ResourceChange {
+  const { address, change, type = typeOf(address) } = planned;
+  const before = maskedValues(change.before, change.before_sensitive, change.after_sensitive, false);
+  const after = maskedValues(change.after, change.after_sensitive, change.before_sensitive, true);
+  const shared = { address, type, because: [], movedFrom: planned.previous_address };
+  if (planned.deposed !== undefined) {
+    const action = planAction === "destroy" ? "clean-up" : planAction;
+    return { ...shared, action, arguments: [], settings: Object.fromEntries(flatten(before)) };
+  }
+  const source = configuration.get(withoutKeys(address));
+  const changed = argumentChanges(type, planned.change, planAction, { before, after }, source === undefined);
+  const isMade = planAction === "create" || planAction === "replace";
   return {
-    address,
+    ...shared,
     action: changed.some(({ action }) => action === "restart") ? "restart" : planAction,
+    ...(isMade && !isFullyKnown(type, source?.keys() ?? []) && { unknown: true }),
     arguments: changed,
-    settings: planAction === "destroy" ? before : after,
-    because: [],
-    reason: change.importing == null ? planned.action_reason : "imported",
-    movedFrom: planned.previous_address,
+    settings: Object.fromEntries(flatten(planAction === "destroy" || planAction === "forget" ? before : after)),
+    reason: planned.action_reason,
+    ...(change.importing != null && { imported: true }),
   };
 }
 
-/**
- * The values of a resource. A value is masked if it is marked as sensitive before or after, so that a value that loses its
- * mark stays hidden. Every value that looks like a private key is masked too.
- */
-function masked(
-  values: Record<string, unknown> | null,
-  { before_sensitive, after_sensitive }: PlannedChange["change"],
-): Record<string, unknown> {
-  return mask(mask(values ?? {}, before_sensitive), after_sensitive) as Record<string, unknown>;
+function argumentChanges(
+  type: string,
+  change: PlannedChange["change"],
+  planAction: Action,
+  shown: { readonly before: Values; readonly after: Values },
+  hasNoSource: boolean,
+): ArgumentChange[] {
+  if (planAction === "create" || planAction === "destroy") return [];
+  const forcing = new Set((change.replace_paths ?? []).map(([first]) => String(first)));
+  const unknowns = isObject(change.after_unknown) ? change.after_unknown : {};
+  const paths = new Set([...Object.keys(shown.before), ...Object.keys(shown.after), ...Object.keys(unknowns)]);
+  return [...paths].sort().flatMap((path): ArgumentChange[] => {
+    const [rawBefore, rawAfter, unknown] = [change.before, change.after, unknowns].map((all) => mark(all, path));
+    const isUnknown = hasTrue(unknown);
+    const forces = forcing.has(path);
+    const hasKnownChange = !isDeepStrictEqual(overlay(rawBefore, unknown), overlay(rawAfter, unknown));
+    // In a replacement, a value that is not yet known counts only if it forces the replacement.
+    if (!hasKnownChange && !forces && !(isUnknown && planAction === "update")) return [];
+    const row = { path, before: mark(shown.before, path), after: overlay(mark(shown.after, path), unknown) };
+    if (planAction !== "update") {
+      const isNew = hasNoSource && !forces && unknown !== true && !isKnownPath(type, path, rawBefore, rawAfter);
+      return [{ ...row, action: forces ? "replace" : "update", ...(isNew && { unknown: true, note: UNKNOWN }) }];
+    }
+    const leaves = differingLeaves(path, overlay(rawBefore, unknown), overlay(rawAfter, unknown));
+    const refusal = leaves.map(([leaf, one, other]) => refusalOf(type, leaf, one, other)).find(Boolean);
+    if (refusal !== undefined) return [{ ...row, action: "update", note: refusal, refused: true }];
+    if (unknown !== true && !isKnownPath(type, path, rawBefore, overlay(rawAfter, unknown))) {
+      return [{ ...row, action: "update", unknown: true, note: UNKNOWN }];
+    }
+    // A plan does not show which updates stop a machine.
+    const stops = leaves.some(([leaf]) => effectOf(type, leaf, undefined, undefined) === "restart");
+    return [{ ...row, action: stops ? "restart" : "update" }];
+  });
 }
 
-function mask(value: unknown, marks: unknown): unknown {
-  if (marks === true) return MASK;
-  if (typeof value === "string") return value.includes("PRIVATE KEY") ? MASK : value;
-  if (Array.isArray(value)) return value.map((each, index) => mask(each, (marks as unknown[] | undefined)?.[index]));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, each]) => [
-      key,
-      mask(each, (marks as Record<string, unknown> | undefined)?.[key]),
-    ]),
+/** Whether the table of effects has the type and the paths, which may have indexes. */
+function isFullyKnown(type: string, paths: Iterable<string>): boolean {
+  return (
+    isKnown(type) &&
+    [...paths].every((path) => effectOf(type, withoutIndexes(path), undefined, undefined) !== undefined)
   );
+}
+
+/** Whether the table of effects has every part of an argument that changes. */
+function isKnownPath(type: string, path: string, before: unknown, after: unknown): boolean {
+  return isFullyKnown(
+    type,
+    differingLeaves(path, before, after).map(([leaf]) => leaf),
+  );
+}
+
+/** The leaves of an argument that differ, by their paths without indexes. */
+function differingLeaves(
+  path: string,
+  before: unknown,
+  after: unknown,
+): [path: string, before: unknown, after: unknown][] {
+  const [one, other] = [flatten(before ?? undefined, path), flatten(after ?? undefined, path)];
+  return [...new Set([...one.keys(), ...other.keys()])]
+    .filter((leaf) => !isDeepStrictEqual(one.get(leaf) ?? undefined, other.get(leaf) ?? undefined))
+    .map((leaf) => [withoutIndexes(leaf), one.get(leaf), other.get(leaf)]);
+}
+
+/** The values of a resource, masked one by one, also if the whole resource is marked as sensitive. */
+function maskedValues(values: Values | null | undefined, marks: unknown, otherMarks: unknown, lost: boolean): Values {
+  const own = values ?? {};
+  const result = masked(own, marks, otherMarks, lost);
+  return isObject(result) ? result : Object.fromEntries(Object.keys(own).map((key) => [key, result ?? SENSITIVE]));
+}
+
+/** A value in which each part that is not known yet has a text instead. */
+function overlay(value: unknown, unknown: unknown): unknown {
+  if (unknown === true) return KNOWN_LATER;
+  if (!hasTrue(unknown)) return value;
+  if (Array.isArray(unknown)) {
+    const known = Array.isArray(value) ? value : [];
+    return Array.from({ length: Math.max(known.length, unknown.length) }, (_, index) =>
+      overlay(known[index], unknown[index]),
+    );
+  }
+  const known = isObject(value) ? value : {};
+  const keys = [...new Set([...Object.keys(known), ...Object.keys(unknown as Values)])];
+  return Object.fromEntries(keys.map((key) => [key, overlay(mark(known, key), mark(unknown, key))]));
 }
 
 function hasTrue(marks: unknown): boolean {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type NodeFile, nodeFiles } from "../model/layout";
 import { UserError } from "../model/user-error";
-import { synthesizeCheckout } from "../review/base";
+import { synthesizeStack } from "../review/base";
 import { renderDiagram } from "../review/diagram";
 import { TUTORIAL } from "../settings/presets";
 import { settingsJsonSchema } from "../settings/schema";
@@ -29,7 +29,7 @@ const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/;
 
 /** The files that are generated, completely or in part: their content by their path from the project's folder. */
 export async function generatedFiles(): Promise<Record<string, string>> {
-  const picture = renderDiagram(await synthesizeCheckout(ROOT, "the working tree"));
+  const picture = renderDiagram(await synthesizeStack(ROOT, "the working tree"));
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
     "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => picture),

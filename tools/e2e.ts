@@ -5,7 +5,7 @@ import { installEmulator } from "../cloud/emulator";
 import { installProviders, NoProvidersError } from "../cloud/providers";
 import { missing } from "../cloud/requirements";
 import type { TerraformJson } from "../cloud/terraform-json";
-import { synthesizeCheckout } from "../review/base";
+import { synthesizeStack } from "../review/base";
 import { runProgram } from "./program";
 
 const STATUS = { missing: 2, noProviders: 3 };
@@ -21,7 +21,7 @@ async function main(args: string[]): Promise<number> {
   if (lacks.length > 0) return STATUS.missing;
   installEmulator();
   try {
-    const json = await synthesizeCheckout(join(__dirname, ".."), "the working tree");
+    const json = await synthesizeStack(join(__dirname, ".."), "the working tree");
     await installProviders(json as unknown as TerraformJson);
   } catch (error) {
     if (!(error instanceof NoProvidersError)) throw error;

@@ -5,11 +5,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../model/user-error";
-import { cleanUpOnSignals, synthesizeCheckout, synthesizeReference } from "../review/base";
+import { cleanUpOnSignals, stackOf, synthesizeBoth, synthesizeStack } from "../review/base";
 import type { Changes } from "../review/changes";
-import { compare } from "../review/compare";
-import { describeFinding, FINDINGS, findingsOf } from "../review/findings";
-import { renderPage } from "../review/page";
+import { compare, type Document } from "../review/compare";
+import { renderDiagram } from "../review/diagram";
+import { FINDINGS, findingsOf, UNSEEN_IN_COMPARISON, UNSEEN_IN_PLAN } from "../review/findings";
+import { describeFinding, renderPage } from "../review/page";
 import { readPlan } from "../review/plan";
 import { parseOptions, runProgram } from "./program";
 
@@ -19,47 +20,83 @@ const FORMATS = ["markdown", "json"];
 const USAGE = `npm run review -- --base REFERENCE | --plan FILE    prints a page of the changes in the cluster
 
   --base REFERENCE    compare the working tree with this git reference
-  --plan FILE         read the changes from a plan: the output of \`terraform show -json\`
+  --plan FILE         read the changes from a plan: the output of \`terraform show -json PLAN\`
+  --stack NAME        the stack to compare, if the app has several
+  --picture           add a picture of the cluster, if page and picture fit into a comment on GitHub
   --format FORMAT     ${FORMATS.join(" or ")} (default: ${FORMATS[0]})
   --fail-on KINDS     exit with status 1 if there is a finding of one of these kinds (separated by commas):
-                      ${Object.keys(FINDINGS).join(", ")}`;
+                      ${Object.keys(FINDINGS).join(", ")};
+                      not in a plan: ${UNSEEN_IN_PLAN.join(", ")}; only in a plan: ${UNSEEN_IN_COMPARISON.join(", ")}`;
 
 const TEXT = { type: "string" } as const;
 
 async function main(args: string[]): Promise<number> {
-  const { values } = parseOptions(args, { base: TEXT, plan: TEXT, format: TEXT, "fail-on": TEXT });
-  const { base, plan, format = "markdown", "fail-on": failOn = "" } = values;
+  const { values } = parseOptions(args, {
+    base: TEXT,
+    plan: TEXT,
+    stack: TEXT,
+    picture: { type: "boolean" },
+    format: TEXT,
+    "fail-on": TEXT,
+  });
+  const { base, plan, stack, picture = false, format = "markdown", "fail-on": failOn = "" } = values;
   mustBeOneOf("--format", FORMATS, format);
+  if ((base === undefined) === (plan === undefined)) {
+    throw new UserError("exactly one of --base REFERENCE and --plan FILE is required");
+  }
   const kinds = failOn.split(",").filter(Boolean);
-  for (const kind of kinds) mustBeOneOf("--fail-on", Object.keys(FINDINGS), kind);
+  const unseen: readonly string[] = plan === undefined ? UNSEEN_IN_COMPARISON : UNSEEN_IN_PLAN;
+  for (const kind of kinds) {
+    mustBeOneOf("--fail-on", Object.keys(FINDINGS), kind);
+    if (unseen.includes(kind)) {
+      const [here, there] = plan === undefined ? ["without a plan", "--plan"] : ["in a plan", "--base"];
+      throw new UserError(`'--fail-on' must be a kind that can be seen ${here}, got: ${kind}; use ${there} for it`);
+    }
+  }
 
-  const changes = await changesOf(base, plan);
+  const { changes, document } = await (plan === undefined
+    ? compareWith(base as string, stack)
+    : fromPlan(plan, stack, picture));
   const findings = findingsOf(changes);
-  console.log(format === "json" ? JSON.stringify({ ...changes, findings }, null, 2) : renderPage(changes));
+  const { before: _before, after: _after, ...shown } = changes;
+  const drawn = picture && document !== undefined ? renderDiagram(document) : undefined;
+  console.log(format === "json" ? JSON.stringify({ ...shown, findings }, null, 2) : renderPage(changes, drawn));
   const failed = findings.filter(({ kind }) => kinds.includes(kind));
   for (const finding of failed) console.error(`review: ${finding.kind}: ${describeFinding(finding)}`);
   return failed.length === 0 ? 0 : 1;
 }
 
-async function changesOf(base?: string, plan?: string): Promise<Changes> {
-  if ((base === undefined) === (plan === undefined)) {
-    throw new UserError("exactly one of --base REFERENCE and --plan FILE is required");
-  }
-  if (plan !== undefined) return readPlan(readFile(plan));
-  cleanUpOnSignals(PROJECT);
-  const [before, after] = await Promise.all([
-    synthesizeReference(PROJECT, base as string),
-    synthesizeCheckout(PROJECT, "the working tree"),
-  ]);
-  return compare(before, after);
+/** The changes, and the document of the cluster after them if it is synthesized. */
+interface Reviewed {
+  readonly changes: Changes;
+  readonly document?: Document;
 }
 
+async function compareWith(base: string, stack: string | undefined): Promise<Reviewed> {
+  cleanUpOnSignals();
+  const [before, after] = await synthesizeBoth(PROJECT, base);
+  const document = stackOf(after, stack, "the working tree");
+  return { changes: compare(stackOf(before, stack, base), document), document };
+}
+
+async function fromPlan(plan: string, stack: string | undefined, picture: boolean): Promise<Reviewed> {
+  const changes = readPlan(readFile(plan));
+  if (!picture) return { changes };
+  cleanUpOnSignals();
+  return {
+    changes,
+    document: await synthesizeStack(PROJECT, "the working tree", stack),
+  };
+}
+
+/** Reads a plan. PowerShell writes the output of a program in UTF-16. */
 function readFile(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    const bytes = readFileSync(path);
+    return bytes.subarray(0, 2).equals(Buffer.from([0xff, 0xfe])) ? bytes.toString("utf16le") : bytes.toString("utf8");
   } catch (error) {
     throw new UserError(
-      `'--plan' must be a file with the output of \`terraform show -json\`, got: ${path} (${(error as Error).message})`,
+      `'--plan' must be a file with the output of \`terraform show -json PLAN\`, got: ${path} (${(error as Error).message})`,
     );
   }
 }

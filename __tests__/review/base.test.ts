@@ -57,8 +57,10 @@ describe("synthesizeReference", () => {
 
   test("synthesizes the code of the reference, and synthesizeCheckout that of the working tree", async () => {
     writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "3"));
-    expect(await synthesizeReference(project, "one")).toEqual({ generation: 1, context: '{"cluster":{"name":"x"}}' });
-    expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ generation: 3 });
+    expect(await synthesizeReference(project, "one")).toEqual({
+      a: { generation: 1, context: '{"cluster":{"name":"x"}}' },
+    });
+    expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ a: { generation: 3 } });
   });
 
   test.each([

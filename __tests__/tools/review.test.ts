@@ -26,7 +26,12 @@ const review = (...args: string[]) =>
 /** A plan of one machine that is replaced. */
 function planFile(): string {
   const file = join(scratch, "plan.json");
-  const change = { actions: ["delete", "create"], before: { a: 1 }, after: { a: 2 }, after_unknown: {} };
+  const change = {
+    actions: ["delete", "create"],
+    before: { private_ip: "10.0.0.4" },
+    after: { private_ip: "10.0.0.5" },
+    after_unknown: {},
+  };
   const resource_changes = [{ address: "aws_instance.a", mode: "managed", change }];
   writeFileSync(file, JSON.stringify({ format_version: "1.2", resource_changes }));
   return file;
@@ -63,10 +68,10 @@ describe("npm run review", () => {
     [["--base", "HEAD", "--plan", "a"], /^review: exactly one of --base REFERENCE and --plan FILE is required\n$/],
     [
       ["--plan", "/nowhere"],
-      /^review: '--plan' must be a file with the output of `terraform show -json`, got: \/nowhere \(ENOENT.*\)\n$/,
+      /^review: '--plan' must be a file with the output of `terraform show -json PLAN`, got: \/nowhere \(ENOENT.*\)\n$/,
     ],
     [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
-    [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of open-world, .*, got: rain\n$/],
+    [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of partial, .*, got: rain\n$/],
     [["--rain"], /^review: '--rain' is not an option, did you mean '--base'\? allowed: --base, .*\n$/],
   ])("%j is refused in one line", (args, message) => {
     expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
