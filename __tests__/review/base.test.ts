@@ -1,9 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../model/user-error";
-import { synthesizeCheckout, synthesizeReference } from "../../review/base";
+import { stackOf, synthesizeBoth, synthesizeCheckout, synthesizeReference } from "../../review/base";
 
 /** The app of a project. It writes its own generation and context as the document of the stack. */
 const APP = `
@@ -73,6 +83,113 @@ describe("synthesizeReference", () => {
     await expect(synthesizeReference(project, reference)).rejects.toThrow(new UserError(message));
     expect(git("worktree", "list").trim().split("\n")).toHaveLength(1);
     expect(temporary()).toEqual(before);
+  });
+
+  describe("with CLUSTER_SETTINGS", () => {
+    /** An app whose document is its settings file. */
+    const SETTINGS_APP = APP.replace(
+      "GENERATION",
+      'JSON.parse(require("node:fs").readFileSync(process.env.CLUSTER_SETTINGS, "utf8"))',
+    );
+
+    beforeAll(() => {
+      mkdirSync(join(project, "clusters"));
+      writeFileSync(join(project, "clusters/a.json"), "1");
+      symlinkSync(join(project, "clusters/a.json"), join(project, "clusters/link.json"));
+      commit(SETTINGS_APP, "settings");
+      writeFileSync(join(project, "clusters/a.json"), "2");
+    });
+
+    afterEach(() => {
+      delete process.env.CLUSTER_SETTINGS;
+    });
+
+    test.each(["clusters/a.json", "./clusters/../clusters/a.json", join(project, "clusters/a.json")])(
+      "%s is each version's own file",
+      async (path) => {
+        process.env.CLUSTER_SETTINGS = path;
+        const [before, after] = await synthesizeBoth(project, "settings");
+        expect([before.a?.generation, after.a?.generation]).toEqual([1, 2]);
+      },
+    );
+
+    test.each(["/etc/hostname", "../a.json", join(project, "clusters/link.json")])(
+      "%s is refused, because both versions would have it",
+      async (path) => {
+        process.env.CLUSTER_SETTINGS = path;
+        await expect(synthesizeBoth(project, "settings")).rejects.toThrow(
+          new UserError(
+            `'CLUSTER_SETTINGS' must be a file in ${project}, so that each version has its own, got: ${path}`,
+          ),
+        );
+      },
+    );
+  });
+
+  test("works in a folder of a larger repository, and with the variables of a git hook", async () => {
+    const larger = mkdtempSync(join(tmpdir(), "larger-"));
+    const inLarger = (...args: string[]) =>
+      execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...args], { cwd: larger });
+    cpSync(project, join(larger, "infra"), {
+      recursive: true,
+      filter: (path) => !path.includes("/.git") && !path.includes("/clusters"),
+    });
+    writeFileSync(join(larger, "infra/app.js"), APP.replace("GENERATION", "require('../lib.js')"));
+    writeFileSync(join(larger, "lib.js"), "module.exports = 7;");
+    inLarger("init", "-q");
+    inLarger("add", "-A");
+    inLarger("commit", "-q", "-m", "a");
+    process.env.GIT_DIR = ".git";
+    try {
+      expect(await synthesizeReference(join(larger, "infra"), "HEAD")).toMatchObject({ a: { generation: 7 } });
+      expect(inLarger("-C", larger, "status", "--porcelain").toString()).toBe("");
+    } finally {
+      delete process.env.GIT_DIR;
+      rmSync(larger, { recursive: true });
+    }
+  });
+
+  test("reports a repository that git does not trust in one line", async () => {
+    const other = mkdtempSync(join(tmpdir(), "other-"));
+    execFileSync("git", ["init", "-q"], { cwd: other });
+    process.env.GIT_TEST_ASSUME_DIFFERENT_OWNER = "1";
+    try {
+      await expect(synthesizeReference(other, "HEAD")).rejects.toThrow(
+        /^git cannot read .*: detected dubious ownership in repository at '[^\n]*$/,
+      );
+    } finally {
+      delete process.env.GIT_TEST_ASSUME_DIFFERENT_OWNER;
+      rmSync(other, { recursive: true });
+    }
+  });
+
+  test("a failure of one version ends the other, and leaves no folder", async () => {
+    const folders = () =>
+      readdirSync(tmpdir()).filter((name) => name.startsWith("review-") && !name.startsWith("review-project-"));
+    const before = folders();
+    writeFileSync(join(project, "app.js"), "setTimeout(() => {}, 60_000)");
+    const started = Date.now();
+    await expect(synthesizeBoth(project, "broken")).rejects.toThrow(
+      "broken does not synthesize: workers.count is wrong",
+    );
+    expect(Date.now() - started).toBeLessThan(30_000);
+    expect(folders()).toEqual(before);
+  });
+
+  test("one of several stacks must be named", () => {
+    const stacks = { blue: { resource: {} }, green: { resource: { a: {} } } };
+    expect(stackOf({ blue: stacks.blue }, undefined, "main")).toBe(stacks.blue);
+    expect(stackOf(stacks, "green", "main")).toBe(stacks.green);
+    expect(() => stackOf(stacks, undefined, "main")).toThrow(
+      new UserError("'--stack' must name one of the stacks of main, blue, green"),
+    );
+    expect(() => stackOf(stacks, "red", "main")).toThrow(
+      new UserError("'--stack' must be a stack of main (blue, green), got: red"),
+    );
+    expect(() => stackOf(stacks, "constructor", "main")).toThrow(UserError);
+    expect(() => stackOf({}, undefined, "main")).toThrow(
+      new UserError("'--stack' must name one of the stacks of main, which has none"),
+    );
   });
 
   test("reports dependencies that cannot be installed in one line and leaves no worktree behind", async () => {

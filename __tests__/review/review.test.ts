@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Block } from "../../cloud/terraform-json";
 import { distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
+import { renderDiagram } from "../../review/diagram";
 import { FINDINGS, findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import type { ClusterSettingsInput } from "../../settings/schema";
@@ -532,6 +533,25 @@ test("a resource of a moved block has a new address and no other change", () => 
     { address: "aws_lb.nlb", action: "none", movedFrom: "aws_lb.load-balancer" },
   ]);
   expect(findingsOf(changes)).toEqual([]);
+});
+
+test("page and picture fit into a comment together, or the picture is left out", () => {
+  const many = (count: number) => Array.from({ length: count }, (_, index) => `198.51.${index}.0/24`);
+  const large = cluster({
+    network: {
+      subnets: ["a", "b", "c"].map((zone, index) => ({
+        cidrBlock: `172.31.${index}.0/24`,
+        availabilityZone: `eu-central-1${zone}`,
+      })),
+    },
+    access: { ssh: many(40), api: many(40), icmp: many(40) },
+    controlPlane: { count: 9 },
+    workers: { count: 30 },
+  });
+  const page = renderPage(compare(cluster(), large), renderDiagram(large));
+  expect(page.length).toBeLessThanOrEqual(65_000);
+  expect(page).toContain("The picture of the cluster is too large for a comment");
+  expect(renderPage(compare(cluster(), cluster()), renderDiagram(cluster()))).toContain("```mermaid\nflowchart LR");
 });
 
 test("docs/reviewing.md has each kind of finding", () => {

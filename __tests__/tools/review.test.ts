@@ -72,9 +72,32 @@ describe("npm run review", () => {
     ],
     [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
     [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of partial, .*, got: rain\n$/],
+    [
+      ["--plan", "/nowhere", "--fail-on", "secret,backend"],
+      /^review: '--fail-on' must be a kind that can be seen in a plan, got: backend; use --base for it\n$/,
+    ],
+    [
+      ["--base", "HEAD", "--fail-on", "partial"],
+      /^review: '--fail-on' must be a kind that can be seen without a plan, got: partial; use --plan for it\n$/,
+    ],
+    [
+      ["--base", "HEAD", "--stack", "green"],
+      /^review: '--stack' must be a stack of the working tree \(k8s-cluster-from-ground-up\), got: green\n$/,
+    ],
     [["--rain"], /^review: '--rain' is not an option, did you mean '--base'\? allowed: --base, .*\n$/],
   ])("%j is refused in one line", (args, message) => {
     expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
+  });
+
+  test("takes a plan in UTF-16, as PowerShell writes it", () => {
+    const file = join(scratch, "utf16.json");
+    writeFileSync(file, `\uFEFF${readFileSync(planFile(), "utf8")}`, "utf16le");
+    expect(review("--plan", file).stdout).toContain("replace-machine");
+  });
+
+  test("adds the picture of the cluster to the page", () => {
+    const { stdout } = review("--plan", planFile(), "--picture");
+    expect(stdout).toMatch(/### The cluster\n\n```mermaid\nflowchart LR\n[^`]*\n```\n+$/);
   });
 
   test.each(["SIGINT", "SIGTERM"] as const)("%s leaves no worktree and no folder behind", async (signal) => {
