@@ -14,6 +14,7 @@ const REQUIREMENTS = {
     get: "install openssh-server, openssh-client, iproute2 and util-linux",
   },
   sudo: { isMet: () => isCommand("sudo"), get: "install sudo" },
+  gh: { isMet: () => isCommand("gh"), get: "install gh, GitHub's command line" },
   jq: { isMet: () => isCommand("jq"), get: "install jq" },
   "root with network namespaces": {
     isMet: () => succeeds("unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"),
@@ -44,6 +45,8 @@ const SUITES = {
   "files on machines": ["sshd", "sudo", "jq", "root with network namespaces"],
   "a full disk, and folders of others": ["root with network namespaces"],
   actionlint: ["Go that can fetch actionlint"],
+  "the workflows' scripts": ["gh"],
+  "the workflows' scripts with Terraform": ["gh", "Terraform 1.11"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
 

@@ -4,6 +4,10 @@
 set -eu
 umask 077
 usage='usage: tools/apply-reviewed.sh STACK_FOLDER PAGE_FOLDER REVIEWED_FOLDER'
+if [ $# -gt 3 ]; then
+  echo "$usage" >&2
+  exit 1
+fi
 stack=${1:?$usage}
 page=${2:?$usage}
 reviewed=${3:?$usage}

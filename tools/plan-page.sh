@@ -6,6 +6,10 @@
 set -eu
 umask 077
 usage='usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER'
+if [ $# -gt 2 ]; then
+  echo "$usage" >&2
+  exit 1
+fi
 stack=${1:?$usage}
 page=${2:?$usage}
 
