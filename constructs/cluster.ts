@@ -42,7 +42,7 @@ export interface ClusterProps {
   /** Optional files that are copied to the machines. */
   readonly copies: { readonly kubeconfigs: boolean; readonly encryptionConfig: boolean };
   /** The image: an id, or the properties of a lookup. */
-  readonly image: UbuntuImageProps & { readonly id?: string };
+  readonly image: Omit<UbuntuImageProps, "region"> & { readonly id?: string };
   /** CIDRs that may connect from outside. */
   readonly access: Access;
   /** Subject and lifetimes of the certificates. */
@@ -95,7 +95,7 @@ export class Cluster extends Construct {
       podCidrBlock: podNetwork.routed ? podNetwork.cidrBlock : undefined,
     });
     const sshKey = new SshKey(this, "ssh", { clusterName });
-    const machines = { clusterName, network, securityGroups, sshKey, imageId: this.imageId(props.image) };
+    const machines = { clusterName, network, securityGroups, sshKey, imageId: this.imageId(props) };
     const podCidr = (index: number) => subnetwork(podNetwork.cidrBlock, NODE_POD_PREFIX, index);
     const masters = new NodeFleet(this, "masters", {
       ...machines,
@@ -179,8 +179,8 @@ export class Cluster extends Construct {
     }
   }
 
-  private imageId({ id, ...lookup }: ClusterProps["image"]): string {
-    return id ?? new UbuntuImage(this, "image", lookup).imageId;
+  private imageId({ region, image: { id, ...lookup } }: ClusterProps): string {
+    return id ?? new UbuntuImage(this, "image", { region, ...lookup }).imageId;
   }
 }
 

@@ -1,6 +1,3 @@
-/** Canonical's account, which publishes Ubuntu. @see https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/ */
-export const CANONICAL = "099720109477";
-
 /** The name patterns of Ubuntu Server's amd64 images, by release. Images from 24.04 on use gp3 disks and another path. */
 export const UBUNTU_RELEASES = {
   focal: "ubuntu/images/hvm-ssd/ubuntu-focal-20.04-amd64-server-*",

@@ -1,3 +1,4 @@
+import { isArm } from "../model/instance-types";
 import type { Action } from "./changes";
 
 /** The effect of a changed argument on an existing resource. */
@@ -82,7 +83,7 @@ const TABLE: Readonly<Record<string, Row>> = {
     ],
     special: {
       // A machine cannot change its architecture.
-      instance_type: (before, after) => (isArm(before) === isArm(after) ? "restart" : "replace"),
+      instance_type: (before, after) => (isArm(String(before)) === isArm(String(after)) ? "restart" : "replace"),
     },
     kept: [
       "ami",
@@ -210,9 +211,4 @@ function own<T>(record: Readonly<Record<string, T>> | undefined, key: string): T
 /** Whether a list contains every element of another; also true if one of them is not known. */
 function includesAll(list: unknown, other: unknown): boolean {
   return !Array.isArray(list) || !Array.isArray(other) || other.every((each) => list.includes(each));
-}
-
-/** Whether an instance type has an Arm processor: a1, t4g, m7gd, is4gen. */
-function isArm(type: unknown): boolean {
-  return /^(a1|[a-z]+\d+g[a-z]*)\./.test(String(type));
 }

@@ -342,6 +342,13 @@ describe("settings of the stack", () => {
     );
   });
 
+  test("in GovCloud and China, images are Canonical's there", () => {
+    const owners = (region: string) => blockAt(synthesizeWith({ region }), "data.aws_ami.ubuntu").owners;
+    expect(owners("us-gov-west-1")).toEqual(["513442679011"]);
+    expect(owners("cn-north-1")).toEqual(["837727238323"]);
+    expect(owners("eu-central-1")).toEqual(["099720109477"]);
+  });
+
   test("an image id needs no lookup", () => {
     const explicit = synthesizeWith({ image: { id: "ami-0123456789abcdef0" } });
     expect(explicit.data).toBeUndefined();

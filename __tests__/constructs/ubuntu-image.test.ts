@@ -35,6 +35,16 @@ test.each<[UbuntuImageProps, string]>([
   expect(lookup(props).filter[2]).toEqual({ name: "name", values: [name] });
 });
 
+test.each([
+  ["us-gov-west-1", "513442679011"],
+  ["us-gov-east-1", "513442679011"],
+  ["cn-north-1", "837727238323"],
+  ["cn-northwest-1", "837727238323"],
+  ["ap-south-2", "099720109477"],
+])("in %s, Canonical's account is %s", (region, owner) => {
+  expect(lookup({ region, release: "noble" }).owners).toEqual([owner]);
+});
+
 test("includeDeprecated finds deprecated images too", () => {
   expect(lookup({ release: "focal", includeDeprecated: true }).include_deprecated).toBe(true);
 });
@@ -55,6 +65,16 @@ test.each<[string, UbuntuImageProps, string]>([
     "a release with the name of a property of every object",
     { release: "constructor" as "noble" },
     `'release' must be one of focal, jammy, noble, got: "constructor"`,
+  ],
+  [
+    "a region in a partition in which Canonical's account is not known",
+    { region: "us-iso-east-1", release: "noble" },
+    `'region' must be a region in a partition in which Canonical's account is known, got: "us-iso-east-1"`,
+  ],
+  [
+    "a malformed region",
+    { region: "Frankfurt", release: "noble" },
+    `'region' must be an AWS region such as eu-central-1, got: "Frankfurt"`,
   ],
   [
     "a pattern with a space",
