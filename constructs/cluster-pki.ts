@@ -163,6 +163,6 @@ function checkLifetimes(lifetimes: Required<PkiLifetimes>): void {
   for (const [name, hours] of Object.entries(lifetimes)) {
     assertWholeNumber(`lifetimes.${name}`, name.includes("Renewal") ? RENEWAL_HOURS : VALIDITY_HOURS, hours);
   }
-  const [problem] = lifetimeProblems(lifetimes);
-  if (problem !== undefined) throw new Error(mustBe(`lifetimes.${problem.name}`, problem.allowed, problem.got));
+  const [problem] = lifetimeProblems(lifetimes, "lifetimes.");
+  if (problem !== undefined) throw new Error(mustBe(problem.name, problem.allowed, problem.got));
 }

@@ -8,6 +8,13 @@ const RESERVED_AT_END = 1;
 const PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 
 /**
+ * The ranges that are no network of machines: "this network", loopback, link-local (where EC2 has its metadata service),
+ * multicast and reserved addresses.
+ * @see https://www.iana.org/assignments/iana-ipv4-special-registry/ and RFC 5771 for 224.0.0.0/4
+ */
+export const UNUSABLE_RANGES = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"];
+
+/**
  * Whether the text is an IPv4 CIDR in canonical form, such as `172.31.0.0/16`: with a prefix length, without host bits and
  * without leading zeros.
  */
@@ -40,6 +47,19 @@ export function overlaps(one: string, other: string): boolean {
 /** Whether a CIDR is in a range that is not routed on the internet (RFC 1918, RFC 6598). */
 export function isPrivate(cidr: string): boolean {
   return PRIVATE_RANGES.some((range) => contains(range, cidr));
+}
+
+/** Whether a CIDR has no address in {@link UNUSABLE_RANGES}. */
+export function isUsable(cidr: string): boolean {
+  return !UNUSABLE_RANGES.some((range) => overlaps(range, cidr));
+}
+
+/** The share of all IPv4 addresses that a list of CIDRs contains, from 0 to 1. Addresses in several CIDRs count once. */
+export function coveredShare(cidrs: readonly string[]): number {
+  const separate = cidrs.filter(
+    (cidr, index) => !cidrs.some((other, i) => contains(other, cidr) && (other !== cidr || i < index)),
+  );
+  return separate.reduce((share, cidr) => share + 2 ** -prefixLength(cidr), 0);
 }
 
 /** The address at a host number of a CIDR: number 10 of `172.31.0.0/24` is `172.31.0.10`. */

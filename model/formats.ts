@@ -1,4 +1,4 @@
-import { isAddress, isCidr, prefixLength } from "./addressing";
+import { isAddress, isCidr, isUsable, prefixLength, UNUSABLE_RANGES } from "./addressing";
 
 /** The longest part of a refused value that an error line shows, in characters. */
 const MAX_SHOWN_LENGTH = 200;
@@ -11,6 +11,30 @@ export interface Limit {
   readonly pattern?: RegExp;
   /** The check as a function, for formats that a pattern cannot express. @default - `pattern` checks */
   readonly holds?: (value: string) => boolean;
+}
+
+/** The folders in the project whose content programs delete: synthesis, `npm ci`, `npm run cloud`, and git's own. */
+const DELETED_FOLDERS = ["cdktf.out", "node_modules", ".cloud", ".git"];
+
+/** Characters that a reader cannot see or that stand for nothing: controls, formats, halves of characters, line separators. */
+const INVISIBLE = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Zl}\\p{Zp}\\p{DI}\\uFFFD";
+
+/** The format of a network: a CIDR within a range of prefix lengths, in which machines can be. */
+function network(min: number, max: number, example: string): Limit {
+  return {
+    allowed: `an IPv4 CIDR of /${min} to /${max} without host bits, such as ${example}, outside ${listed(UNUSABLE_RANGES)}`,
+    holds: (value) => isCidr(value) && prefixLength(value) >= min && prefixLength(value) <= max && isUsable(value),
+  };
+}
+
+/** A list in words: `a, b and c`. */
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+/** A pattern for a text in upper and lower case. (The JSON schema for editors has patterns without flags.) */
+function anyCase(text: string): string {
+  return text.replaceAll(".", "\\.").replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
 }
 
 /**
@@ -28,22 +52,18 @@ export const LIMITS = {
   },
   region: { allowed: "an AWS region such as eu-central-1", pattern: /^[a-z]{2,4}(-[a-z]+)+-[0-9]+$/ },
   availabilityZone: {
-    allowed: "an availability zone such as eu-central-1a",
-    pattern: /^[a-z]{2,4}(-[a-z]+)+-[0-9]+(-[a-z]+-[0-9]+)?[a-z]$/,
+    // https://docs.aws.amazon.com/elasticloadbalancing/latest/network/availability-zones.html: "You can't specify a subnet in
+    // a Local Zone".
+    allowed:
+      "an availability zone such as eu-central-1a, and no Local Zone or Wavelength Zone, because a network load balancer needs a zone of the region itself",
+    pattern: /^[a-z]{2,4}(-[a-z]+)+-[0-9]+[a-z]$/,
   },
   cidr: { allowed: "an IPv4 CIDR without host bits, such as 172.31.0.0/24", holds: isCidr },
-  vpcCidr: {
-    allowed: "an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16",
-    holds: (value) => isCidr(value) && prefixLength(value) >= 16 && prefixLength(value) <= 28,
-  },
-  podCidr: {
-    allowed: "an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16",
-    holds: (value) => isCidr(value) && prefixLength(value) >= 8 && prefixLength(value) <= 24,
-  },
-  serviceCidr: {
-    allowed: "an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24",
-    holds: (value) => isCidr(value) && prefixLength(value) >= 12 && prefixLength(value) <= 30,
-  },
+  vpcCidr: network(16, 28, "172.31.0.0/16"),
+  podCidr: network(8, 24, "172.20.0.0/16"),
+  // kube-apiserver's ServiceIPRange: "the service cluster IP range must be at least 8 IP addresses". Its validation of
+  // --service-cluster-ip-range allows at most 20 bits for hosts.
+  serviceCidr: network(12, 29, "172.32.0.0/24"),
   address: { allowed: "an IPv4 address such as 172.31.0.10", holds: isAddress },
   instanceType: { allowed: "an EC2 instance type such as t2.micro", pattern: /^[a-z][a-z0-9-]*\.[a-z0-9-]+$/ },
   imageId: { allowed: "an AMI id such as ami-0123456789abcdef0", pattern: /^ami-([0-9a-f]{8}|[0-9a-f]{17})$/ },
@@ -53,32 +73,37 @@ export const LIMITS = {
   },
   country: { allowed: "a country code of two capital letters, such as UK", pattern: /^[A-Z]{2}$/ },
   subjectField: {
-    allowed: "1 to 64 characters, none of them a control character or a backslash, and without ${ and %{",
-    // Terraform would read ${ and %{ as the start of a template.
-    pattern: /^(?!.*[$%]\{)[^\p{Cc}\u2028\u2029\\]{1,64}$/u,
+    allowed: "1 to 64 visible characters, none of them a backslash, and without ${, %{, #{ and &{",
+    // Terraform would read ${ and %{ as the start of a template, and cdktf the others as its own tokens.
+    pattern: new RegExp(`^(?!.*[$%#&]\\{)[^${INVISIBLE}\\\\]{1,64}$`, "u"),
   },
   tagKey: {
     allowed: "a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster",
-    pattern: /^(?![aA][wW][sS]:|Name$|Cluster$)[\p{L}\p{N} _.:/=+\-@]{1,128}$/u,
+    pattern: /^(?![aA][wW][sS]:|Name$|Cluster$|.*\p{DI})[\p{L}\p{N} _.:/=+\-@]{1,128}$/u,
   },
+  // Load balancers refuse the prefix aws: in values too.
+  // https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-tags.html
   tagValue: {
-    allowed: "at most 256 letters, digits, spaces and _.:/=+-@",
-    pattern: /^[\p{L}\p{N} _.:/=+\-@]{0,256}$/u,
+    allowed: "at most 256 letters, digits, spaces and _.:/=+-@, without the prefix aws:",
+    pattern: /^(?![aA][wW][sS]:|.*\p{DI})[\p{L}\p{N} _.:/=+\-@]{0,256}$/u,
   },
+  // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
   bucket: {
-    allowed: "the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens",
-    pattern: /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+    allowed:
+      "the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens, no two dots in a row, no address, and no prefix or suffix that S3 reserves",
+    pattern:
+      /^(?!.*\.\.|(\d+\.){3}\d+$|xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?<!-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$/,
   },
   bucketKey: {
     allowed: "an object key of 1 to 1024 letters, digits and !_.*'()/-, without a slash at either end",
     pattern: /^(?!\/)[A-Za-z0-9!_.*'()/-]{1,1024}(?<!\/)$/,
   },
   statePath: {
-    // Synthesis removes folders in cdktf.out, and `npm ci` removes node_modules. .gitignore lists state files by their ending.
-    allowed:
-      "a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules",
-    pattern:
-      /^(?!\/|([cC][dD][kK][tT][fF]\.[oO][uU][tT]|[nN][oO][dD][eE]_[mM][oO][dD][uU][lL][eE][sS]|\.git)\/)(?!(.*\/)?\.{1,2}\/)[A-Za-z0-9_./-]*[A-Za-z0-9_-]\.tfstate$/,
+    // .gitignore lists state files by their ending.
+    allowed: `a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside ${listed(DELETED_FOLDERS)}`,
+    pattern: new RegExp(
+      `^(?!/|(${DELETED_FOLDERS.map(anyCase).join("|")})/)(?!(.*/)?\\.{1,2}/)[A-Za-z0-9_./-]*[A-Za-z0-9_-]\\.tfstate$`,
+    ),
   },
 } as const satisfies Record<string, Limit>;
 
@@ -89,13 +114,34 @@ export function holds(limit: Limit, value: string): boolean {
 
 /** An error line of this project: the name of the value, the allowed values, the value it got. */
 export function mustBe(name: string, allowed: string, got: unknown): string {
-  const text = got === undefined ? "nothing" : JSON.stringify(got);
-  return `'${oneLine(name)}' must be ${allowed}, got: ${text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text}`;
+  return `'${oneLine(name)}' must be ${allowed}, got: ${shown(got)}`;
 }
 
-/** A name from the user's input, safe to print: control characters are escaped as in JSON. */
+/** A name from the user's input, safe to print: characters that a reader cannot see are escaped as in JSON. */
 export function oneLine(name: string): string {
-  return JSON.stringify(name).slice(1, -1);
+  return quoted(name).slice(1, -1);
+}
+
+/** A refused value in an error line, cut after {@link MAX_SHOWN_LENGTH} characters. */
+function shown(value: unknown): string {
+  const text = value === undefined ? "nothing" : quoted(value);
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
+}
+
+/** A value as JSON, without characters that a reader cannot see. */
+function quoted(value: unknown): string {
+  try {
+    return JSON.stringify(value).replace(new RegExp(`[${INVISIBLE}]`, "gu"), (character) =>
+      character
+        .split("")
+        .map((half) => `\\u${half.charCodeAt(0).toString(16).padStart(4, "0")}`)
+        .join(""),
+    );
+  } catch (error) {
+    // JSON.stringify needs a stack frame for each level.
+    if (error instanceof RangeError) return "a value that is nested too deeply to be shown";
+    throw error;
+  }
 }
 
 /** A value that conflicts with other values: its name, the allowed values, the value it got. */

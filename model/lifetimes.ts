@@ -32,34 +32,35 @@ export function resolveLifetimes(given: PkiLifetimes): Required<PkiLifetimes> {
 /**
  * The problems of lifetimes. A certificate must not outlive its CA, and a certificate must not be due for renewal at the
  * moment when it is issued: every apply would renew it.
+ * @param prefix - the start of the names in the problems: `pki.` for `pki.validityHours`
  */
-export function lifetimeProblems(given: PkiLifetimes): Problem[] {
+export function lifetimeProblems(given: PkiLifetimes, prefix: string): Problem[] {
   const { caValidityHours, validityHours, earlyRenewalHours, caEarlyRenewalHours } = resolveLifetimes(given);
   const rules: readonly (Problem & { readonly broken: boolean })[] = [
     {
       broken: validityHours > caValidityHours,
       name: "validityHours",
-      allowed: `at most 'caValidityHours', ${caValidityHours}`,
+      allowed: `at most '${prefix}caValidityHours', ${caValidityHours}`,
       got: validityHours,
     },
     {
       broken: earlyRenewalHours >= validityHours,
       name: "earlyRenewalHours",
-      allowed: `less than 'validityHours', ${validityHours}`,
+      allowed: `less than '${prefix}validityHours', ${validityHours}`,
       got: earlyRenewalHours,
     },
     {
       broken: caEarlyRenewalHours >= caValidityHours,
       name: "caEarlyRenewalHours",
-      allowed: `less than 'caValidityHours', ${caValidityHours}`,
+      allowed: `less than '${prefix}caValidityHours', ${caValidityHours}`,
       got: caEarlyRenewalHours,
     },
     {
       broken: (earlyRenewalHours > 0 || caEarlyRenewalHours > 0) && caEarlyRenewalHours < validityHours,
       name: "caEarlyRenewalHours",
-      allowed: `at least 'validityHours', ${validityHours}, so that no certificate outlives its CA`,
+      allowed: `at least '${prefix}validityHours', ${validityHours}, so that no certificate outlives its CA`,
       got: caEarlyRenewalHours,
     },
   ];
-  return rules.filter(({ broken }) => broken);
+  return rules.filter(({ broken }) => broken).map((rule) => ({ ...rule, name: prefix + rule.name }));
 }

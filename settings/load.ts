@@ -1,23 +1,33 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import type { z } from "zod";
 import { mustBe, oneLine } from "../model/formats";
 import { UserError } from "../model/user-error";
+import { type RepeatedKey, repeatedKey, syntaxError } from "./json";
 import { TUTORIAL, withPreset } from "./presets";
 import { RULES } from "./rules";
 import { type ClusterSettings, schema } from "./schema";
 
+/** The file from which the CLI reads the context. */
+const CDKTF_JSON = "cdktf.json";
+
+/** No setting is at a deeper level than this. */
+const DEEPEST = 5;
+
 /**
  * Checks settings and fills in defaults.
  * @param input - the settings as the user wrote them. @default - `{}`
+ * @param source - the name of all settings in an error message. @default settings
  * @throws UserError with a line for each problem: the setting, the allowed values, the value it got
  */
-export function parseSettings(input: unknown = {}): ClusterSettings {
-  const result = schema.safeParse(withPreset(TUTORIAL, input));
-  const lines = result.success
-    ? RULES.flatMap((rule) => rule(result.data)).map(({ name, allowed, got }) => mustBe(name, allowed, got))
-    : settingsErrors(result.error, input);
+export function parseSettings(input: unknown = {}, source = "settings"): ClusterSettings {
+  const lines = reservedKeys(input);
   if (lines.length > 0) throw new UserError(lines.join("\n"));
+  const result = schema.safeParse(withPreset(TUTORIAL, input));
+  const problems = result.success
+    ? RULES.flatMap((rule) => rule(result.data)).map(({ name, allowed, got }) => mustBe(name, allowed, got))
+    : settingsErrors(result.error, input, source);
+  if (problems.length > 0) throw new UserError(problems.join("\n"));
   return result.data as ClusterSettings;
 }
 
@@ -25,30 +35,57 @@ export function parseSettings(input: unknown = {}): ClusterSettings {
  * Loads the settings of this run: from the file that `CLUSTER_SETTINGS` names (relative to the working directory), or
  * else from the context in cdktf.json.
  * @param context - the context's value for the key `cluster`
- * @throws UserError if the file cannot be read or is not JSON, and as {@link parseSettings}
+ * @throws UserError if the file cannot be read, is not JSON or has a key twice, and as {@link parseSettings}
  */
 export function loadSettings(context: unknown): ClusterSettings {
   const path = process.env.CLUSTER_SETTINGS;
   // An empty variable is a mistake in a script. It must not deploy or destroy the context's cluster instead.
-  return parseSettings(path === undefined ? context : readSettingsFile(path));
+  if (path !== undefined) return parseSettings(readSettingsFile(path), path);
+  // The CLI parses the file, and keeps only the last value of a key.
+  const repeated = existsSync(CDKTF_JSON) ? repeatedKey(readFileSync(CDKTF_JSON, "utf8")) : undefined;
+  if (repeated !== undefined) throw new UserError(givenOnce(repeated, CDKTF_JSON));
+  return parseSettings(context, "context.cluster");
 }
 
 function readSettingsFile(path: string): unknown {
+  const refusal = (reason: string) =>
+    new UserError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason.replace(/\s+/g, " ")})`);
+  let text: string;
   try {
-    return JSON.parse(readFileSync(path, "utf8").replace(/^\uFEFF/, ""));
+    // Skips a byte order mark.
+    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
-    const reason = (error as Error).message.replace(/\s+/g, " ");
-    throw new UserError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason})`);
+    throw refusal((error as Error).message);
   }
+  const problem = syntaxError(text);
+  if (problem !== undefined) throw refusal(problem);
+  const repeated = repeatedKey(text);
+  if (repeated !== undefined) throw new UserError(givenOnce(repeated, path));
+  return JSON.parse(text);
 }
 
-function settingsErrors(error: z.ZodError, input: unknown): string[] {
+function givenOnce({ name, line, column }: RepeatedKey, file: string): string {
+  return `'${oneLine(name)}' must be given once, got: a second time in ${oneLine(file)}, line ${line}, column ${column}`;
+}
+
+/** A line for each key that JavaScript would take for the prototype of its object. */
+function reservedKeys(input: unknown, path: readonly string[] = []): string[] {
+  if (typeof input !== "object" || input === null || path.length > DEEPEST) return [];
+  return Object.entries(input).flatMap(([key, value]) => {
+    const inner = [...path, key];
+    return key === "__proto__"
+      ? [mustBe(inner.join("."), "another key: JavaScript reserves this one", key)]
+      : reservedKeys(value, inner);
+  });
+}
+
+function settingsErrors(error: z.ZodError, input: unknown, source: string): string[] {
   const lines = error.issues.flatMap((issue) => {
     const name = issue.path.join(".");
     if (issue.code !== "unrecognized_keys") {
       // The path ends in the record's key. The refused value is this key, not its value.
       const got = issue.code === "invalid_key" ? issue.path.at(-1) : valueAt(input, issue.path);
-      return [mustBe(name || "cluster", issue.message, got)];
+      return [mustBe(name || source, issue.message, got)];
     }
     const prefix = name === "" ? "" : `${name}.`;
     return issue.keys.map((key) => {

@@ -7,8 +7,10 @@ import {
   usableHostNumbers,
 } from "../model/addressing";
 import { LIMITS, type Problem } from "../model/formats";
+import { instanceFamily, isArm, isMac } from "../model/instance-types";
 import { lifetimeProblems } from "../model/lifetimes";
 import { nodeName } from "../model/names";
+import { availability, partitionOf } from "../model/regions";
 import type { ClusterSettings } from "./schema";
 
 /**
@@ -16,6 +18,19 @@ import type { ClusterSettings } from "./schema";
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/network/network-load-balancers.html
  */
 const LOAD_BALANCER_ADDRESSES = 8;
+
+/**
+ * The number of tags that AWS allows for a resource. Two of them are Name and Cluster.
+ * @see https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions
+ */
+const TAGS_PER_RESOURCE = 50;
+const OWN_TAGS = 2;
+
+/**
+ * The largest magnetic disk, in GiB.
+ * @see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html
+ */
+const MAGNETIC_GIB = 1024;
 
 /** The backend's settings, by the type to which they belong. */
 const BACKEND_SETTINGS = { local: ["path"], s3: ["bucket", "key", "region", "encrypt", "useLockfile"] } as const;
@@ -71,8 +86,7 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       const name = `network.subnets.${index}.availabilityZone`;
       if (zone === undefined)
         return subnets.length > 1 ? [problem(name, "set when there are several subnets", zone)] : [];
-      if (!/^(-[a-z]+-[0-9]+)?[a-z]$/.test(zone.replace(region, "")))
-        return [problem(name, `a zone of 'region', ${region}`, zone)];
+      if (!/^[a-z]$/.test(zone.replace(region, ""))) return [problem(name, `a zone of 'region', ${region}`, zone)];
       const other = subnets.findIndex((subnet) => subnet.availabilityZone === zone);
       return other === index ? [] : [problem(name, `a zone other than that of 'network.subnets.${other}'`, zone)];
     }),
@@ -123,10 +137,30 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
           ];
     }),
 
-  ({ name }) =>
-    name === "default"
-      ? [problem("name", "a name other than default, which is the name of a security group in every VPC", name)]
-      : [],
+  ({ name }) => {
+    if (name === "default")
+      return [problem("name", "a name other than default, which is the name of a security group in every VPC", name)];
+    // The library constructs looks up the children of an app in an object, which inherits these names.
+    return name in {} ? [problem("name", `a name other than ${name}, which cdktf cannot give to a stack`, name)] : [];
+  },
+
+  ({ region, image, controlPlane, workers }) =>
+    Object.entries({ controlPlane, workers })
+      .filter(([, { count }]) => count > 0)
+      .flatMap(([fleet, { instanceType, rootVolume }]) => [
+        ...instanceTypeRules(region, instanceType, image.id)
+          .slice(0, 1)
+          .map((allowed) => problem(`${fleet}.instanceType`, allowed, instanceType)),
+        ...(rootVolume?.type === "standard" && (rootVolume.sizeGiB ?? 0) > MAGNETIC_GIB
+          ? [
+              problem(
+                `${fleet}.rootVolume.sizeGiB`,
+                `at most ${MAGNETIC_GIB} when 'rootVolume.type' is standard`,
+                rootVolume.sizeGiB,
+              ),
+            ]
+          : []),
+      ]),
 
   ({ workers, podNetwork: { cidrBlock } }) => {
     const available = subnetworkCount(cidrBlock, NODE_POD_PREFIX);
@@ -141,9 +175,22 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
         ];
   },
 
-  ({ image: { release, namePattern, id, includeDeprecated } }) => {
+  ({ region, image: { release, namePattern, id, includeDeprecated } }) => {
     const given = Object.entries({ release, namePattern, id }).filter(([, value]) => value !== undefined);
+    const { name, canonical } = partitionOf(region);
     return [
+      ...(id === undefined && canonical === undefined
+        ? [problem("image.id", `set in ${region}: Canonical's account in the partition ${name} is not known`, id)]
+        : []),
+      ...(namePattern?.includes("arm64")
+        ? [
+            problem(
+              "image.namePattern",
+              "a pattern without arm64, because images are looked up for x86_64",
+              namePattern,
+            ),
+          ]
+        : []),
       ...given
         .slice(1)
         .map(([name, value]) => problem(`image.${name}`, `omitted when 'image.${given[0]?.[0]}' is set`, value)),
@@ -162,7 +209,37 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
       ),
     ),
 
-  ({ pki }) => lifetimeProblems(pki).map(({ name, allowed, got }) => problem(`pki.${name}`, allowed, got)),
+  ({ pki }) => lifetimeProblems(pki, "pki."),
+
+  ({ tags }) => {
+    const keys = Object.keys(tags);
+    const most = TAGS_PER_RESOURCE - OWN_TAGS;
+    // Terraform normalizes every text, and would then find a key twice.
+    const normalized = keys.map((key) => key.normalize());
+    return [
+      ...(keys.length <= most
+        ? []
+        : [
+            problem(
+              "tags",
+              `an object of at most ${most} tags, because AWS allows ${TAGS_PER_RESOURCE} for a resource and this program adds Name and Cluster`,
+              keys.length,
+            ),
+          ]),
+      ...keys.flatMap((key, index) => {
+        const first = normalized.indexOf(key.normalize());
+        return first === index
+          ? []
+          : [
+              problem(
+                `tags.${key}`,
+                `different from 'tags.${keys[first]}' after Unicode normalization (NFC), which Terraform does`,
+                key,
+              ),
+            ];
+      }),
+    ];
+  },
 
   ({ backend }) => [
     ...Object.entries(BACKEND_SETTINGS).flatMap(([type, names]) =>
@@ -180,15 +257,41 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
   // With two clusters in one state, a deploy of the second would destroy the first.
   ({ name, backend }) =>
     (["path", "key"] as const)
-      .filter((place) => backend[place]?.includes(name) === false)
+      .filter((place) => backend[place] !== undefined && !namesIn(backend[place]).includes(name))
       .map((place) =>
         problem(
           `backend.${place}`,
-          `a ${place} that contains 'name', ${name}, because two clusters cannot share a state`,
+          `a ${place} that contains 'name', ${name}, between other characters than letters, digits and hyphens, because two clusters cannot share a state`,
           backend[place],
         ),
       ),
 ];
+
+/** The rules that an instance type breaks, in the words after "must be …". */
+function instanceTypeRules(region: string, type: string, imageId: string | undefined): string[] {
+  const rules: readonly (readonly [broken: boolean, allowed: string])[] = [
+    [isMac(type), "an instance type that runs Linux: machines of mac types run macOS, on dedicated hosts"],
+    [
+      isArm(type) && imageId === undefined,
+      `an instance type with an x86_64 processor, because images are looked up for x86_64: ${type} has an Arm processor and needs 'image.id'`,
+    ],
+    [
+      availability(region, type) === "no",
+      `an instance type that ${region} has, such as t3.micro: the family ${instanceFamily(type)} is not in that region`,
+    ],
+  ];
+  return rules.filter(([broken]) => broken).map(([, allowed]) => allowed);
+}
+
+/**
+ * The words in the path of a state that can be the name of a cluster: everything between characters that names do not have,
+ * without the parts that all states share, `terraform` and `tfstate`. They can be names themselves, so each is removed once.
+ */
+function namesIn(path: string): string[] {
+  const words = path.replace(/\.tfstate$/, "").split(/[^A-Za-z0-9-]+/);
+  const shared = words.length > 1 ? words.indexOf("terraform") : -1;
+  return words.filter((_, index) => index !== shared);
+}
 
 function problem(name: string, allowed: string, got: unknown): Problem {
   return { name, allowed, got };

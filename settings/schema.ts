@@ -37,7 +37,9 @@ function list<T extends z.ZodType>(element: T, range: { min: number; max: number
 const cidrList = (min: number) => list(text(LIMITS.cidr), { min, max: 40 }, "IPv4 CIDRs");
 
 const rootVolume = group({
-  sizeGiB: wholeNumber({ min: 8, max: 16384 }).optional().describe("Size in GiB. Default: the image's."),
+  sizeGiB: wholeNumber({ min: 8, max: 16384 })
+    .optional()
+    .describe("Size in GiB, at most 1024 for the type standard. Default: the image's."),
   type: oneOf("gp2", "gp3", "standard").optional().describe("EBS volume type. Default: the image's."),
   encrypted: yesNo()
     .optional()
@@ -51,7 +53,9 @@ const rootVolume = group({
 const machines = (count: { min: number; max: number }) =>
   group({
     count: wholeNumber(count).describe("Number of machines."),
-    instanceType: text(LIMITS.instanceType).describe("EC2 instance type with the x86_64 architecture."),
+    instanceType: text(LIMITS.instanceType).describe(
+      "EC2 instance type that the region has. Types with an Arm processor need `image.id`.",
+    ),
     firstHostNumber: wholeNumber({ min: 4, max: 65534 }).describe(
       "Host number of machine 0. Machine i gets this number plus i, in subnet i modulo the number of subnets. A change replaces machines.",
     ),
@@ -69,7 +73,7 @@ export const schema = group({
       "every Name tag and of the workers' file names. Changing it creates a second cluster with its own state.",
   ),
   region: text(LIMITS.region).describe(
-    "The AWS region. Destroy the cluster before you change it: existing resources do not move.",
+    "The AWS region. Regions without t2 need another `instanceType`. Destroy the cluster before you change the region: existing resources do not move.",
   ),
   network: group({
     cidrBlock: text(LIMITS.vpcCidr).describe("CIDR of the VPC."),
@@ -97,7 +101,7 @@ export const schema = group({
   }),
   serviceNetwork: group({
     cidrBlock: text(LIMITS.serviceCidr).describe(
-      "CIDR of the services. The API server's certificate contains its first address.",
+      "CIDR of the services. The API server's certificate contains its first address. Cluster DNS usually gets the tenth.",
     ),
   }),
   controlPlane: machines({ min: 1, max: 9 }),
@@ -117,7 +121,7 @@ export const schema = group({
       .describe("Code name of the Ubuntu release. The newest image of the release is used."),
     namePattern: text(LIMITS.imageNamePattern)
       .optional()
-      .describe("Instead of `release`: a name pattern (`*` and `?` are wildcards) for Canonical's images."),
+      .describe("Instead of `release`: a name pattern (`*` and `?` are wildcards) for Canonical's images for x86_64."),
     id: text(LIMITS.imageId).optional().describe("Instead of `release`: the id of an image in the region."),
     includeDeprecated: yesNo()
       .optional()
@@ -165,18 +169,20 @@ export const schema = group({
       error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object whose values are strings"),
     })
     .meta({ allowed: "an object whose values are strings" })
-    .describe("Tags of all AWS resources, in addition to Cluster, whose value is the cluster's name."),
+    .describe("At most 48 tags of all AWS resources, in addition to Cluster, whose value is the cluster's name."),
   backend: group({
     type: oneOf("local", "s3").describe("Where Terraform stores its state: a local file or an S3 bucket."),
     path: text(LIMITS.statePath)
       .optional()
       .describe(
-        "local: path of the state file, relative to the project's folder. Must contain the cluster's name. Default: terraform.NAME.tfstate.",
+        "local: path of the state file, relative to the project's folder. Must contain the cluster's name as a whole word. Default: terraform.NAME.tfstate.",
       ),
     bucket: text(LIMITS.bucket).optional().describe("s3: name of the bucket."),
     key: text(LIMITS.bucketKey)
       .optional()
-      .describe("s3: key of the state object. Must contain the cluster's name. Default: NAME/terraform.tfstate."),
+      .describe(
+        "s3: key of the state object. Must contain the cluster's name as a whole word. Default: NAME/terraform.tfstate.",
+      ),
     region: text(LIMITS.region).optional().describe("s3: region of the bucket. Default: the cluster's."),
     encrypt: yesNo().optional().describe("s3: whether the state object is encrypted. Default: true."),
     useLockfile: yesNo()

@@ -125,8 +125,14 @@ ${rows.join("\n")}
 
 Synthesis also checks settings against each other. Networks must not overlap. Machines must fit into their subnets and have
 different addresses, which must not be among the five that EC2 reserves in each subnet. Every worker needs a pod network. No
-certificate may expire after the CA's certificate. Each problem is printed in one line on stderr. The exit status is then 1,
-and nothing is written.
+certificate may expire after the CA's certificate. The region must have the instance types, as far as this is known, and the
+processor must fit the image. No tag key may equal another one after Unicode normalization. A settings file, or \`cdktf.json\`,
+must not have a key twice in one object. Each problem is printed in one line on stderr. The exit status is then 1, and nothing
+is written.
+
+Synthesis prints a warning, and continues, if ssh is open to a large part of the internet, if a network is in public address
+space, if the service network has no tenth address, if it is not known whether the region has t2, if the number of control
+plane machines is even, and if the cluster needs more routes or rules than AWS allows by default.
 `;
 }
 

@@ -104,7 +104,7 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
   [
     "a VPC that is too large",
     { cidrBlock: "10.0.0.0/8" },
-    `'cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: "10.0.0.0/8"`,
+    `'cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "10.0.0.0/8"`,
   ],
   ["an empty list of subnets", { subnets: [] }, "'subnets' must be a list of at least one subnet, got: []"],
   [
@@ -115,12 +115,12 @@ test.each<[string, Partial<ClusterNetworkProps>, string]>([
   [
     "a subnet that is too small",
     { subnets: [{ cidrBlock: "172.31.0.0/29" }] },
-    `'subnets[0].cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: "172.31.0.0/29"`,
+    `'subnets[0].cidrBlock' must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "172.31.0.0/29"`,
   ],
   [
     "a malformed zone",
     { subnets: [{ cidrBlock: "172.31.0.0/24", availabilityZone: "a" }] },
-    `'subnets[0].availabilityZone' must be an availability zone such as eu-central-1a, got: "a"`,
+    `'subnets[0].availabilityZone' must be an availability zone such as eu-central-1a, and no Local Zone or Wavelength Zone, because a network load balancer needs a zone of the region itself, got: "a"`,
   ],
 ])("%s is refused", (_name, props, message) => {
   expect(() => synthesizeNetwork(props)).toThrow(new Error(message));

@@ -187,7 +187,7 @@ describe("ClusterPki in the user's own stack", () => {
     [
       "a subject field that is too long",
       { subject: { locality: "x".repeat(65) } },
-      `'subject.locality' must be 1 to 64 characters, none of them a control character or a backslash, and without \${ and %{, got: "${"x".repeat(65)}"`,
+      `'subject.locality' must be 1 to 64 visible characters, none of them a backslash, and without \${, %{, #{ and &{, got: "${"x".repeat(65)}"`,
     ],
     [
       "a lifetime of 0 hours",
@@ -197,7 +197,7 @@ describe("ClusterPki in the user's own stack", () => {
     [
       "a lifetime longer than the CA's",
       { lifetimes: { ...LIFETIMES, validityHours: 43801 } },
-      "'lifetimes.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
+      "'lifetimes.validityHours' must be at most 'lifetimes.caValidityHours', 43800, got: 43801",
     ],
     [
       "a kubelet with the name of the administrator's certificate",
@@ -207,7 +207,7 @@ describe("ClusterPki in the user's own stack", () => {
     [
       "an early renewal as long as the lifetime",
       { lifetimes: { ...LIFETIMES, earlyRenewalHours: 8760 } },
-      "'lifetimes.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
+      "'lifetimes.earlyRenewalHours' must be less than 'lifetimes.validityHours', 8760, got: 8760",
     ],
   ])("%s is refused", (_name, props, message) => {
     expect(() => synthesizePki(props)).toThrow(new Error(message));

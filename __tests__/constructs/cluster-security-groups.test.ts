@@ -147,7 +147,7 @@ test.each<[string, Partial<ClusterSecurityGroupsProps>, string]>([
   [
     "a pods' CIDR without prefix length",
     { podCidrBlock: "172.20.0.0" },
-    `'podCidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0"`,
+    `'podCidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "172.20.0.0"`,
   ],
   ["port 0", { apiServerPort: 0 }, "'apiServerPort' must be a whole number from 1 to 65535, got: 0"],
 ])("refuses %s", (_name, props, message) => {

@@ -7,12 +7,13 @@ import { settingsWarnings } from "../../settings/warnings";
 
 const NAME =
   "'name' must be 1 to 32 letters, digits and hyphens, without a hyphen at either end and without the prefixes internal- and sg-, which AWS reserves, got: ";
-const VPC_CIDR = "must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, got: ";
+const VPC_CIDR =
+  "must be an IPv4 CIDR of /16 to /28 without host bits, such as 172.31.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: ";
 const CIDR = "must be an IPv4 CIDR without host bits, such as 172.31.0.0/24, got: ";
 const SUBJECT_FIELD =
-  "must be 1 to 64 characters, none of them a control character or a backslash, and without ${ and %{, got: ";
+  "must be 1 to 64 visible characters, none of them a backslash, and without ${, %{, #{ and &{, got: ";
 const STATE_PATH =
-  "'backend.path' must be a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out and node_modules, got: ";
+  "'backend.path' must be a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside cdktf.out, node_modules, .cloud and .git, got: ";
 
 const SSH_WARNING = "'access.ssh' allows everybody to connect to ssh: list only the addresses that need it";
 
@@ -34,8 +35,8 @@ test.each<[name: string, input: unknown, message: string]>([
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZones: "eu-central-1a" } as object),
     "'network.subnets.0.availabilityZones' is not a setting, did you mean 'network.subnets.0.availabilityZone'? allowed: cidrBlock, availabilityZone",
   ],
-  ["a list for all settings", [], "'cluster' must be an object of settings, got: []"],
-  ["null for all settings", null, "'cluster' must be an object of settings, got: null"],
+  ["a list for all settings", [], "'settings' must be an object of settings, got: []"],
+  ["null for all settings", null, "'settings' must be an object of settings, got: null"],
   ["a number for an object", { workers: 3 }, "'workers' must be an object of settings, got: 3"],
   [
     "a text for a number",
@@ -111,22 +112,22 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a pod network without room for a worker",
     { podNetwork: { cidrBlock: "172.20.0.0/25" } },
-    `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "172.20.0.0/25"`,
+    `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "172.20.0.0/25"`,
   ],
   [
     "a pod network that is too large",
     { podNetwork: { cidrBlock: "10.0.0.0/7" } },
-    `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, got: "10.0.0.0/7"`,
+    `'podNetwork.cidrBlock' must be an IPv4 CIDR of /8 to /24 without host bits, such as 172.20.0.0/16, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "10.0.0.0/7"`,
   ],
   [
     "a service network that is too large",
     { serviceNetwork: { cidrBlock: "10.0.0.0/11" } },
-    `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "10.0.0.0/11"`,
+    `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /29 without host bits, such as 172.32.0.0/24, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "10.0.0.0/11"`,
   ],
   [
     "a service network that is too small",
     { serviceNetwork: { cidrBlock: "172.32.0.0/31" } },
-    `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /30 without host bits, such as 172.32.0.0/24, got: "172.32.0.0/31"`,
+    `'serviceNetwork.cidrBlock' must be an IPv4 CIDR of /12 to /29 without host bits, such as 172.32.0.0/24, outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, got: "172.32.0.0/31"`,
   ],
   [
     "a second subnet without a zone",
@@ -149,7 +150,7 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a region as zone",
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1" }),
-    `'network.subnets.0.availabilityZone' must be an availability zone such as eu-central-1a, got: "eu-central-1"`,
+    `'network.subnets.0.availabilityZone' must be an availability zone such as eu-central-1a, and no Local Zone or Wavelength Zone, because a network load balancer needs a zone of the region itself, got: "eu-central-1"`,
   ],
   [
     "a machine at the broadcast address",
@@ -239,32 +240,32 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "an early renewal as long as the lifetime",
     { pki: { earlyRenewalHours: 8760 } },
-    "'pki.earlyRenewalHours' must be less than 'validityHours', 8760, got: 8760",
+    "'pki.earlyRenewalHours' must be less than 'pki.validityHours', 8760, got: 8760",
   ],
   [
     "an early renewal of the CA as long as its lifetime",
     { pki: { caEarlyRenewalHours: 43800 } },
-    "'pki.caEarlyRenewalHours' must be less than 'caValidityHours', 43800, got: 43800",
+    "'pki.caEarlyRenewalHours' must be less than 'pki.caValidityHours', 43800, got: 43800",
   ],
   [
     "a certificate that outlives its CA",
     { pki: { validityHours: 43801 } },
-    "'pki.validityHours' must be at most 'caValidityHours', 43800, got: 43801",
+    "'pki.validityHours' must be at most 'pki.caValidityHours', 43800, got: 43801",
   ],
   [
     "an early renewal of the CA shorter than a certificate's lifetime",
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 8759 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 8759",
+    "'pki.caEarlyRenewalHours' must be at least 'pki.validityHours', 8760, so that no certificate outlives its CA, got: 8759",
   ],
   [
     "an early renewal of certificates without one of the CA",
     { pki: { earlyRenewalHours: 720, caEarlyRenewalHours: 0 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 0",
+    "'pki.caEarlyRenewalHours' must be at least 'pki.validityHours', 8760, so that no certificate outlives its CA, got: 0",
   ],
   [
     "an early renewal of the CA alone, shorter than a certificate's lifetime",
     { pki: { caEarlyRenewalHours: 100 } },
-    "'pki.caEarlyRenewalHours' must be at least 'validityHours', 8760, so that no certificate outlives its CA, got: 100",
+    "'pki.caEarlyRenewalHours' must be at least 'pki.validityHours', 8760, so that no certificate outlives its CA, got: 100",
   ],
   [
     "a lifetime of 0 hours",
@@ -295,13 +296,13 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a number as tag value",
     { tags: { team: 1 } },
-    "'tags.team' must be at most 256 letters, digits, spaces and _.:/=+-@, got: 1",
+    "'tags.team' must be at most 256 letters, digits, spaces and _.:/=+-@, without the prefix aws:, got: 1",
   ],
   ["an unknown backend", { backend: { type: "gcs" } }, `'backend.type' must be one of local, s3, got: "gcs"`],
   [
     "an S3 backend without a bucket",
     { backend: { type: "s3" } },
-    "'backend.bucket' must be the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens, because 'backend.type' is s3, got: nothing",
+    "'backend.bucket' must be the name of an S3 bucket: 3 to 63 lower-case letters, digits, dots and hyphens, no two dots in a row, no address, and no prefix or suffix that S3 reserves, because 'backend.type' is s3, got: nothing",
   ],
   [
     "a bucket for a local backend",
@@ -338,12 +339,12 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a state path without the cluster's name",
     { name: "prod", backend: { path: "states/a.tfstate" } },
-    `'backend.path' must be a path that contains 'name', prod, because two clusters cannot share a state, got: "states/a.tfstate"`,
+    `'backend.path' must be a path that contains 'name', prod, between other characters than letters, digits and hyphens, because two clusters cannot share a state, got: "states/a.tfstate"`,
   ],
   [
     "an object key without the cluster's name",
     { name: "prod", backend: { type: "s3", bucket: "states", key: "a" } },
-    `'backend.key' must be a key that contains 'name', prod, because two clusters cannot share a state, got: "a"`,
+    `'backend.key' must be a key that contains 'name', prod, between other characters than letters, digits and hyphens, because two clusters cannot share a state, got: "a"`,
   ],
   [
     "a zone of a region whose name starts with the same text",
@@ -391,7 +392,7 @@ test("a certificate may have the same lifetime as its CA", () => {
 test("with early renewal of certificates, the CA's early renewal is their lifetime", () => {
   expect(() => parseSettings({ pki: { earlyRenewalHours: 720 } })).not.toThrow();
   expect(() => parseSettings({ pki: { caValidityHours: 8760, earlyRenewalHours: 720 } })).toThrow(
-    "'pki.caEarlyRenewalHours' must be less than 'caValidityHours', 8760, got: 8760",
+    "'pki.caEarlyRenewalHours' must be less than 'pki.caValidityHours', 8760, got: 8760",
   );
 });
 
@@ -443,16 +444,72 @@ describe("settings are loaded", () => {
     );
   });
 
-  test("not from a file with a syntax error, which is reported in one line even if the file has several", () => {
-    settingsFile("broken.json", `{\n  "name": x\n}\n`);
-    expect(() => loadSettings({})).toThrow(/^'CLUSTER_SETTINGS' must be the path of a JSON file, got: .+$/);
+  test.each([
+    ["a value that is no text", `{\n  "name": x\n}\n`, "line 2, column 11: invalid symbol"],
+    ["a comma at the end", `{ "name": "a", }`, "line 1, column 16: property name expected"],
+    ["a missing comma", `{ "name": "a"\n  "region": "b" }`, "line 2, column 3: comma expected"],
+    ["a comment", `{\r\n  // prod\r\n  "name": "a" }`, "line 2, column 3: invalid comment token"],
+    ["an object that is not closed", `{\n"workers": {\n`, "line 3, column 1: close brace expected"],
+    ["text after the end", `{}\n{}`, "line 2, column 1: end of file expected"],
+    ["a control character in a text", `{ "name": "a\tb" }`, "line 1, column 11: invalid character"],
+    ["YAML", "name: prod\n", "line 1, column 1: invalid symbol"],
+  ])("not from a file with %s, and the error has line and column", (_name, content, reason) => {
+    const path = settingsFile("broken.json", content);
+    expect(() => loadSettings({})).toThrow(
+      new UserError(`'CLUSTER_SETTINGS' must be the path of a JSON file, got: "${path}" (${reason})`),
+    );
+  });
+
+  test("not from a file that is not UTF-8", () => {
+    const path = join(folder, "latin.json");
+    writeFileSync(path, Buffer.from(`{ "tags": { "team": "Größe" } }`, "latin1"));
+    process.env.CLUSTER_SETTINGS = path;
+    expect(() => loadSettings({})).toThrow(
+      new UserError(
+        `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "${path}" (The encoded data was not valid for encoding utf-8)`,
+      ),
+    );
+  });
+
+  test.each([
+    ["of a group", `{\n  "workers": { "count": 5 },\n  "workers": { "count": 3 }\n}`, "workers", 3, 3],
+    ["in a group", `{ "workers": { "count": 5, "count": 5 } }`, "workers.count", 1, 28],
+    [
+      "in an element of a list",
+      `{ "network": { "subnets": [{}, { "cidrBlock": "a", "cidrBlock": "b" }] } }`,
+      "network.subnets.1.cidrBlock",
+      1,
+      52,
+    ],
+    ["of a tag", `{ "tags": { "team": "a", "cost": "b", "team": "a" } }`, "tags.team", 1, 39],
+    ["with an escape", `{ "name": "a", "n\\u0061me": "b" }`, "name", 1, 16],
+    ["that all objects have", `{ "tags": { "constructor": "a", "constructor": "b" } }`, "tags.constructor", 1, 33],
+  ])("not from a file with a key %s twice", (_name, content, key, line, column) => {
+    const path = settingsFile("twice.json", content);
+    expect(() => loadSettings({})).toThrow(
+      new UserError(`'${key}' must be given once, got: a second time in ${path}, line ${line}, column ${column}`),
+    );
+  });
+
+  test("from a file in which different objects have the same key", () => {
+    settingsFile("same.json", `{ "workers": { "count": 5 }, "controlPlane": { "count": 5 } }`);
+    expect(loadSettings({}).workers.count).toBe(5);
+  });
+
+  test("not from a file without an object; the error names the file", () => {
+    const path = settingsFile("list.json", "[]");
+    expect(() => loadSettings({})).toThrow(new UserError(`'${path}' must be an object of settings, got: []`));
+  });
+
+  test("not from a context without an object; the error names the context", () => {
+    expect(() => loadSettings([])).toThrow(new UserError("'context.cluster' must be an object of settings, got: []"));
   });
 
   test("not from a file that is not JSON", () => {
     const path = settingsFile("empty.json", "");
     expect(() => loadSettings({})).toThrow(
       new UserError(
-        `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "${path}" (Unexpected end of JSON input)`,
+        `'CLUSTER_SETTINGS' must be the path of a JSON file, got: "${path}" (line 1, column 1: value expected)`,
       ),
     );
   });
@@ -481,6 +538,67 @@ describe("warnings", () => {
       ["'controlPlane.count' is 4: an even number of etcd members tolerates no more failures than one member less"],
     ],
     ["ssh open to everybody in two CIDRs", { access: { ssh: ["0.0.0.0/1", "128.0.0.0/1"] } }, [SSH_WARNING]],
+    [
+      "ssh open to everybody in four CIDRs",
+      { access: { ssh: ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"] } },
+      [SSH_WARNING],
+    ],
+    [
+      "ssh open to everybody, listed twice over",
+      { access: { ssh: ["0.0.0.0/1", "64.0.0.0/2", "128.0.0.0/1", "0.0.0.0/0"] } },
+      [SSH_WARNING],
+    ],
+    [
+      "ssh open to a half without one address",
+      { access: { ssh: ["0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/4", "112.0.0.0/5", "120.0.0.0/6", "124.0.0.0/7"] } },
+      ["'access.ssh' allows 49 % of all IPv4 addresses to connect to ssh: list only the addresses that need it"],
+    ],
+    [
+      "ssh open to a /4",
+      { access: { ssh: ["16.0.0.0/5", "24.0.0.0/5", "24.1.0.0/16"] } },
+      ["'access.ssh' allows 6 % of all IPv4 addresses to connect to ssh: list only the addresses that need it"],
+    ],
+    ["none for ssh open to fifteen /8", { access: { ssh: [...Array(15).keys()].map((i) => `${16 + i}.0.0.0/8`) } }, []],
+    [
+      "pods in public address space",
+      { podNetwork: { cidrBlock: "3.0.0.0/8" } },
+      [
+        "'podNetwork.cidrBlock' is 3.0.0.0/8, public address space: pods cannot reach the real hosts there, and the security group allows everything from their addresses",
+      ],
+    ],
+    [
+      "pods without routes in public address space",
+      { podNetwork: { cidrBlock: "172.33.0.0/16", routed: false } },
+      ["'podNetwork.cidrBlock' is 172.33.0.0/16, public address space: pods cannot reach the real hosts there"],
+    ],
+    [
+      "pods in a network that is private only in part",
+      { podNetwork: { cidrBlock: "192.168.0.0/15" } },
+      [
+        "'podNetwork.cidrBlock' is 192.168.0.0/15, public address space: pods cannot reach the real hosts there, and the security group allows everything from their addresses",
+      ],
+    ],
+    [
+      "machines in public address space",
+      { network: { cidrBlock: "52.0.0.0/16", subnets: [{ cidrBlock: "52.0.0.0/24" }] } },
+      [
+        "'network.cidrBlock' is 52.0.0.0/16, public address space: machines cannot reach the real hosts there, and the security group allows etcd and NodePorts from addresses of the subnets",
+      ],
+    ],
+    ["none for networks in shared address space", { podNetwork: { cidrBlock: "100.64.0.0/16" } }, []],
+    [
+      "a service network without a tenth address",
+      { serviceNetwork: { cidrBlock: "10.32.0.0/29" } },
+      ["'serviceNetwork.cidrBlock' is 10.32.0.0/29: it has no tenth address, which cluster DNS usually gets"],
+    ],
+    ["none for a service network with a tenth address", { serviceNetwork: { cidrBlock: "10.32.0.0/28" } }, []],
+    [
+      "an instance type that a new region may not have",
+      { region: "mx-central-1", workers: { instanceType: "t3.micro" } },
+      [
+        "'controlPlane.instanceType' is t2.micro: AWS has no t2 in many regions, and it is not known whether mx-central-1 has it",
+      ],
+    ],
     [
       "more rules than the quota",
       {

@@ -98,6 +98,48 @@ test("a missing settings file is refused in one line", () => {
   });
 });
 
+test.each<[string, string]>([
+  ["a name that all objects have", `{"name":"constructor"}`],
+  ["a name that cdktf's objects have", `{"name":"hasOwnProperty"}`],
+  ["a token of cdktf", `{"pki":{"subject":{"province":"#{TfToken[TOKEN.1]}"}}}`],
+  [
+    "the last network of all",
+    `{"network":{"cidrBlock":"255.255.255.240/28","subnets":[{"cidrBlock":"255.255.255.240/28"}]}}`,
+  ],
+  ["lists in lists", `{"workers":${"[".repeat(5000)}${"]".repeat(5000)}}`],
+  ["objects in objects", `{"tags":${'{"a":'.repeat(5000)}1${"}".repeat(5000)}}`],
+  ["a hundred thousand lists in lists", "[".repeat(100_000) + "]".repeat(100_000)],
+  ["a hundred thousand lists that are not closed", "[".repeat(100_000)],
+  ["the prototype of an object", `{"__proto__":{"name":"a"}}`],
+  ["a key twice", `{"name":"a","name":"b"}`],
+  ["a list", "[]"],
+  ["no JSON", "name: prod"],
+])("a settings file with %s is refused without a stack trace", (_name, content) => {
+  writeFileSync(join(folder, "bad.json"), content);
+  const { status, stdout, stderr, jsons } = runApp({ settings: join(folder, "bad.json") });
+  expect({ status, stdout, jsons }).toEqual({ status: 1, stdout: "", jsons: [] });
+  expect(stderr).toMatch(/^('.{1,500}\n)+$/);
+});
+
+test("a key that is twice in cdktf.json is refused, unless a settings file replaces the context", () => {
+  const elsewhere = join(folder, "twice");
+  mkdirSync(elsewhere);
+  for (const name of ["main.ts", "constructs", "kubernetes", "model", "settings", "package.json", "tsconfig.json"]) {
+    cpSync(join(PROJECT, name), join(elsewhere, name), { recursive: true });
+  }
+  symlinkSync(join(PROJECT, "node_modules"), join(elsewhere, "node_modules"));
+  const context = `{"cluster":{"workers":{"count":5},"workers":{"instanceType":"t3.small"}}}`;
+  writeFileSync(join(elsewhere, "cdktf.json"), `{\n"context":\n${context}}`);
+  writeFileSync(join(elsewhere, "own.json"), "{}");
+
+  const run = { cwd: elsewhere, context: JSON.parse(context) };
+  expect(runApp(run)).toMatchObject({
+    status: 1,
+    stderr: "'context.cluster.workers' must be given once, got: a second time in cdktf.json, line 3, column 35\n",
+  });
+  expect(runApp({ ...run, settings: "own.json" })).toMatchObject({ status: 0, stderr: "" });
+});
+
 test("the CLI receives the warnings", () => {
   const { out } = runApp();
   const text = readFileSync(join(out, "manifest.json"), "utf8");
