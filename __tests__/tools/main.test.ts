@@ -182,3 +182,44 @@ test("npm scripts that run cdktf write files, such as states and plans, that oth
     expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 ${changes ? ignoringHangup : ""}cdktf ${name}`);
   }
 });
+
+test("a checkout by Git for Windows has no carriage returns", () => {
+  const [from, checkout] = [join(folder, "repository"), join(folder, "checkout")];
+  const files = [
+    ".gitattributes",
+    ".ci/run",
+    "tools/terraform.sh",
+    "tools/plan-page.sh",
+    "docs/addresses.md",
+    "cdktf.json",
+  ];
+  for (const file of files) cpSync(join(PROJECT, file), join(from, file));
+  const git = (...args: string[]) => {
+    const { status, stderr } = spawnSync("git", ["-c", "user.name=a", "-c", "user.email=a@b.c", ...args], {
+      encoding: "utf8",
+    });
+    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+  };
+  git("init", "--quiet", from);
+  git("-C", from, "add", "--all");
+  git("-C", from, "commit", "--quiet", "--message", "all");
+  git("clone", "--quiet", "--config", "core.autocrlf=true", from, checkout);
+
+  for (const file of files)
+    expect([file, readFileSync(join(checkout, file), "utf8").includes("\r")]).toEqual([file, false]);
+});
+
+test("npm refuses a Node for which the project is not made", () => {
+  const elsewhere = join(folder, "engines");
+  mkdirSync(elsewhere);
+  cpSync(join(PROJECT, ".npmrc"), join(elsewhere, ".npmrc"));
+  const install = (node: string) => {
+    writeFileSync(join(elsewhere, "package.json"), JSON.stringify({ name: "a", version: "1.0.0", engines: { node } }));
+    return spawnSync("npm", ["install", "--dry-run", "--offline"], { cwd: elsewhere, encoding: "utf8" });
+  };
+  const { engines } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+  expect(install(engines.node).status).toBe(0);
+  const refused = install("^18.0.0 || ^24.0.0");
+  expect(refused.status).toBe(1);
+  expect(refused.stderr).toContain("EBADENGINE");
+});
