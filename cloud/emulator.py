@@ -15,6 +15,7 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses.dhcp_options import DHCPOptions
+from moto.elbv2.models import ELBv2Backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -80,8 +81,38 @@ def terminated_instances_leave_nothing(self, _):
 @before(Subnet, "request_ip")
 def an_address_in_use_is_the_clients_error(self, ip, instance):
     """Without it, moto reports an error of the server, and the provider retries the call for many minutes."""
-    if ip in self._subnet_ips:
+    if ip in addresses_in_use(self):
         raise EC2ClientError("InvalidIPAddress.InUse", f"Address {ip} is in use.")
+
+
+def addresses_in_use(subnet):
+    interfaces = subnet.ec2_backend.get_all_network_interfaces()
+    return {*subnet._subnet_ips, *(each.private_ip_address for each in interfaces if each.subnet.id == subnet.id)}
+
+
+@after(ELBv2Backend, "create_load_balancer")
+def a_load_balancer_draws_an_address_in_each_subnet(self, balancer):
+    """EC2 draws any free address that is not reserved. This draws the lowest, so that tests know it."""
+    for subnet in balancer.subnets:
+        reserved = [reservation.cidr for reservation in subnet._cidr_reservations]
+        in_use = addresses_in_use(subnet)
+        # EC2 keeps the first four addresses of a subnet and the last. hosts() leaves out the first and the last.
+        free = (host for host in list(subnet.cidr.hosts())[3:] if str(host) not in in_use)
+        address = next(str(host) for host in free if not any(host in cidr for cidr in reserved))
+        interface = self.ec2_backend.create_network_interface(subnet, address, description=description(balancer.arn))
+        interface.requester_managed = True
+
+
+@before(ELBv2Backend, "delete_load_balancer")
+def a_deleted_load_balancer_leaves_no_interface(self, arn):
+    enis = self.ec2_backend.enis
+    for id in [each.id for each in enis.values() if each.description == description(arn)]:
+        del enis[id]
+
+
+def description(arn):
+    """The description that EC2 gives to the interfaces of a network load balancer: ELB net/NAME/ID."""
+    return "ELB net/" + "/".join(arn.split("/")[-2:])
 
 
 # If a rule refers to a group, its description is a field of the reference.

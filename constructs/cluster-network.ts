@@ -1,3 +1,4 @@
+import { Ec2SubnetCidrReservation } from "@cdktf/provider-aws/lib/ec2-subnet-cidr-reservation";
 import { InternetGateway } from "@cdktf/provider-aws/lib/internet-gateway";
 import { Route } from "@cdktf/provider-aws/lib/route";
 import { RouteTable } from "@cdktf/provider-aws/lib/route-table";
@@ -8,7 +9,7 @@ import { VpcDhcpOptions } from "@cdktf/provider-aws/lib/vpc-dhcp-options";
 import { VpcDhcpOptionsAssociation } from "@cdktf/provider-aws/lib/vpc-dhcp-options-association";
 import type { ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
-import { contains, internalDomain } from "../model/addressing";
+import { addressSlug, contains, internalDomain, reservedRanges } from "../model/addressing";
 import { LIMITS, mustBe } from "../model/formats";
 import { ANYWHERE } from "../model/ports";
 import { assertLiteral, assertProp } from "./assertions";
@@ -53,6 +54,10 @@ export class ClusterNetwork extends Construct {
    * Resources with a public address depend on them, so that these resources are destroyed before the gateway is detached.
    */
   readonly internetAccess: readonly ITerraformDependable[];
+  /**
+   * The reservations that {@link reserve} added. A resource for which AWS draws addresses depends on them.
+   */
+  readonly reservations: ITerraformDependable[] = [];
 
   constructor(scope: Construct, id: string, props: ClusterNetworkProps) {
     super(scope, id);
@@ -101,6 +106,31 @@ export class ClusterNetwork extends Construct {
           new RouteTableAssociation(this, `subnet-${index}-route-table`, { routeTableId, subnetId: subnet.id }),
       ),
     ];
+  }
+
+  /**
+   * Keeps AWS from drawing the machines' addresses for other resources, such as the load balancer, and for the most part also
+   * the addresses of machines that are added later ({@link reservedRanges}). Call it once, before the load balancer is made.
+   * AWS accepts a reservation of addresses that are in use, and its removal does not take them from anybody:
+   * https://docs.aws.amazon.com/vpc/latest/userguide/subnet-cidr-reservation.html
+   * @param addresses - the fixed addresses of the machines in the subnets
+   */
+  reserve(addresses: readonly string[]): void {
+    for (const subnet of this.subnets) {
+      const cidrBlock = subnet.cidrBlockInput as string;
+      const inSubnet = addresses.filter((address) => contains(cidrBlock, `${address}/32`));
+      for (const range of reservedRanges(cidrBlock, inSubnet)) {
+        // The range is part of the Terraform address: reservations must not overlap, so none may move to another range.
+        const id = `reservation-${addressSlug(range)}`;
+        this.reservations.push(
+          new Ec2SubnetCidrReservation(this, id, {
+            subnetId: subnet.id,
+            cidrBlock: range,
+            reservationType: "explicit",
+          }),
+        );
+      }
+    }
   }
 }
 

@@ -109,6 +109,7 @@ export class Cluster extends Construct {
       role: "worker",
       userData: (index) => `name=worker-${index}|pod-cidr=${podCidr(index)}`,
     }).nodes;
+    network.reserve([...masters, ...workers].map((node) => node.privateIp));
     if (podNetwork.routed) {
       const podNetworks = workers.map((node, index) => ({ node, cidrBlock: podCidr(index) }));
       new PodRoutes(this, "pod-routes", { network, podNetworks });

@@ -14,7 +14,7 @@ import type { ClusterSecurityGroups } from "./cluster-security-groups";
 export interface ControlPlaneNlbProps {
   /** The name of the load balancer and the target group: at most 32 letters, digits and hyphens. */
   readonly clusterName: string;
-  /** The network with the subnets of the load balancer. */
+  /** The network with the subnets of the load balancer. Its addresses for machines are already reserved. */
   readonly network: ClusterNetwork;
   /** The private IPv4 addresses of the targets; at least one. */
   readonly targetAddresses: readonly string[];
@@ -55,8 +55,9 @@ export class ControlPlaneNlb extends Construct {
       loadBalancerType: "network",
       internal: false,
       subnets: network.subnets.map((subnet) => subnet.id),
-      // The gateway cannot be detached while the load balancer has public addresses.
-      dependsOn: [...network.internetAccess],
+      // The gateway cannot be detached while the load balancer has public addresses. And AWS draws an address in each subnet,
+      // which must not be one of a machine.
+      dependsOn: [...network.internetAccess, ...network.reservations],
     });
     this.dnsName = this.loadBalancer.dnsName;
 

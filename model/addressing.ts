@@ -4,6 +4,12 @@ import { Address4 } from "ip-address";
 const RESERVED_AT_START = 4;
 const RESERVED_AT_END = 1;
 
+/**
+ * The number of free addresses that a load balancer needs in each subnet.
+ * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/network/availability-zones.html
+ */
+export const LOAD_BALANCER_ADDRESSES = 8;
+
 /** The private ranges of RFC 1918, and the shared one of RFC 6598. */
 const PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
 
@@ -70,6 +76,33 @@ export function hostAddress(cidr: string, hostNumber: number): string {
 /** The first and last host number that EC2 assigns to machines in a subnet with this CIDR. */
 export function usableHostNumbers(cidr: string): { readonly min: number; readonly max: number } {
   return { min: RESERVED_AT_START, max: 2 ** (32 - prefixLength(cidr)) - 1 - RESERVED_AT_END };
+}
+
+/** The most of the parts of a subnet that {@link reservedRanges} reserves: the first half, then the next quarter and eighth. */
+const RESERVED_PARTS = 3;
+
+/** The number of addresses at the end of a subnet that are left to AWS, at least. */
+const LEFT_TO_AWS = 32;
+
+/**
+ * The CIDRs of a subnet from which AWS may not draw addresses: machines have fixed addresses there, now or later. They are
+ * the first seven eighths of the subnet, and of a small subnet as much as leaves 32 addresses. So they depend on the subnet
+ * alone, and additional machines change none of them. Machines at other addresses get a CIDR of their own.
+ * @param addresses - the machines' addresses in the subnet
+ *   If they have so many of the last ones that the load balancer gets too few, only their own addresses are reserved.
+ */
+export function reservedRanges(subnetCidr: string, addresses: readonly string[]): string[] {
+  const own = addresses.map((address) => `${address}/32`);
+  const parts: string[] = [];
+  let rest = subnetCidr;
+  while (parts.length < RESERVED_PARTS && 2 ** (31 - prefixLength(rest)) >= LEFT_TO_AWS) {
+    const half = prefixLength(rest) + 1;
+    parts.push(subnetwork(rest, half, 0));
+    rest = subnetwork(rest, half, 1);
+  }
+  const others = own.filter((cidr) => contains(rest, cidr));
+  const free = 2 ** (32 - prefixLength(rest)) - RESERVED_AT_END - others.length;
+  return free >= LOAD_BALANCER_ADDRESSES ? [...parts, ...others] : own;
 }
 
 /** The number of networks of a prefix length in a CIDR: 256 of /24 in a /16, none in a /25. */

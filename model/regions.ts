@@ -26,6 +26,9 @@ const PARTITIONS: readonly [...Partition[], Partition] = [
   { name: "aws", regions: /^/, canonical: "099720109477" },
 ];
 
+/** Canonical's accounts in all partitions. An account of one partition does not exist in another. */
+export const CANONICAL_ACCOUNTS: readonly string[] = PARTITIONS.flatMap(({ canonical }) => canonical ?? []);
+
 /** The partition of a region. */
 export function partitionOf(region: string): Partition {
   return PARTITIONS.find(({ regions }) => regions.test(region)) as Partition;

@@ -50,6 +50,7 @@ const TABLE: Readonly<Record<string, Row>> = {
     update: ["private_dns_hostname_type_on_launch"],
     kept: ["availability_zone", "private_dns_hostname_type_on_launch"],
   },
+  aws_ec2_subnet_cidr_reservation: { replace: ["subnet_id", "cidr_block", "reservation_type"] },
   aws_internet_gateway: { update: ["vpc_id"], kept: ["vpc_id"] },
   aws_route_table: { replace: ["vpc_id"] },
   aws_route_table_association: { replace: ["subnet_id"], update: ["route_table_id"] },
@@ -161,6 +162,7 @@ export function isKnown(type: string): boolean {
 
 /** Resource types that have no tags in AWS, so that the provider's default tags do not apply to them. */
 const UNTAGGED = [
+  "aws_ec2_subnet_cidr_reservation",
   "aws_lb_target_group_attachment",
   "aws_route",
   "aws_route_table_association",

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { isPrivate, prefixLength } from "../model/addressing";
 import { type Identity, identities } from "../model/identities";
-import { CANONICAL } from "../model/images";
+import { CANONICAL_ACCOUNTS } from "../model/regions";
 import { type Arguments, flatten, nameOf, withoutIndexes, withoutKeys } from "./arguments";
 import { type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
@@ -286,7 +286,7 @@ const hasOtherImage: Test = (context) => {
   if (changes.after?.get(withoutKeys(change.address)) === undefined) return false;
   const lookup = changes.after.get(refersTo(ami, "data.aws_ami", "id") ?? "");
   const owners = lookup?.get("owners");
-  return !(Array.isArray(owners) && owners.every((owner) => owner === CANONICAL) && owners.length > 0);
+  return !(Array.isArray(owners) && owners.every((owner) => CANONICAL_ACCOUNTS.includes(owner)) && owners.length > 0);
 };
 
 const addsLoginKey: Test = ({ change, changes }) => {

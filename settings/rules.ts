@@ -1,5 +1,6 @@
 import {
   contains,
+  LOAD_BALANCER_ADDRESSES,
   NODE_POD_PREFIX,
   nodePlace,
   overlaps,
@@ -12,12 +13,6 @@ import { lifetimeProblems } from "../model/lifetimes";
 import { nodeName } from "../model/names";
 import { availability, partitionOf } from "../model/regions";
 import type { ClusterSettings } from "./schema";
-
-/**
- * The number of free addresses that a load balancer needs in each subnet.
- * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/network/network-load-balancers.html
- */
-const LOAD_BALANCER_ADDRESSES = 8;
 
 /**
  * The number of tags that AWS allows for a resource. Two of them are Name and Cluster.

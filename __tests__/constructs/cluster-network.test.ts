@@ -94,6 +94,32 @@ test("internetAccess contains the default route and every association", () => {
   });
 });
 
+test("no address is reserved unless machines' addresses are known", () => {
+  expect(resourcesOf(synthesizeNetwork(), "aws_ec2_subnet_cidr_reservation")).toEqual({});
+});
+
+test("addresses of machines are reserved in their subnets, for explicit use", () => {
+  const json = synthesizeConstructs((scope) => {
+    const subnets = [
+      { cidrBlock: "172.31.0.0/25", availabilityZone: "eu-central-1a" },
+      { cidrBlock: "172.31.1.0/28", availabilityZone: "eu-central-1b" },
+    ];
+    const network = new ClusterNetwork(scope, "net", { ...TUTORIAL, subnets });
+    network.reserve(["172.31.0.10", "172.31.0.126", "172.31.1.4"]);
+    expect(network.reservations).toHaveLength(4);
+  });
+  const [first, second] = Object.keys(resourcesOf(json, "aws_subnet")).map((name) => `$\{aws_subnet.${name}.id}`);
+  const reservations = Object.values(resourcesOf(json, "aws_ec2_subnet_cidr_reservation")).map(argumentsOf);
+  expect(reservations).toEqual(
+    [
+      [first, "172.31.0.0/26"],
+      [first, "172.31.0.126/32"],
+      [first, "172.31.0.64/27"],
+      [second, "172.31.1.4/32"],
+    ].map(([subnet_id, cidr_block]) => ({ subnet_id, cidr_block, reservation_type: "explicit" })),
+  );
+});
+
 test.each<[string, Partial<ClusterNetworkProps>, string]>([
   [
     "a name that AWS refuses",

@@ -12,6 +12,7 @@ import {
   resourcesOf,
   type TerraformJson,
 } from "../../cloud/terraform-json";
+import { contains } from "../../model/addressing";
 import type { ClusterSettingsInput } from "../../settings/schema";
 import { newClusterStack, synthesize, synthesizeCluster } from "../../testing/synthesize";
 
@@ -271,6 +272,57 @@ describe("addresses", () => {
     new TerraformOutput(other, "vpc", { value: 1 });
     new DataAwsVpc(new Construct(stack, "lookup"), "vpc", {});
     expect(addressesOf(synthesize(stack))).toEqual(expect.arrayContaining(["aws_vpc.vpc", "data.aws_vpc.vpc"]));
+  });
+});
+
+describe("addresses that AWS must not draw", () => {
+  const reservations = (settings: ClusterSettingsInput = {}) =>
+    Object.entries(resourcesOf(synthesizeCluster(settings), "aws_ec2_subnet_cidr_reservation"));
+
+  test("are those of all machines, now or later, and the load balancer waits until they are reserved", () => {
+    expect(reservations().map(([name, block]) => [name, argumentsOf(block)])).toEqual(
+      [
+        ["172-31-0-0-25", "172.31.0.0/25"],
+        ["172-31-0-128-26", "172.31.0.128/26"],
+        ["172-31-0-192-27", "172.31.0.192/27"],
+      ].map(([slug, cidr_block]) => [
+        `reservation-${slug}`,
+        { cidr_block, reservation_type: "explicit", subnet_id: ref("aws_subnet.subnet-0.id") },
+      ]),
+    );
+    expect(at("aws_lb.load-balancer").depends_on).toEqual(
+      expect.arrayContaining(reservations().map(([name]) => `aws_ec2_subnet_cidr_reservation.${name}`)),
+    );
+  });
+
+  test("stay the same when machines are added or moved", () => {
+    const names = (settings: ClusterSettingsInput) => reservations(settings).map(([name]) => name);
+    for (const settings of [
+      { workers: { count: 200 } },
+      { workers: { firstHostNumber: 100 } },
+      { controlPlane: { count: 9 } },
+    ]) {
+      expect(names(settings)).toEqual(names({}));
+    }
+    const network = { subnets: [{ cidrBlock: "172.31.0.0/27" }] };
+    expect(names({ network, workers: { count: 5 } })).toEqual(
+      expect.arrayContaining(names({ network, workers: { count: 4 } })),
+    );
+  });
+
+  test("contain each machine's address, in its own subnet", () => {
+    const network = {
+      subnets: ["a", "b", "c"].map((zone, index) => ({
+        cidrBlock: `172.31.${index}.0/${26 + index}`,
+        availabilityZone: `eu-central-1${zone}`,
+      })),
+    };
+    const settings = { network, controlPlane: { firstHostNumber: 4 }, workers: { count: 3, firstHostNumber: 10 } };
+    const clustered = synthesizeCluster(settings);
+    for (const { private_ip, subnet_id } of Object.values(resourcesOf(clustered, "aws_instance"))) {
+      const holders = reservations(settings).filter(([, { cidr_block }]) => contains(cidr_block, `${private_ip}/32`));
+      expect(holders.map(([, block]) => block.subnet_id)).toEqual([subnet_id]);
+    }
   });
 });
 

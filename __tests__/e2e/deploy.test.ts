@@ -152,7 +152,7 @@ story({
     const creating = Date.now();
     const { output } = await deploy.ended;
     const plain = stripVTControlCharacters(output);
-    expect(plain).toContain("Resources: 70 added, 0 changed, 0 destroyed.");
+    expect(plain).toContain("Resources: 73 added, 0 changed, 0 destroyed.");
 
     const [, minutes, seconds] = /aws_lb\.load-balancer: Creation complete after (\d+)m(\d+)s/.exec(plain) ?? [];
     const loadBalancer = 60 * Number(minutes) + Number(seconds);
@@ -562,7 +562,7 @@ story({
 
   "destroy leaves no resource in AWS and no host": async () => {
     const output = stripVTControlCharacters(await rehearsal.npm("destroy", "--auto-approve"));
-    expect(output).toContain("Destroy complete! Resources: 70 destroyed.");
+    expect(output).toContain("Destroy complete! Resources: 73 destroyed.");
     expect(await rehearsal.inventory()).toEqual(initialInventory);
     await rehearsal.cloud.instanceHosts.settled();
     expect(rehearsal.cloud.instanceHosts.machines).toEqual([]);

@@ -12,6 +12,10 @@ const ORDERS: readonly (readonly [later: string, earlier: string])[] = [
       (earlier) => [later, earlier] as const,
     ),
   ),
+  // AWS must not draw a machine's address for the load balancer.
+  ...["172-31-0-0-25", "172-31-0-128-26", "172-31-0-192-27"].map(
+    (range) => ["aws_lb.load-balancer", `aws_ec2_subnet_cidr_reservation.reservation-${range}`] as const,
+  ),
   ["aws_route.default-route", "aws_internet_gateway.internet-gateway"],
   // A copy needs its machine and the copied files. (Some of these orders also follow from another path: a worker's
   // certificate contains its machine's address. For those, the construct's own test checks the reference.)

@@ -1,14 +1,17 @@
 import {
   addressSlug,
   contains,
+  coveredShare,
   ec2Hostname,
   hostAddress,
   internalDomain,
   isAddress,
   isCidr,
   isPrivate,
+  isUsable,
   nodePlace,
   overlaps,
+  reservedRanges,
   subnetwork,
   subnetworkCount,
   usableHostNumbers,
@@ -94,4 +97,83 @@ test("host names, domains and slugs have EC2's format", () => {
   expect(internalDomain("eu-central-1")).toBe("eu-central-1.compute.internal");
   expect(internalDomain("us-east-1")).toBe("ec2.internal");
   expect(addressSlug("172.31.0.0/24")).toBe("172-31-0-0-24");
+});
+
+test("ranges that are no network of machines", () => {
+  for (const cidr of [
+    "0.0.0.0/16",
+    "127.1.0.0/16",
+    "169.254.0.0/24",
+    "224.0.0.0/8",
+    "255.255.255.240/28",
+    "0.0.0.0/0",
+  ]) {
+    expect([cidr, isUsable(cidr)]).toEqual([cidr, false]);
+  }
+  for (const cidr of ["1.0.0.0/16", "126.0.0.0/8", "169.253.0.0/16", "223.255.255.0/24"]) {
+    expect([cidr, isUsable(cidr)]).toEqual([cidr, true]);
+  }
+});
+
+test("the share of addresses counts each address once", () => {
+  expect(coveredShare([])).toBe(0);
+  expect(coveredShare(["0.0.0.0/0", "10.0.0.0/8"])).toBe(1);
+  expect(coveredShare(["0.0.0.0/1", "0.0.0.0/1", "64.0.0.0/2"])).toBe(1 / 2);
+  expect(coveredShare(["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"])).toBe(1);
+  expect(coveredShare(["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"])).toBe(1 / 128);
+});
+
+describe("reserved ranges of a subnet", () => {
+  const addresses = (prefix: string, first: number, count: number) =>
+    Array.from({ length: count }, (_, index) => `${prefix}.${first + index}`);
+
+  test.each([
+    ["172.31.0.0/16", ["172.31.0.0/17", "172.31.128.0/18", "172.31.192.0/19"]],
+    ["172.31.0.0/24", ["172.31.0.0/25", "172.31.0.128/26", "172.31.0.192/27"]],
+    ["10.0.0.128/25", ["10.0.0.128/26", "10.0.0.192/27"]],
+    ["10.0.0.64/26", ["10.0.0.64/27"]],
+    ["10.0.0.32/27", []],
+    ["10.0.0.16/28", []],
+  ])("%s without machines", (subnet, ranges) => {
+    expect(reservedRanges(subnet, [])).toEqual(ranges);
+  });
+
+  test("machines in these ranges add none, others one each", () => {
+    const ranges = reservedRanges("172.31.0.0/24", []);
+    expect(reservedRanges("172.31.0.0/24", addresses("172.31.0", 10, 200))).toEqual(ranges);
+    expect(reservedRanges("172.31.0.0/24", addresses("172.31.0", 222, 4))).toEqual([
+      ...ranges,
+      "172.31.0.224/32",
+      "172.31.0.225/32",
+    ]);
+    expect(reservedRanges("10.0.0.16/28", addresses("10.0.0", 20, 3))).toEqual([
+      "10.0.0.20/32",
+      "10.0.0.21/32",
+      "10.0.0.22/32",
+    ]);
+  });
+
+  test("eight addresses are left for the load balancer", () => {
+    const last = (count: number) => addresses("172.31.0", 224, count);
+    expect(reservedRanges("172.31.0.0/24", last(23))).toHaveLength(3 + 23);
+    expect(reservedRanges("172.31.0.0/24", last(24))).toEqual(last(24).map((address) => `${address}/32`));
+  });
+
+  test("every machine is in exactly one range, and ranges do not overlap", () => {
+    for (const prefix of [24, 25, 26, 27, 28]) {
+      const subnet = `172.31.0.0/${prefix}`;
+      const usable = 2 ** (32 - prefix) - 5;
+      for (let count = 0; count + 8 <= usable; count++) {
+        for (const first of new Set([4, 4 + usable - count])) {
+          const machines = addresses("172.31.0", first, count);
+          const ranges = reservedRanges(subnet, machines);
+          const holders = machines.map((address) => ranges.filter((range) => contains(range, `${address}/32`)).length);
+          expect(holders.filter((number) => number !== 1)).toEqual([]);
+          expect(ranges.filter((one, i) => ranges.some((other, j) => i < j && overlaps(one, other)))).toEqual([]);
+          const reserved = ranges.reduce((sum, range) => sum + 2 ** (32 - Number(range.split("/")[1])), 0);
+          expect(2 ** (32 - prefix) - reserved).toBeGreaterThanOrEqual(8);
+        }
+      }
+    }
+  });
 });
