@@ -42,7 +42,12 @@ export interface BackendProps {
 
 /** Properties of a {@link ClusterStack}. */
 export interface ClusterStackProps extends ClusterProps {
-  /** Tags of all AWS resources, in addition to `Cluster`, whose value is the cluster's name. */
+  /**
+   * Tags of AWS resources, in addition to `Cluster`, whose value is the cluster's name. Disks get them when their machine is
+   * created. After a change, a disk keeps the old values, or loses them if the machine has a `rootVolume`
+   * (https://github.com/hashicorp/terraform-provider-aws/issues/38301). The same tags in the machine's block for the root disk
+   * would make every plan show a change. Network interfaces get none.
+   */
   readonly tags: Readonly<Record<string, string>>;
   /** Where Terraform stores the state. */
   readonly backend: BackendProps;

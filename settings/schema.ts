@@ -169,7 +169,10 @@ export const schema = group({
       error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object whose values are strings"),
     })
     .meta({ allowed: "an object whose values are strings" })
-    .describe("At most 48 tags of all AWS resources, in addition to Cluster, whose value is the cluster's name."),
+    .describe(
+      "At most 48 tags of AWS resources, in addition to Cluster, whose value is the cluster's name. Disks get them when their " +
+        "machine is created, and do not follow a later change. Network interfaces get none.",
+    ),
   backend: group({
     type: oneOf("local", "s3").describe("Where Terraform stores its state: a local file or an S3 bucket."),
     path: text(LIMITS.statePath)
