@@ -43,7 +43,10 @@ const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
 const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
   [/^provider\.\w+\[0\]\.region$/, "the region of every resource"],
   [/^data\.aws_ami\./, "applies only to machines that are created later"],
-  [DEFAULT_TAGS, "changes the tags of every resource that can have tags, in place"],
+  [
+    DEFAULT_TAGS,
+    "changes the tags of every resource that has its own, in place; disks and network interfaces keep theirs",
+  ],
   [BACKEND, "the location of the state"],
   [/^terraform\.required_/, "the versions of Terraform and its providers"],
   [/^output\./, "affects only readers of the output"],
