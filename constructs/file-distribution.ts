@@ -3,7 +3,7 @@ import { Fn, type ITerraformDependable, type SSHProvisionerConnection } from "cd
 import { Construct } from "constructs";
 import {
   BUNDLE,
-  BUNDLE_END,
+  bundleEnd,
   type DistributedFile,
   distributionScript,
   SCRIPT_PATH,
@@ -35,7 +35,10 @@ export interface FileDistributionProps {
   readonly sshKey: SshKey;
   /** The files to copy. */
   readonly files: readonly FileToDistribute[];
-  /** Commands that run after all files are in place. They must not contain a secret. @default - none */
+  /**
+   * Commands that run as root after all files are in place. They must not contain a secret. They run again if they change.
+   * @default - none
+   */
   readonly activate?: readonly string[];
   /** Elements that must exist before the files are copied. @default - the machine and the elements in the files' contents */
   readonly dependsOn?: readonly ITerraformDependable[];
@@ -43,16 +46,21 @@ export interface FileDistributionProps {
   readonly connectionTimeout?: string;
 }
 
-/** An absolute path that a shell reads correctly without quotes. */
+/** An absolute path that a shell reads correctly without quotes, and that no temporary file of a distribution has. */
 const FILE_PATH: Limit = {
   allowed: "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names",
-  pattern: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+)+$/,
+  pattern: /^(\/(?!\.{1,2}(\/|$))(?!\.distribution(\/|$))(?![^/]*\.distribution-(new|old)$)[A-Za-z0-9._-]+)+$/,
 };
+
+const FILE_MODE: Limit = { allowed: "0600, 0644 or 0755", pattern: /^0(600|644|755)$/ };
+
+const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp(`^(${NODE_USER}|root)$`) };
 
 /**
  * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
  * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place.
- * If it fails, the previous files stay in place. All files are copied again if the machine was replaced, a version changed,
+ * If it fails, the previous files stay in place. The files' folders must exist. Two sets on one machine must not be copied at
+ * the same time: the second needs `dependsOn: [first.completed]`. All files are copied again if the machine was replaced, a version changed,
  * or the last copy failed. The script does not contain the files' contents.
  *
  * @throws Error if a path has a character that is not allowed, or occurs twice
@@ -64,8 +72,10 @@ export class FileDistribution extends Construct {
   constructor(scope: Construct, id: string, props: FileDistributionProps) {
     super(scope, id);
     const { node, sshKey, files } = props;
-    files.forEach(({ path }, index) => {
+    files.forEach(({ path, mode, owner }, index) => {
       assertLiteral(`files[${index}].path`, FILE_PATH, path);
+      assertLiteral(`files[${index}].mode`, FILE_MODE, mode);
+      assertLiteral(`files[${index}].owner`, FILE_OWNER, owner);
       if (files.findIndex((file) => file.path === path) < index) {
         throw new Error(mustBe(`files[${index}].path`, "different from the paths before it", path));
       }
@@ -85,7 +95,7 @@ export class FileDistribution extends Construct {
       triggers: {
         machine: node.instance.id,
         // The plan must not contain a hash of a secret.
-        files: Fn.sha256(Fn.join("\n", files.flatMap(fingerprint))),
+        files: Fn.sha256(Fn.join("\n", [...files.flatMap(fingerprint), ...(props.activate ?? [])])),
       },
       connection,
       provisioners: [
@@ -97,7 +107,7 @@ export class FileDistribution extends Construct {
         },
         {
           type: "file",
-          content: [...files.map(({ content }) => base64(content)), BUNDLE_END, ""].join("\n"),
+          content: [...files.map(({ content }) => base64(content)), bundleEnd(files), ""].join("\n"),
           destination: BUNDLE,
         },
         { type: "remote-exec", inline: distributionScript(files, props.activate) },
@@ -110,10 +120,10 @@ export class FileDistribution extends Construct {
 /** A token of cdktf in a text. */
 const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
 
-/** A Terraform expression for a content in base64. `Fn.rawString` escapes the text between tokens, but not the tokens. */
+/** A Terraform expression for a content in base64. `Fn.rawString` escapes the text between tokens, but not the tokens, and no `%{`. */
 function base64(content: string): string {
   const parts = content.split(TOKEN).filter((part) => part !== "");
-  const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part)));
+  const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part.replaceAll("%{", "%%{"))));
   const [first = "", ...others] = values;
   return Fn.base64encode(others.length === 0 ? first : Fn.join("", values));
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { NODE_HOME } from "./layout";
 import { NODE_USER } from "./names";
 
@@ -12,11 +13,13 @@ export interface DistributedFile {
 /** The folder, with mode 0700, into which the bundle is uploaded. */
 export const STAGING = `${NODE_HOME}/.distribution`;
 
-/** The bundle. It has one line in base64 for each file, in the order of the script. The last line is `end`. */
+/** The bundle. It has one line in base64 for each file, in the order of the script, and a {@link bundleEnd}. */
 export const BUNDLE = `${STAGING}/bundle`;
 
-/** The last line of a bundle. A bundle that was cut off does not have it. */
-export const BUNDLE_END = "end";
+/** The last line of the bundle of these files. A bundle that was cut off, or that is for other files, does not have it. */
+export function bundleEnd(files: readonly DistributedFile[]): string {
+  return `end ${createHash("sha256").update(rows(files).join("\n")).digest("hex").slice(0, 12)}`;
+}
 
 /**
  * The path of the first script. Terraform gives scripts mode 0777 and by default puts them into /tmp, where every user could
@@ -39,13 +42,16 @@ export const STAGING_SCRIPT: readonly string[] = [
 ];
 
 /** The part before the table of files: the functions. `write` handles one row. */
-const HEAD: readonly string[] = [
+const head = (files: readonly DistributedFile[]): readonly string[] => [
   "set -eu",
   "umask 077",
   // First, each new file is written beside its final path, with owner and mode. Then the current files are copied as
   // backups. Then all new files are renamed to their final paths. If any step fails, the previous files are put back.
   "new=.distribution-new old=.distribution-old done='' placed='' paths=''",
+  // A failure or a second signal must not end the clean-up, which removes private keys.
   `finish() {
+  trap '' HUP INT TERM
+  set +e
   for path in $placed; do
     [ -n "$done" ] || if [ -e "$path$old" ] || [ -L "$path$old" ]; then mv -fT "$path$old" "$path"; else rm -f "$path"; fi
   done
@@ -54,7 +60,10 @@ const HEAD: readonly string[] = [
 }`,
   "trap finish EXIT",
   "trap 'exit 129' HUP INT TERM",
-  `[ "$(tail -n 1 ${BUNDLE})" = ${BUNDLE_END} ] || { echo "the bundle was cut" >&2; exit 1; }`,
+  `[ "$(wc -l <${BUNDLE})" -eq ${files.length + 1} ] && [ "$(tail -n 1 ${BUNDLE})" = "${bundleEnd(files)}" ] || {
+  echo "the bundle was cut, or is for other files" >&2
+  exit 1
+}`,
   `write() {
   if [ -d "$4" ] && [ ! -L "$4" ]; then echo "$4 is a folder" >&2; exit 1; fi
   paths="$paths $4"
@@ -73,23 +82,22 @@ const TAIL: readonly string[] = [
   "done=1",
 ];
 
-/** The first line of a script that writes files which belong to root. It starts the script again as root. */
+/** The first line of a script that writes files which belong to root, or that runs commands. It starts the script again as root. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] || exec sudo -n -- sh "$0"`;
 
 const ROW = /^write (\d+) (0600|0644|0755) (ubuntu|root) (\/[A-Za-z0-9._/-]+)$/;
 
+function rows(files: readonly DistributedFile[]): string[] {
+  return files.map(({ path, mode, owner }, index) => `write ${index + 1} ${mode} ${owner} ${path}`);
+}
+
 /**
- * The script that moves the files of an uploaded bundle to their final paths: all or none.
- * @param activate - commands that run after all files are in place. They must not contain a secret.
+ * The script that moves the files of an uploaded bundle to their final paths: all or none. Their folders must exist.
+ * @param activate - commands that run as root after all files are in place. They must not contain a secret.
  */
 export function distributionScript(files: readonly DistributedFile[], activate: readonly string[] = []): string[] {
-  return [
-    ...(files.some(({ owner }) => owner !== NODE_USER) ? [AS_ROOT] : []),
-    ...HEAD,
-    ...files.map(({ path, mode, owner }, index) => `write ${index + 1} ${mode} ${owner} ${path}`),
-    ...TAIL,
-    ...activate,
-  ];
+  const needsRoot = activate.length > 0 || files.some(({ owner }) => owner !== NODE_USER);
+  return [...(needsRoot ? [AS_ROOT] : []), ...head(files), ...rows(files), ...TAIL, ...activate];
 }
 
 /**
@@ -99,9 +107,10 @@ export function distributionScript(files: readonly DistributedFile[], activate: 
 export function readDistributionScript(
   lines: readonly unknown[],
 ): { readonly files: readonly DistributedFile[]; readonly activate: readonly string[] } | undefined {
-  const rows = lines.map((line) => ROW.exec(String(line))).filter((row) => row !== null);
-  const files = rows.map(([, , mode, owner, path]) => ({ path, mode, owner }) as DistributedFile);
-  const activate = lines.slice(distributionScript(files).length).map(String);
+  const found = lines.map((line) => ROW.exec(String(line))).filter((row) => row !== null);
+  const files = found.map(([, , mode, owner, path]) => ({ path, mode, owner }) as DistributedFile);
+  const length = head(files).length + files.length + TAIL.length + (lines[0] === AS_ROOT ? 1 : 0);
+  const activate = lines.slice(length).map(String);
   const expected = distributionScript(files, activate);
   return lines.length === expected.length && lines.every((line, index) => line === expected[index])
     ? { files, activate }

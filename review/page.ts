@@ -211,7 +211,9 @@ function lengthOf(path: string): number {
 
 /** A value in the form that a page shows: a distribution script as its files and commands, a bundle as its lines. */
 function shown(value: unknown): unknown {
-  if (typeof value === "string" && value.includes("\n")) return value.split("\n").filter((line) => line !== "");
+  if (typeof value === "string" && value.includes("\n")) {
+    return value.split("\n").filter((line) => line !== "" && !/^end [0-9a-f]{12}$/.test(line));
+  }
   const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
   if (script === undefined) return value;
   return [...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`), ...script.activate];

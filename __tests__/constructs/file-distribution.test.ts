@@ -1,6 +1,6 @@
 import { argumentsOf, resourcesOf } from "../../cloud/terraform-json";
 import { FileDistribution, type FileDistributionProps, type FileToDistribute } from "../../constructs/index";
-import { distributionScript, readDistributionScript, STAGING_SCRIPT } from "../../model/distribution";
+import { bundleEnd, distributionScript, readDistributionScript, STAGING_SCRIPT } from "../../model/distribution";
 import { someMachines } from "../../testing/parts";
 import { synthesizeConstructs } from "../../testing/synthesize";
 
@@ -41,7 +41,8 @@ test("three provisioners create the staging folder, upload the bundle and run th
     },
     {
       file: {
-        content: "$" + '{base64encode("certificate")}\n$' + '{base64encode("key")}\nend\n',
+        content:
+          "$" + '{base64encode("certificate")}\n$' + '{base64encode("key")}\n' + `${bundleEnd([CERTIFICATE, KEY])}\n`,
         destination: "/home/ubuntu/.distribution/bundle",
       },
     },
@@ -83,9 +84,37 @@ test("readDistributionScript reads the script, and refuses one that differs in a
   expect(readDistributionScript(script)).toEqual({ files, activate: ["systemctl restart etcd"] });
   for (let index = 0; index < script.length - 1; index++) {
     expect(readDistributionScript(script.map((line, at) => (at === index ? `${line}; true` : line)))).toBeUndefined();
-    expect(readDistributionScript(script.filter((_line, at) => at !== index))).not.toEqual({ files, activate: [] });
+    expect(readDistributionScript(script.filter((_line, at) => at !== index))).toBeUndefined();
   }
   expect(readDistributionScript(["echo"])).toBeUndefined();
+});
+
+test("a changed command is run again: it is in the trigger", () => {
+  const files = (activate?: readonly string[]) => distribute([CERTIFICATE], { activate }).copy.triggers.files;
+  expect(files(["systemctl restart etcd"])).toBe(
+    "$" + '{sha256(join("\\n", ["0644 /home/ubuntu/a.pem", "certificate", "systemctl restart etcd"]))}',
+  );
+  expect(files([])).toBe(files());
+});
+
+test("a copy waits for what it depends on, and others can wait for it", () => {
+  const json = synthesizeConstructs((scope) => {
+    const { sshKey, nodes } = someMachines(scope, 1);
+    const props = { node: nodes[0] as FileDistributionProps["node"], sshKey };
+    const first = new FileDistribution(scope, "first", { ...props, files: [CERTIFICATE] });
+    new FileDistribution(scope, "second", { ...props, files: [KEY], dependsOn: [first.completed] });
+  });
+  const copies = resourcesOf(json, "null_resource");
+  const [[first = ""], [, second]] = [Object.keys(copies), Object.values(copies)];
+  expect(argumentsOf(second ?? {}).depends_on).toEqual([`null_resource.${first}`]);
+});
+
+test("text in a content is not a template or a string of Terraform", () => {
+  const content = 'a "quoted" $' + "{template} %{if}";
+  const { copy } = distribute([{ ...KEY, content }]);
+  expect(copy.provisioner[1].file.content).toContain(
+    String.raw`base64encode("a \"quoted\" $` + "$" + "{template} %%{if}",
+  );
 });
 
 const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
@@ -97,6 +126,26 @@ test.each<[string, readonly FileToDistribute[], string]>([
     "a path with a character that the shell interprets",
     [{ ...KEY, path: "/a;b" }],
     `'files[0].path' must be ${PATHS}, got: "/a;b"`,
+  ],
+  [
+    "the path of a temporary file",
+    [{ ...KEY, path: "/a.distribution-new" }],
+    `'files[0].path' must be ${PATHS}, got: "/a.distribution-new"`,
+  ],
+  [
+    "a path in the staging folder",
+    [{ ...KEY, path: "/home/ubuntu/.distribution/bundle" }],
+    `'files[0].path' must be ${PATHS}, got: "/home/ubuntu/.distribution/bundle"`,
+  ],
+  [
+    "a mode with a command",
+    [{ ...KEY, mode: "0600; id" as "0600" }],
+    `'files[0].mode' must be 0600, 0644 or 0755, got: "0600; id"`,
+  ],
+  [
+    "an owner with a command",
+    [{ ...KEY, owner: "root; id" as "root" }],
+    `'files[0].owner' must be ubuntu or root, got: "root; id"`,
   ],
   [
     "a repeated path",

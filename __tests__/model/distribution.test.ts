@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { BUNDLE, BUNDLE_END, type DistributedFile, distributionScript, STAGING } from "../../model/distribution";
+import { BUNDLE, bundleEnd, type DistributedFile, distributionScript, STAGING } from "../../model/distribution";
 import { NODE_HOME } from "../../model/layout";
 
 const FILES: readonly DistributedFile[] = [
@@ -37,13 +37,15 @@ describe("the distribution script on a machine", () => {
   /** Runs the script with a bundle of contents. `programs` replace commands by name. */
   function run(
     contents: readonly string[],
-    { programs = {}, activate = [], end = `${BUNDLE_END}\n` }: RunOptions = {},
+    { programs = {}, activate = [], end = `${bundleEnd(FILES)}\n` }: RunOptions = {},
   ): { status: number | null; output: string } {
     mkdirSync(localized(STAGING), { mode: 0o700 });
     const lines = contents.map((content) => `${Buffer.from(content).toString("base64")}\n`);
     writeFileSync(localized(BUNDLE), lines.join("") + end);
     const bin = mkdtempSync(join(tmpdir(), "bin-"));
-    for (const [name, script] of Object.entries(programs)) {
+    // With commands, the script runs as root.
+    const id = 'case $1 in -u) echo 0;; *) exec /usr/bin/id "$@";; esac';
+    for (const [name, script] of Object.entries({ id, ...programs })) {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
@@ -102,8 +104,35 @@ describe("the distribution script on a machine", () => {
 
   test("refuses a bundle that was cut off", () => {
     writeBefore();
-    expect(run(["new a", "new b"], { end: "" })).toEqual({ status: 1, output: "the bundle was cut\n" });
+    expect(run(["new a", "new b"], { end: "" })).toEqual({
+      status: 1,
+      output: "the bundle was cut, or is for other files\n",
+    });
     expect(files()).toEqual(BEFORE);
+  });
+
+  test.each([
+    ["the bundle of other files", ["new a", "new b", "new c\n"], bundleEnd(FILES.slice(1))],
+    ["a bundle with more files", ["new a", "new b", "new c\n", "new d"], bundleEnd(FILES)],
+    ["a bundle with fewer files", ["new a", "new b"], bundleEnd(FILES)],
+  ])("refuses %s", (_case, contents, end) => {
+    writeBefore();
+    const output = "the bundle was cut, or is for other files\n";
+    expect(run(contents, { end: `${end}\n` })).toEqual({ status: 1, output });
+    expect(files()).toEqual(BEFORE);
+  });
+
+  test.each([
+    ["a second signal", "kill -TERM $PPID; kill -HUP $PPID; sleep 0.2"],
+    ["a restore that fails", "kill -TERM $PPID"],
+  ])("removes every temporary file with a key after %s", (name, signals) => {
+    writeBefore();
+    const fails = name === "a restore that fails" ? "*a.pem.distribution-old) exit 1;;" : "";
+    const mv = `case $2 in ${fails} *run.sh.distribution-new) /bin/mv "$@"; ${signals}; exit 0;; *.distribution-old) sleep 0.1;; esac; exec /bin/mv "$@"`;
+    const { status } = run(["new a", "new b", "new c\n"], { programs: { mv } });
+    expect(status).not.toBe(0);
+    expect(readdirSync(home)).toEqual(["a.pem", "b-key.pem"]);
+    if (name === "a second signal") expect(files()).toEqual(BEFORE);
   });
 
   test("refuses to replace a folder with a file", () => {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Block } from "../../cloud/terraform-json";
-import { distributionScript, readDistributionScript } from "../../model/distribution";
+import { bundleEnd, type DistributedFile, distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
 import { renderDiagram } from "../../review/diagram";
 import { FINDINGS, findingsOf } from "../../review/findings";
@@ -20,9 +20,9 @@ function withAdminOnMasters(): Document {
     if (!name.startsWith("pems-master")) continue;
     const content = "$" + "{base64encode(tls_private_key.admin-private-key.private_key_pem)}";
     const [, { file: bundle }, { "remote-exec": script }] = copy.provisioner;
-    bundle.content = bundle.content.replace(/end\n$/, `${content}\nend\n`);
     const { files = [] } = readDistributionScript(script.inline) ?? {};
     const more = { path: "/home/ubuntu/admin-key.pem", mode: "0600", owner: "ubuntu" } as const;
+    bundle.content = bundle.content.replace(/end \w+\n$/, `${content}\n${bundleEnd([...files, more])}\n`);
     script.inline = distributionScript([...files, more]);
     copy.triggers.files = copy.triggers.files.replace("]))}", ', "0600 /home/ubuntu/admin-key.pem"]))}');
   }
@@ -245,9 +245,9 @@ describe("the findings of a change", () => {
       "another mode of a copied file",
       ["copies"],
       (r) => {
-        const { inline } = at(r, "null_resource.pems-worker-0").provisioner.at(LAST)["remote-exec"];
-        const row = inline.findIndex((line: string) => /^write 1 /.test(line));
-        inline[row] = inline[row].replace("0644", "0755");
+        const { "remote-exec": script } = at(r, "null_resource.pems-worker-0").provisioner.at(LAST);
+        const [first, ...others] = readDistributionScript(script.inline)?.files ?? [];
+        script.inline = distributionScript([{ ...(first as DistributedFile), mode: "0755" }, ...others]);
       },
     ],
     ["another trigger", [], (r) => Object.assign(at(r, "null_resource.pems-worker-0").triggers, { more: "1" })],
