@@ -9,8 +9,17 @@ const PROJECT = join(__dirname, "..");
 const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; readonly refused: readonly string[] }>> =
   {
     model: {
-      allowed: ["./ports"],
-      refused: ["../kubernetes/kubeconfig", "../settings/load", "cdktf", "zod", "node:fs"],
+      allowed: ["./ports", "node:crypto"],
+      refused: [
+        ...[
+          "../kubernetes/kubeconfig",
+          "../settings/load",
+          "./../constructs",
+          "../model/../constructs/index",
+          "../main",
+        ],
+        ...["cdktf", "cdktf/lib/tokens", "zod", "zod/v4", "node:fs", "fs", "fs/promises", "child_process"],
+      ],
     },
     kubernetes: { allowed: ["../model/ports"], refused: ["../constructs", "../settings/load", "cdktf"] },
     settings: { allowed: ["../model/ports", "zod"], refused: ["../constructs", "../kubernetes/kubeconfig", "cdktf"] },
@@ -19,7 +28,13 @@ const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; re
       allowed: ["../model/ports", "../kubernetes/kubeconfig"],
       refused: ["../constructs", "../review/plan"],
     },
-    review: { allowed: ["../model/ports"], refused: ["../constructs", "../credentials/check", "../tools/docs"] },
+    review: {
+      allowed: ["../model/ports"],
+      refused: ["../constructs", "../constructs/file-distribution", "../credentials/check"],
+    },
+    "kubernetes/components": { allowed: ["../../model/ports", "../kubeconfig"], refused: ["../../constructs/index"] },
+    "cloud/kubernetes": { allowed: ["../program"], refused: ["../../testing/tutorial"] },
+    tools: { allowed: ["../review/plan", "constructs"], refused: ["../testing/synthesize", "../__tests__/a"] },
     cloud: { allowed: ["../model/ports"], refused: ["../testing/tutorial", "../tools/docs", "../constructs"] },
   };
 

@@ -42,7 +42,8 @@ test("three provisioners create the staging folder, upload the bundle and run th
     {
       file: {
         content:
-          "$" + '{base64encode("certificate")}\n$' + '{base64encode("key")}\n' + `${bundleEnd([CERTIFICATE, KEY])}\n`,
+          ["", '{base64encode("certificate")}\n', '{base64encode("key")}\n'].join("$") +
+          `${bundleEnd([CERTIFICATE, KEY])}\n`,
         destination: "/home/ubuntu/.distribution/bundle",
       },
     },
@@ -112,9 +113,7 @@ test("a copy waits for what it depends on, and others can wait for it", () => {
 test("text in a content is not a template or a string of Terraform", () => {
   const content = 'a "quoted" $' + "{template} %{if}";
   const { copy } = distribute([{ ...KEY, content }]);
-  expect(copy.provisioner[1].file.content).toContain(
-    String.raw`base64encode("a \"quoted\" $` + "$" + "{template} %%{if}",
-  );
+  expect(copy.provisioner[1].file.content).toContain(['base64encode("a \\"quoted\\" ', "{template} %%{if}"].join("$$"));
 });
 
 const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
