@@ -78,8 +78,9 @@ export const LIMITS = {
     pattern: new RegExp(`^(?!.*[$%#&]\\{)[^${INVISIBLE}\\\\]{1,64}$`, "u"),
   },
   tagKey: {
-    allowed: "a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster",
-    pattern: /^(?![aA][wW][sS]:|Name$|Cluster$|.*\p{DI})[\p{L}\p{N} _.:/=+\-@]{1,128}$/u,
+    // Terraform's JSON has // for comments.
+    allowed: "a tag key of 1 to 128 characters, without the prefix aws:, and none of Name, Cluster and //",
+    pattern: /^(?![aA][wW][sS]:|Name$|Cluster$|\/\/$|.*\p{DI})[\p{L}\p{N} _.:/=+\-@]{1,128}$/u,
   },
   // Load balancers refuse the prefix aws: in values too.
   // https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-tags.html

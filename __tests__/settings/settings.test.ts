@@ -291,7 +291,7 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a tag that the project sets",
     { tags: { Name: "x" } },
-    `'tags.Name' must be a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster, got: "Name"`,
+    `'tags.Name' must be a tag key of 1 to 128 characters, without the prefix aws:, and none of Name, Cluster and //, got: "Name"`,
   ],
   [
     "a number as tag value",
@@ -359,7 +359,7 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "a key with a line break",
     { tags: { "a\nb": "x" } },
-    `'tags.a\\nb' must be a tag key of 1 to 128 characters, without the prefix aws:, and neither Name nor Cluster, got: "a\\nb"`,
+    `'tags.a\\nb' must be a tag key of 1 to 128 characters, without the prefix aws:, and none of Name, Cluster and //, got: "a\\nb"`,
   ],
   [
     "a very long value",
