@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
+import { UserError } from "../model/user-error";
 import { CREDENTIALS, ENDPOINT_URL, PYTHON_FOLDER } from "./emulator";
 import { CLI_CONFIG } from "./providers";
 import type { TerraformJson } from "./terraform-json";
@@ -7,7 +8,20 @@ import type { TerraformJson } from "./terraform-json";
 /** The name of an npm script of the project that works on a cluster. */
 export type Script = "synth" | "diff" | "deploy" | "destroy";
 
-/** A folder with one cluster: its synthesized files and its state, separate from those of other clusters. */
+/** The parts of a deployed cluster's state that a login needs. */
+export interface ClusterState {
+  /** The Name tags of its machines. */
+  readonly machines: readonly string[];
+  /** The regions of its machines. */
+  readonly regions: readonly string[];
+  /** Undefined if the first deploy was interrupted. */
+  readonly sshKey?: string;
+}
+
+/**
+ * A folder with the synthesized files of one cluster and its state, separate from those in the project's folder. If another
+ * cluster is synthesized into it, the state of the previous one stays.
+ */
 export class ClusterFolder {
   /** @param path - the folder. It is created if it does not exist. */
   constructor(readonly path: string) {
@@ -56,13 +70,40 @@ export class ClusterFolder {
     return this.state.outputs[name].value;
   }
 
+  /** The states of all clusters that were deployed from this folder. States that cannot be read are left out. */
+  get states(): ClusterState[] {
+    return readdirSync(this.path)
+      .filter((name) => name.endsWith(".tfstate"))
+      .flatMap((name) => {
+        try {
+          const { outputs, resources } = JSON.parse(readFileSync(join(this.path, name), "utf8"));
+          const instances: { attributes: { arn: string } }[] = resources.flatMap(
+            (each: { type: string; instances: object[] }) => (each.type === "aws_instance" ? each.instances : []),
+          );
+          return {
+            machines: Object.keys(outputs.nodes?.value ?? {}),
+            // arn:aws:ec2:eu-central-1:123456789012:instance/i-0123456789abcdef0
+            regions: instances.map(({ attributes }) => attributes.arn.split(":")[3] as string),
+            sshKey: outputs.ssh_private_key?.value,
+          };
+        } catch {
+          return [];
+        }
+      });
+  }
+
   /** The folder for synthesized files. The default path of the state file, relative to it, leads to {@link path}. */
   private get outputFolder(): string {
     return join(this.path, "cdktf.out");
   }
 
   private read(name: string) {
-    return JSON.parse(readFileSync(join(this.outputFolder, name), "utf8"));
+    const file = join(this.outputFolder, name);
+    try {
+      return JSON.parse(readFileSync(file, "utf8"));
+    } catch (error) {
+      throw new UserError(`${file} must be as synthesis wrote it: ${(error as Error).message}`);
+    }
   }
 }
 
@@ -71,25 +112,42 @@ export function privately(...command: readonly string[]): readonly string[] {
   return ["sh", "-c", 'umask 077 && exec "$@"', "sh", ...command];
 }
 
+/** Runs a command, and ends after every process that it started. Ctrl-C and SIGTERM do not end it. */
+const TO_ITS_END = `
+# A trap that does something, because the command would inherit that signals are ignored.
+trap : INT TERM
+"$@"
+status=$?
+turns=0
+# This shell is the first process of its namespace: /proc contains the command's processes, and no others.
+while set -- /proc/[0-9]* && [ $# -gt 1 ]; do
+  turns=$((turns + 1))
+  [ $turns -ne 10 ] || echo "cloud: waiting for Terraform, which completes its current operations and saves the state" >&2
+  sleep 0.2
+done
+exit $status
+`;
+
 /**
- * The command that runs a command of cdktf and then waits for the end of Terraform. On Ctrl-C, cdktf ends at once, but
- * Terraform may still be running. It would be killed together with the first process in the cloud, while it writes.
+ * The command that runs a command of cdktf in the cloud, and then waits for the end of Terraform. On Ctrl-C or a hangup,
+ * cdktf ends at once, but Terraform still works. If the first process of its namespace ended, the kernel would kill
+ * Terraform while it writes the state.
  */
 export function toItsEnd(command: readonly string[]): readonly string[] {
-  const wait =
-    "for _ in $(seq 300); do ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q '/terraform$' || break; sleep 0.2; done";
-  return ["sh", "-c", `"$@"; status=$?; ${wait}; exit $status`, "sh", ...command];
+  return ["sh", "-c", TO_ITS_END, "sh", ...command];
 }
 
 /**
  * The environment of programs in the cloud: the emulator's address instead of AWS, the installed providers, the AWS CLI in
  * the PATH, and nothing about the user's own accounts.
+ * @param region - the region of the AWS CLI @default - none
  */
-export function cloudEnvironment(): NodeJS.ProcessEnv {
+export function cloudEnvironment(region?: string): NodeJS.ProcessEnv {
   const { PATH, ...rest } = process.env;
   return {
     ...Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(AWS|TF)_/.test(name))),
     PATH: `${PATH}:${join(PYTHON_FOLDER, "bin")}`,
+    ...(region !== undefined && { AWS_REGION: region, AWS_DEFAULT_REGION: region }),
     AWS_ENDPOINT_URL: ENDPOINT_URL,
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,

@@ -122,7 +122,7 @@ SecurityGroupRule.description = property(
 
 
 @before(BaseResponse, "call_action")
-def what_terraform_calls_is_written_down(self):
+def record_calls_of_terraform(self):
     """Writes each call of Terraform to the file CALLS."""
     if "Terraform" in self.headers.get("User-Agent", ""):
         print(f"{SERVICES.get(self.service_name, self.service_name)}:{self._get_action()}", file=calls, flush=True)

@@ -1,8 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { Agent } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
+import { UserError } from "../model/user-error";
 
 /** The folder of the emulator, moto: a separate Python environment next to the cloud's other files. */
 export const PYTHON_FOLDER = join(__dirname, "..", ".cloud", "python");
@@ -20,24 +21,41 @@ export function isEmulatorInstalled(): boolean {
 }
 
 /**
- * Installs the emulator unless it is installed.
- * @throws Error if Python is missing or the package index cannot be reached
+ * Installs the emulator unless it is installed. Only files with the hashes of requirements.txt are installed, and none of
+ * them runs meanwhile. pip runs as the owner of the project's folder, and as root only if root owns it or if the owner
+ * cannot run Python.
+ * @throws UserError if the package index cannot be reached, or has other files
  */
 export function installEmulator(): void {
   if (isEmulatorInstalled()) return;
   rmSync(PYTHON_FOLDER, { recursive: true, force: true });
+  mkdirSync(PYTHON_FOLDER, { recursive: true, mode: 0o700 });
+  const user = installer();
+  for (const folder of [dirname(PYTHON_FOLDER), PYTHON_FOLDER]) chownSync(folder, user.uid, user.gid);
+  // Its home is the target, because the owner may not read root's configuration and cache.
+  const env = { ...process.env, ...(user.uid !== 0 && { HOME: PYTHON_FOLDER }) };
   const run = (program: string, ...args: string[]) =>
-    execFileSync(program, args, { stdio: ["ignore", "ignore", "pipe"] });
-  run("python3", "-m", "venv", PYTHON_FOLDER);
-  run(
-    join(PYTHON_FOLDER, "bin/pip"),
-    "install",
-    "--quiet",
-    "--disable-pip-version-check",
-    "--requirement",
-    REQUIREMENTS,
-  );
+    execFileSync(program, args, { ...user, env, stdio: ["ignore", "ignore", "pipe"] });
+  const pip = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement", REQUIREMENTS];
+  try {
+    run("python3", "-m", "venv", PYTHON_FOLDER);
+    run(join(PYTHON_FOLDER, "bin/pip"), ...pip);
+  } catch (error) {
+    rmSync(PYTHON_FOLDER, { recursive: true });
+    const lines = String((error as { stderr?: Buffer }).stderr ?? (error as Error).message)
+      .trim()
+      .split("\n");
+    const reason = lines.find((line) => line.startsWith("ERROR: ")) ?? lines.at(-1);
+    throw new UserError(`moto cannot be installed from the Python package index: ${reason}`);
+  }
   cpSync(REQUIREMENTS, INSTALLED);
+}
+
+/** The user who installs the emulator. */
+function installer(): { readonly uid: number; readonly gid: number } {
+  const { uid, gid } = statSync(join(__dirname, ".."));
+  const canRun = spawnSync("python3", ["-c", ""], { uid, gid, stdio: "ignore" }).status === 0;
+  return canRun ? { uid, gid } : { uid: process.getuid?.() as number, gid: process.getgid?.() as number };
 }
 
 /**

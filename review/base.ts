@@ -117,16 +117,15 @@ export async function synthesizeStack(folder: string, name: string, wanted?: str
 }
 
 /**
- * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json, and with its own file for
- * `CLUSTER_SETTINGS`.
- * @param project - the folder to which the path in `CLUSTER_SETTINGS` is relative
+ * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json.
+ * @param project - the folder of the other version, in which the file for `CLUSTER_SETTINGS` is. @default - no other version
  * @throws UserError if it does not synthesize
  */
-export function synthesizeCheckout(folder: string, name: string, project = folder): Promise<Stacks> {
+export function synthesizeCheckout(folder: string, name: string, project?: string): Promise<Stacks> {
   return inTemporary("review-", async (output) => {
     try {
       const { app, context } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
-      const settings = settingsPath(project, folder);
+      const settings = project === undefined ? undefined : settingsPath(project, folder);
       const env = {
         ...process.env,
         ...(settings !== undefined && { CLUSTER_SETTINGS: settings }),

@@ -31,6 +31,11 @@ export class CloudProgram {
     return start(["npm", "run", "--silent", "cloud", "--", ...args], { cwd: PROJECT, env, ...options });
   }
 
+  /** The folder of the clusters' states. */
+  get clusters(): string {
+    return join(this.folder, "clusters");
+  }
+
   /** The names of the files in its folder, sorted. */
   get files(): string[] {
     return readdirSync(this.folder).sort();

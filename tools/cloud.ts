@@ -1,6 +1,6 @@
 /** `npm run cloud`: an emulated AWS with an ssh host for each instance, in which a cluster can be deployed and tried. */
-import { type SpawnOptions, spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,11 +20,19 @@ const FOLDER = process.env.CLOUD_FOLDER ?? join(PROJECT, ".cloud");
 const LOG = join(FOLDER, "cloud.log");
 /** The file with the process id and the socket of the running cloud. */
 const UP = join(FOLDER, "up.json");
-/** Folders of installed programs, which `down` does not delete. */
-const KEPT = ["python", "providers", "kubernetes"];
+/** The folder of the deployed clusters: their synthesized files and their states. */
+const CLUSTERS = join(FOLDER, "clusters");
+/** The folder for `credentials`. */
+const CREDENTIALS = join(FOLDER, "credentials");
+/** The key and the known hosts of `ssh`. */
+const SSH_KEY = join(FOLDER, "id_rsa");
+const KNOWN_HOSTS = join(FOLDER, "known_hosts");
+
+/** Everything that a cloud writes and `down` deletes. Other files in the folder are the user's, or installed programs. */
+const CLOUD_FILES = [UP, LOG, CLUSTERS, CREDENTIALS, SSH_KEY, KNOWN_HOSTS, `${KNOWN_HOSTS}.old`];
 
 /** The limit for starting or ending a cloud, in milliseconds. */
-const PATIENCE = 30_000;
+const TIME_LIMIT = 30_000;
 
 interface Up {
   readonly pid: number;
@@ -36,7 +44,7 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
   up: { usage: "up               starts the cloud", run: up },
   status: { usage: "status           prints the state of the cloud and its machines", run: status },
   deploy: { usage: "deploy           runs cdktf deploy in the cloud", run: deploy },
-  diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => script("diff", args) },
+  diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => runScript("diff", args) },
   ssh: { usage: "ssh NAME ...     logs in to a machine, such as worker-0, or runs a command on it", run: ssh },
   exec: {
     usage: "exec PROGRAM ... runs a program, such as terraform or aws, in the cloud and in the stack's folder",
@@ -46,7 +54,7 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
     usage: "credentials ...  runs npm run credentials in the cloud, with the folder .cloud/credentials",
     run: credentials,
   },
-  destroy: { usage: "destroy          runs cdktf destroy in the cloud", run: (args) => script("destroy", args) },
+  destroy: { usage: "destroy          runs cdktf destroy in the cloud", run: (args) => runScript("destroy", args) },
   down: { usage: "down             ends the cloud and deletes everything in it", run: down },
 };
 
@@ -77,11 +85,12 @@ async function main([name = "", ...args]: string[]): Promise<number> {
 }
 
 async function up(): Promise<number> {
-  need("sshd", "root with network namespaces", "Python 3 with venv", "Terraform 1.11");
-  if (await runningCloud()) throw new UserError("it is already running: npm run cloud -- status");
+  checkRequirements("sshd", "root with network namespaces", "Python 3 with venv", "Terraform 1.11");
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
-  forget();
-  say("Installing the emulator, moto, unless it is installed ...");
+  lockFolder();
+  if (await findCloud()) throw new UserError("it is already running: npm run cloud -- status");
+  removeCloudFiles();
+  console.log("Installing the emulator, moto, unless it is installed ...");
   installEmulator();
   const log = openSync(LOG, "a", 0o600);
   const server = spawn(process.execPath, [...process.execArgv, __filename, "serve"], {
@@ -90,14 +99,27 @@ async function up(): Promise<number> {
     stdio: ["ignore", log, log],
   });
   server.unref();
-  await patiently(async () => (await runningCloud()) !== undefined || server.exitCode !== null);
+  await waitUntil(async () => (await findCloud()) !== undefined || server.exitCode !== null);
   if (server.exitCode !== null) throw new UserError(`it did not start, see its log: ${LOG}`);
-  say("The cloud is up. Now:");
-  say("  npm run cloud -- deploy          the cluster of your settings; takes about a minute and a half");
-  say("  npm run cloud -- ssh worker-0    a shell on a machine");
-  say("  npm run cloud -- status");
-  say("  npm run cloud -- destroy         and then: npm run cloud -- down");
+  console.log(`The cloud is up. Now:
+  npm run cloud -- deploy          the cluster of your settings; takes about a minute and a half
+  npm run cloud -- ssh worker-0    a shell on a machine
+  npm run cloud -- status
+  npm run cloud -- destroy         and then: npm run cloud -- down`);
   return 0;
+}
+
+/**
+ * Locks the folder until the end of this process, so that only one cloud starts or ends in it at a time.
+ * @throws UserError if another process has locked it
+ */
+function lockFolder(): void {
+  const folder = openSync(FOLDER, "r");
+  // The lock belongs to the open folder. It outlives the program that takes it, and nothing of it stays on the disk.
+  const { status } = spawnSync("flock", ["--exclusive", "--nonblock", "3"], {
+    stdio: ["ignore", "ignore", "ignore", folder],
+  });
+  if (status !== 0) throw new UserError("another `up` or `down` is running: wait for its end");
 }
 
 /** Runs the cloud, in the background, until a signal ends it. */
@@ -114,96 +136,109 @@ async function serve(): Promise<number> {
 }
 
 async function down(): Promise<number> {
-  if (existsSync(UP) && !(await runningCloud())) {
-    forget();
-    say("The cloud was not running. Its files are removed.");
-    return 0;
+  if (!existsSync(UP)) throw new UserError(NOT_UP);
+  lockFolder();
+  const cloud = await findCloud();
+  if (cloud !== undefined) {
+    process.kill(cloud.pid, "SIGTERM");
+    await waitUntil(() => !existsSync(`/proc/${cloud.pid}`));
   }
-  const { pid } = await theCloud();
-  process.kill(pid, "SIGTERM");
-  await patiently(() => !existsSync(`/proc/${pid}`));
-  forget();
-  say("The cloud is down.");
+  removeCloudFiles();
+  console.log(cloud === undefined ? "The cloud was not running. Its files are removed." : "The cloud is down.");
   return 0;
 }
 
 async function status(): Promise<number> {
-  const cloud = await theCloud();
-  say(`The cloud is up. Its API is ${ENDPOINT_URL}, in a separate network; its log is ${LOG}`);
+  const cloud = await runningCloud();
+  console.log(`The cloud is up. Its API is ${ENDPOINT_URL}, in a separate network; its log is ${LOG}`);
   const machines = await machinesIn(cloud);
-  if (machines.length === 0) say("No machines: npm run cloud -- deploy");
+  if (machines.length === 0) console.log("No machines: npm run cloud -- deploy");
   for (const { name, state, privateIp, publicIp } of machines) {
-    say([name.padEnd(40), state.padEnd(8), privateIp.padEnd(15), publicIp].join(" ").trimEnd());
+    console.log([name.padEnd(40), state.padEnd(8), privateIp.padEnd(15), publicIp].join(" ").trimEnd());
   }
   return 0;
 }
 
 async function deploy(args: string[]): Promise<number> {
-  const cloud = await theCloud();
-  const folder = new ClusterFolder(FOLDER);
+  const status = await runScript("deploy", args);
+  if (status === 0) {
+    console.log(
+      "The addresses above exist only in the emulated cloud; on the internet, they belong to other people. Log in with: npm run cloud -- ssh worker-0",
+    );
+  }
+  return status;
+}
+
+/**
+ * Synthesizes the cluster, and runs a script of the project on it in the cloud. Terraform in it outlives Ctrl-C, SIGTERM and
+ * a closed terminal.
+ */
+async function runScript(name: Script, args: readonly string[]): Promise<number> {
+  const cloud = await runningCloud();
+  if (name !== "deploy") deployedCluster();
+  const folder = new ClusterFolder(CLUSTERS);
   const synthesized = await run(folder.script("synth"), { cwd: PROJECT });
   if (synthesized !== 0) return synthesized;
   if (folder.stateFile === undefined) {
     throw new UserError(`'backend' must be local, with a path in the project's folder, for a cluster in the cloud`);
   }
-  say("Installing the providers, unless they are installed ...");
+  console.log("Installing the providers, unless they are installed ...");
   await installProviders(folder.json);
   // If there is a lock file, cdktf does not need a registry.
   const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
   const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
   if (status !== 0) throw new UserError(`terraform init failed:\n${output}`);
-  return inside(cloud, toItsEnd(folder.script("deploy", "--skip-synth", ...args)));
-}
-
-async function script(name: Script, args: string[]): Promise<number> {
-  return inside(await theCloud(), toItsEnd(theCluster().script(name, ...args)));
+  // With the hangup ignored, because it would end unshare, and everything in the cloud that unshare started.
+  const inCloud = [...cloud.inside, ...toItsEnd(folder.script(name, "--skip-synth", ...args))];
+  const command = ["sh", "-c", 'trap "" HUP && exec "$@"', "sh", ...inCloud];
+  return run(command, { cwd: PROJECT, env: cloudEnvironment() }, ["SIGINT", "SIGTERM", "SIGHUP"]);
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
-  const cloud = await theCloud();
-  const folder = theCluster();
+  const cloud = await runningCloud();
+  const { clusterName, states } = deployedCluster();
   const machines = (await machinesIn(cloud)).filter(({ publicIp }) => publicIp !== "");
-  const machine = machines.find(({ name }) => [name, name.replace(`${folder.clusterName}-`, "")].includes(wanted));
+  const machine = machines.find(({ name }) => [name, name.replace(`${clusterName}-`, "")].includes(wanted));
   if (machine === undefined) {
-    const names = machines.map(({ name }) => name.replace(`${folder.clusterName}-`, "")).join(", ");
+    const names = machines.map(({ name }) => name.replace(`${clusterName}-`, "")).join(", ");
     throw new UserError(`the machine must be a running one (${names || "none"}), got: '${wanted}'`);
   }
-  const key = join(FOLDER, "id_rsa");
-  rmSync(key, { force: true });
-  writeFileSync(key, privateKey(folder), { mode: 0o600 });
-  const knownHosts = `UserKnownHostsFile=${join(FOLDER, "known_hosts")}`;
-  const options = ["-i", key, "-o", knownHosts, "-o", "StrictHostKeyChecking=accept-new", "-o", "LogLevel=ERROR"];
-  return inside(cloud, ["ssh", ...options, `ubuntu@${machine.publicIp}`, ...command]);
-}
-
-function privateKey(folder: ClusterFolder): string {
-  try {
-    return folder.output("ssh_private_key");
-  } catch {
+  const key = states.find(({ machines }) => machines.includes(machine.name))?.sshKey;
+  if (key === undefined) {
     throw new UserError(
-      `${folder.stateFile} contains no ssh key: run \`npm run cloud -- deploy\`, or see docs/recovery.md`,
+      `no state in ${CLUSTERS} contains the ssh key of ${machine.name}: run \`npm run cloud -- deploy\`, or see docs/recovery.md`,
     );
   }
+  rmSync(SSH_KEY, { force: true });
+  writeFileSync(SSH_KEY, key, { mode: 0o600 });
+  const knownHosts = ["-o", `UserKnownHostsFile=${KNOWN_HOSTS}`, "-o", "StrictHostKeyChecking=accept-new"];
+  const options = ["-i", SSH_KEY, ...knownHosts, "-o", "LogLevel=ERROR"];
+  return inside(cloud, ["ssh", ...options, `ubuntu@${machine.publicIp}`, ...command]);
 }
 
 async function exec(command: string[]): Promise<number> {
   if (command.length === 0) throw new UserError("a program is needed: npm run cloud -- exec terraform plan");
-  const cwd = isSynthesized() ? theCluster().stackFolder : PROJECT;
-  return inside(await theCloud(), privately(...command), cwd);
+  const cloud = await runningCloud();
+  if (!isSynthesized()) return inside(cloud, privately(...command));
+  const { stackFolder, region } = deployedCluster();
+  return inside(cloud, privately(...command), { cwd: stackFolder, region });
 }
 
 /** The files have the same names as those of the real cluster, so they are in a separate folder. */
 async function credentials(args: string[]): Promise<number> {
-  theCluster();
-  const options = ["--from", join(FOLDER, "cdktf.out"), "--out", join(FOLDER, "credentials")];
-  return inside(await theCloud(), ["npm", "run", "--silent", "credentials", "--", ...options, ...args]);
+  deployedCluster();
+  const options = ["--from", join(CLUSTERS, "cdktf.out"), "--out", CREDENTIALS];
+  return inside(await runningCloud(), ["npm", "run", "--silent", "credentials", "--", ...options, ...args]);
 }
 
-/** The instances of the cluster's region. */
+/** The instances in the regions of the deployed clusters. */
 async function machinesIn({ socket }: Up) {
   if (!isSynthesized()) return [];
-  const { instances } = await takeInventory(socket, new ClusterFolder(FOLDER).region);
-  return instances
+  const { region, states } = deployedCluster();
+  const regions = [...new Set([region, ...states.flatMap((state) => state.regions)])];
+  const inventories = await Promise.all(regions.map((region) => takeInventory(socket, region)));
+  return inventories
+    .flatMap(({ instances }) => instances)
     .map(({ InstanceId = "", Tags, State, PrivateIpAddress, PublicIpAddress }) => ({
       name: Tags?.find(({ Key }) => Key === "Name")?.Value ?? InstanceId,
       state: State?.Name ?? "",
@@ -213,26 +248,29 @@ async function machinesIn({ socket }: Up) {
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The folder of the cluster that was deployed. */
-function theCluster(): ClusterFolder {
+/** The folder of the cluster that was synthesized last. @throws UserError if there is none */
+function deployedCluster(): ClusterFolder {
   if (!isSynthesized()) throw new UserError("nothing is deployed: npm run cloud -- deploy");
-  return new ClusterFolder(FOLDER);
+  return new ClusterFolder(CLUSTERS);
 }
 
 function isSynthesized(): boolean {
-  return existsSync(join(FOLDER, "cdktf.out", "manifest.json"));
+  return existsSync(join(CLUSTERS, "cdktf.out", "manifest.json"));
 }
 
-async function theCloud(): Promise<Up> {
-  const cloud = await runningCloud();
-  if (cloud === undefined) throw new UserError("it is not up: npm run cloud -- up");
+const NOT_UP = "it is not up: npm run cloud -- up";
+
+/** The running cloud. @throws UserError if there is none */
+async function runningCloud(): Promise<Up> {
+  const cloud = await findCloud();
+  if (cloud === undefined) throw new UserError(NOT_UP);
   return cloud;
 }
 
 /** The running cloud, if there is one. A killed cloud leaves its file, but only a running cloud answers at its socket. */
-async function runningCloud(): Promise<Up | undefined> {
-  if (!existsSync(UP)) return undefined;
-  const cloud: Up = JSON.parse(readFileSync(UP, "utf8"));
+async function findCloud(): Promise<Up | undefined> {
+  const cloud = readUp();
+  if (cloud === undefined) return undefined;
   const answers = await new Promise((resolve) => {
     const socket = connect(cloud.socket, () => resolve(true)).on("error", () => resolve(false));
     socket.unref().end();
@@ -240,47 +278,66 @@ async function runningCloud(): Promise<Up | undefined> {
   return answers ? cloud : undefined;
 }
 
-/** Removes the files of a cloud that has ended. */
-function forget(): void {
-  // A cloud that was killed has not removed its socket.
-  if (existsSync(UP)) rmSync(dirname(JSON.parse(readFileSync(UP, "utf8")).socket), { recursive: true, force: true });
-  for (const name of readdirSync(FOLDER).filter((name) => !KEPT.includes(name))) {
-    rmSync(join(FOLDER, name), { recursive: true });
+/** The content of {@link UP}; undefined if there is none. */
+function readUp(): Up | undefined {
+  try {
+    return JSON.parse(readFileSync(UP, "utf8"));
+  } catch {
+    return undefined;
   }
 }
 
-function need(...needed: Requirement[]): void {
+/** Removes the files of a cloud that has ended. */
+function removeCloudFiles(): void {
+  // A cloud that was killed has not removed its socket.
+  const socket = readUp()?.socket;
+  if (socket !== undefined) rmSync(dirname(socket), { recursive: true, force: true });
+  for (const path of CLOUD_FILES) rmSync(path, { recursive: true, force: true });
+}
+
+/** Checks that this machine meets requirements. @throws UserError with a line for each that it does not meet */
+function checkRequirements(...needed: Requirement[]): void {
   const lacks = missing(needed).map(({ requirement, get }) => `${requirement} is missing: ${get}`);
   if (lacks.length > 0) throw new UserError(lacks.join("\ncloud: "));
 }
 
-function inside(cloud: Up, command: readonly string[], cwd = PROJECT): Promise<number> {
-  return run([...cloud.inside, ...command], { cwd, env: cloudEnvironment() });
+/** Runs a program in the cloud and in the foreground. @param where.region - the region of the AWS CLI @default - none */
+function inside(
+  cloud: Up,
+  command: readonly string[],
+  { cwd = PROJECT, region }: { readonly cwd?: string; readonly region?: string } = {},
+): Promise<number> {
+  return run([...cloud.inside, ...command], { cwd, env: cloudEnvironment(region) });
 }
 
-/** Runs a program in the foreground. Ctrl-C ends that program and not this one, which then returns its exit status. */
-async function run(command: readonly string[], options: SpawnOptions): Promise<number> {
+/**
+ * Runs a program in the foreground, and returns its exit status. This process ignores some signals meanwhile, because the
+ * program ends with it. (In package.json, the script begins with `exec`, so that npm waits for this process and not for a
+ * shell, which Ctrl-C ends.)
+ * @param outlived - the signals @default - SIGINT: Ctrl-C ends only the program
+ */
+async function run(
+  command: readonly string[],
+  options: SpawnOptions,
+  outlived: readonly NodeJS.Signals[] = ["SIGINT"],
+): Promise<number> {
   const [program, ...args] = command as [string, ...string[]];
   const ignore = () => {};
-  process.on("SIGINT", ignore);
+  for (const signal of outlived) process.on(signal, ignore);
   const child = spawn(program, args, { ...options, stdio: "inherit" });
   const status = await new Promise<number>((resolve, reject) => {
     child.on("error", reject).on("exit", (code) => resolve(code ?? 1));
   });
-  process.off("SIGINT", ignore);
+  for (const signal of outlived) process.off(signal, ignore);
   return status;
 }
 
-async function patiently(happened: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE;
+async function waitUntil(happened: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + TIME_LIMIT;
   while (!(await happened())) {
-    if (Date.now() > deadline) throw new UserError(`it takes longer than ${PATIENCE / 1000} s, see its log: ${LOG}`);
+    if (Date.now() > deadline) throw new UserError(`it takes longer than ${TIME_LIMIT / 1000} s, see its log: ${LOG}`);
     await sleep(100);
   }
-}
-
-function say(line: string): void {
-  console.log(line);
 }
 
 runProgram({ name: "cloud", usage: USAGE, main, helpAnywhere: false });

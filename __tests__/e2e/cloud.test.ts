@@ -1,11 +1,37 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Running } from "../../cloud/program";
 import { until } from "../../cloud/ssh-hosts";
 import { CloudProgram } from "../../testing/cloud-program";
+import { shellBlocks } from "../../testing/documented";
 import { story } from "../../testing/story";
 import { TUTORIAL_NAME } from "../../testing/tutorial";
 
 const SETTINGS = { controlPlane: { count: 1 }, workers: { count: 1 } };
+
+/** Moments of a change of the worker's instance type: the text that Terraform has printed, and the milliseconds after it. */
+const MOMENTS: readonly (readonly [printed: RegExp, delay: number])[] = [
+  [/worker-0: Refreshing state/, 0],
+  [/pems-worker-0: Destroying/, 0],
+  [/aws_instance\.worker-0: Modifying/, 0],
+  [/aws_instance\.worker-0: Modifying/, 50],
+  [/aws_instance\.worker-0: Modifying/, 100],
+  [/aws_instance\.worker-0: Modifying/, 200],
+  [/aws_instance\.worker-0: Modifying/, 500],
+  [/aws_instance\.worker-0: Modifying/, 1000],
+  [/aws_instance\.worker-0: Modifying/, 3000],
+  [/aws_instance\.worker-0: Still modifying/, 0],
+];
+
+/** Each of them is another one than the one before, so that each deploy changes a running machine. */
+const TYPES = ["t3.nano", "t3.micro", "t3.small", "t3.medium", "t3.large", "t3.xlarge"];
+
+/** The settings after the ten changes. */
+const CHANGED_SETTINGS = {
+  ...SETTINGS,
+  workers: { count: 1, instanceType: TYPES[(MOMENTS.length - 1) % TYPES.length] },
+};
 
 const cloud = new CloudProgram(SETTINGS);
 
@@ -20,24 +46,115 @@ async function succeed(...args: string[]): Promise<string> {
   return output;
 }
 
+/** Waits until a program in the cloud has printed a text. */
+const hasPrinted = ({ output, process }: Running, pattern: RegExp) =>
+  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 120 });
+
+/** The parsed state file. Terraform writes it in place, so a killed Terraform leaves an empty or a cut one. */
+function readState(): { readonly serial: number; readonly resources: readonly StateResource[] } {
+  return JSON.parse(readFileSync(join(cloud.clusters, `terraform.${TUTORIAL_NAME}.tfstate`), "utf8"));
+}
+
+interface StateResource {
+  readonly type: string;
+  readonly name: string;
+  readonly instances: readonly { readonly status?: string; readonly attributes: { readonly id: string } }[];
+}
+
+/** The ids of everything that exists in AWS, and of every key, by address. */
+const idsInState = () =>
+  Object.fromEntries(
+    readState()
+      .resources.filter(({ type }) => type.startsWith("aws_") || type === "tls_private_key")
+      .map(({ type, name, instances }) => [`${type}.${name}`, instances.map(({ attributes }) => attributes.id)]),
+  );
+
+/** Expects that no lock of a state is left. A killed Terraform leaves its lock's file. */
+const expectUnlocked = () =>
+  expect(readdirSync(cloud.clusters).filter((name) => name.endsWith(".lock.info"))).toEqual([]);
+
+/** Expects that Terraform has recorded everything. It waits for an apply that still runs. */
+const expectNoChanges = async () =>
+  expect(await succeed("exec", "terraform", "plan", "-lock-timeout=2m", "-detailed-exitcode", "-no-color")).toContain(
+    "No changes.",
+  );
+
 story({
   "Ctrl-C during npm run cloud -- deploy lets Terraform save its state": async () => {
     await succeed("up");
     const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
-    const copies = () => deploy.output().includes("Provisioning with 'file'");
-    await until(copies, { what: deploy.output, process: deploy.process, seconds: 120 });
+    await hasPrinted(deploy, /Provisioning with 'file'/);
     deploy.process.stdin?.write("\x03");
     expect((await deploy.ended).status).not.toBe(0);
 
-    const state = JSON.parse(readFileSync(join(cloud.folder, `terraform.${TUTORIAL_NAME}.tfstate`), "utf8"));
-    const instances: { status?: string }[] = state.resources.flatMap((each: { instances: object[] }) => each.instances);
+    const instances = readState().resources.flatMap((each) => each.instances);
     expect(instances.filter(({ status }) => status === "tainted").length).toBeGreaterThan(0);
-    expect(cloud.files.filter((name) => name.endsWith(".lock.info"))).toEqual([]);
+    expectUnlocked();
   },
 
   "the next deploy completes the cluster": async () => {
     await succeed("deploy", "--auto-approve");
     expect(await succeed("status")).toMatch(/-master-0 +running +172\.31\.0\.10 +54\..*\n.*-worker-0 +running/);
+  },
+
+  "ten times Ctrl-C during a change of the running cluster: the state is whole each time": async () => {
+    const ids = idsInState();
+    for (const [index, [printed, delay]] of MOMENTS.entries()) {
+      cloud.configure({ ...SETTINGS, workers: { count: 1, instanceType: TYPES[index % TYPES.length] } });
+      const { serial } = readState();
+      const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
+      await hasPrinted(deploy, printed);
+      await sleep(delay);
+      deploy.process.stdin?.write("\x03");
+      expect((await deploy.ended).status).not.toBe(0);
+
+      expect(readState().serial).toBeGreaterThanOrEqual(serial);
+      expect(idsInState()).toEqual(ids);
+      expectUnlocked();
+      if (index === MOMENTS.length - 1) break;
+      const [worker] = ids["aws_instance.worker-0"] as [string];
+      await succeed("exec", "aws", "ec2", "start-instances", "--instance-ids", worker);
+    }
+  },
+
+  "a machine that an interrupted change left stopped is started, and the change is completed, as on the page":
+    async () => {
+      const deploy = await cloud.run("deploy", "--auto-approve");
+      expect(deploy.status).toBe(1);
+      expect(deploy.output).toContain("has no public address");
+      const [find, complete] = shellBlocks("recovery.md", "A machine that stays stopped") as [string, string];
+      const stopped = (await succeed("exec", "sh", "-ec", find)).trim();
+      expect(stopped).toBe(idsInState()["aws_instance.worker-0"]?.[0]);
+      expect(complete).toContain("i-0123456789abcdef0");
+      const commands = complete.replaceAll("i-0123456789abcdef0", stopped);
+      await succeed("exec", "sh", "-ec", `yes yes | { ${commands} }`);
+      await expectNoChanges();
+      expect(await succeed("ssh", "worker-0", "ls")).toContain("worker-0-key.pem");
+    },
+
+  "a terminal that is closed while a machine is created: Terraform completes the apply in the background": async () => {
+    cloud.configure({ ...SETTINGS, workers: { ...CHANGED_SETTINGS.workers, count: 2 } });
+    const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
+    await hasPrinted(deploy, /aws_instance\.worker-1: Creating/);
+    // The end of the program that holds the terminal: the kernel sends a hangup to every program in it.
+    deploy.process.kill("SIGKILL");
+    await deploy.ended;
+    await expectNoChanges();
+    expect(await succeed("ssh", "worker-1", "ls")).toContain("worker-1-key.pem");
+  },
+
+  "SIGTERM to npm run cloud -- deploy and its programs: Terraform completes the apply": async () => {
+    cloud.configure(CHANGED_SETTINGS);
+    const deploy = cloud.start(["deploy", "--auto-approve"], { terminal: true });
+    await hasPrinted(deploy, /aws_instance\.worker-1: Destroying/);
+    const pid = deploy.process.pid as number;
+    const program = Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), 10);
+    expect(program).toBeGreaterThan(1);
+    process.kill(-program, "SIGTERM");
+    await deploy.ended;
+    expectUnlocked();
+    expect(await succeed("status")).not.toContain("worker-1");
+    await expectNoChanges();
   },
 
   "npm run cloud -- ssh logs in to a running machine with the generated key": async () => {
@@ -57,18 +174,27 @@ story({
   },
 
   "terraform and aws run in the cloud": async () => {
-    expect(await succeed("exec", "terraform", "plan", "-detailed-exitcode", "-no-color")).toContain("No changes.");
+    await expectNoChanges();
     expect(await succeed("diff")).toContain("No changes.");
-    const names = ["ec2", "describe-key-pairs", "--region", "eu-central-1", "--query", "KeyPairs[].KeyName"];
+    const names = ["ec2", "describe-key-pairs", "--query", "KeyPairs[].KeyName"];
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
   },
 
+  "a second cluster in the cloud: its first diff works, and ssh to a machine of the first cluster uses that one's key":
+    async () => {
+      const subnets = [{ cidrBlock: "10.1.0.0/24" }];
+      cloud.configure({ ...SETTINGS, name: "second", network: { cidrBlock: "10.1.0.0/16", subnets } });
+      expect(await succeed("diff")).toContain("Plan:");
+      await succeed("exec", "terraform", "apply", "-target=tls_private_key.ssh-key", "-auto-approve", "-no-color");
+      expect(await succeed("ssh", `${TUTORIAL_NAME}-worker-0`, "id -un")).toBe("ubuntu\n");
+    },
+
   "a state in S3 is refused": async () => {
-    cloud.configure({ ...SETTINGS, backend: { type: "s3", bucket: "our-states" } });
+    cloud.configure({ ...CHANGED_SETTINGS, backend: { type: "s3", bucket: "our-states" } });
     const { status, output } = await cloud.run("deploy", "--auto-approve");
     expect(status).toBe(1);
     expect(output).toContain("\ncloud: 'backend' must be local, with a path in the project's folder, ");
-    cloud.configure(SETTINGS);
+    cloud.configure(CHANGED_SETTINGS);
   },
 
   "npm run cloud -- destroy destroys the cluster": async () => {

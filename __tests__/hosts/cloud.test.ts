@@ -1,9 +1,24 @@
-import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { start } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import { until } from "../../cloud/ssh-hosts";
+import { USERS, until } from "../../cloud/ssh-hosts";
 import { CloudProgram } from "../../testing/cloud-program";
 
+const PROJECT = join(__dirname, "../..");
 const NOT_UP = { status: 1, output: "cloud: it is not up: npm run cloud -- up\n" };
 
 describeSuite("the emulated cloud", () => {
@@ -59,12 +74,80 @@ describeSuite("the emulated cloud", () => {
       });
     }
 
-    // Installing or building programs again would take minutes, so down keeps them.
-    mkdirSync(join(cloud.folder, "kubernetes"));
     expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
-    expect(cloud.files).toEqual(["kubernetes"]);
-    rmdirSync(join(cloud.folder, "kubernetes"));
+    expect(cloud.files).toEqual([]);
     expect(await cloud.run("status")).toEqual(NOT_UP);
+  });
+
+  test("up and down keep every file that the cloud has not made: installed programs, and a state of somebody's", async () => {
+    const kept = ["kubernetes/v1/etcd", "prod.tfstate", "prod.tfstate.backup", "errored.tfstate", "note"];
+    mkdirSync(join(cloud.folder, "kubernetes/v1"), { recursive: true });
+    for (const path of kept) writeFileSync(join(cloud.folder, path), "mine");
+    mkdirSync(join(cloud.folder, "clusters"));
+    writeFileSync(join(cloud.folder, "clusters/terraform.lab.tfstate"), "of an earlier cloud");
+    await cloud.run("up");
+    expect(existsSync(join(cloud.folder, "clusters"))).toBe(false);
+    await cloud.run("down");
+    for (const path of kept) expect(readFileSync(join(cloud.folder, path), "utf8")).toBe("mine");
+    expect(cloud.files).toEqual(["errored.tfstate", "kubernetes", "note", "prod.tfstate", "prod.tfstate.backup"]);
+    for (const name of cloud.files) rmSync(join(cloud.folder, name), { recursive: true });
+  });
+
+  test("of several up at once, exactly one starts a cloud, and down leaves nothing of any", async () => {
+    const sockets = () =>
+      readdirSync(tmpdir()).filter((name) => name.startsWith("cloud-") && existsSync(join(tmpdir(), name, "aws.sock")));
+    const before = sockets();
+    const ends = await Promise.all([1, 2, 3].map(() => cloud.run("up")));
+    expect(ends.filter(({ status }) => status === 0)).toHaveLength(1);
+    for (const { output } of ends.filter(({ status }) => status !== 0)) {
+      expect(output).toMatch(
+        /^cloud: (another `up` or `down` is running: wait for its end|it is already running: .*)\n$/,
+      );
+    }
+    expect(sockets()).toHaveLength(before.length + 1);
+    await cloud.run("down");
+    expect(sockets()).toEqual(before);
+    expect(cloud.files).toEqual([]);
+  });
+
+  test("up prints one line if the emulator cannot be installed, and leaves nothing; pip runs as the project's owner", async () => {
+    // A copy of the project, because it would install the emulator into its own folder.
+    const copy = mkdtempSync(join(tmpdir(), "copy-"));
+    try {
+      for (const name of ["cloud", "model", "tools", "package.json", "tsconfig.json"]) {
+        cpSync(join(PROJECT, name), join(copy, name), { recursive: true });
+      }
+      symlinkSync(join(PROJECT, "node_modules"), join(copy, "node_modules"));
+      mkdirSync(join(copy, "log"), { mode: 0o777 });
+      for (const path of [copy, join(copy, "log")]) chownSync(path, USERS.stranger, USERS.stranger);
+      const env = {
+        ...process.env,
+        // The system's Python, which every user can run.
+        PATH: `/usr/bin:${process.env.PATH}`,
+        PIP_NO_INDEX: "1",
+        PIP_FIND_LINKS: "/nowhere",
+        PIP_LOG: join(copy, "log/pip"),
+      };
+      const command = [process.execPath, "--import", "tsx", "tools/cloud.ts", "up"];
+      const { status, output } = await start(command, { cwd: copy, env }).ended;
+      expect(status).toBe(1);
+      expect(output).toMatch(
+        /^Installing [^\n]*\ncloud: moto cannot be installed from the Python package index: [^\n]*\n$/,
+      );
+      expect(readdirSync(join(copy, ".cloud"))).toEqual([]);
+      expect(statSync(join(copy, "log/pip")).uid).toBe(USERS.stranger);
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  });
+
+  test("the emulator's requirements are pinned with hashes, and name no index", () => {
+    const lines = readFileSync(join(PROJECT, "cloud/requirements.txt"), "utf8")
+      .split("\n")
+      .filter((line) => /^[^#\s]/.test(line));
+    const [onlyBinary, ...pinned] = lines;
+    expect(onlyBinary).toBe("--only-binary :all:");
+    for (const line of pinned) expect(line).toMatch(/^[\w.-]+==[\w.]+ \\$/);
   });
 
   test.each([["help"], ["--help"], ["up", "--help"]])("%s %s prints the commands", async (...args) => {

@@ -9,7 +9,7 @@ const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8
 
 /** The npm scripts that are programs of tools/. */
 const PROGRAMS = Object.entries(scripts).flatMap(([name, command]) => {
-  const file = /^node --import tsx (tools\/\S+\.ts)$/.exec(command)?.[1];
+  const file = /^(?:exec )?node --import tsx (tools\/\S+\.ts)$/.exec(command)?.[1];
   return file === undefined ? [] : [[name, file] as const];
 });
 
@@ -58,7 +58,7 @@ test.each([
 );
 
 test.each([
-  ["review", 1, "review: only options are allowed, got: foo; allowed: --base, --plan, --format, --fail-on\n"],
+  ["review", 1, "review: only options are allowed, got: foo; allowed: --base, --plan, --stack, --picture, --format, --fail-on\n"],
   ["benchmark", 1, "benchmark: only options are allowed, got: foo; allowed: none\n"],
 ])("npm run %s refuses an argument that is no option", (name, status, stderr) => {
   const file = PROGRAMS.find(([each]) => each === name)?.[1] as string;
