@@ -80,7 +80,10 @@ export type Stacks = Readonly<Record<string, Document>>;
  * @throws UserError as {@link synthesizeReference} and {@link synthesizeCheckout}
  */
 export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Stacks, Stacks]> {
-  const both = [synthesizeReference(project, reference), synthesizeCheckout(project, "the working tree")] as const;
+  const both = [
+    synthesizeReference(project, reference),
+    synthesizeCheckout(project, "the working tree", project),
+  ] as const;
   try {
     return await Promise.all(both);
   } catch (error) {

@@ -58,7 +58,11 @@ test.each([
 );
 
 test.each([
-  ["review", 1, "review: only options are allowed, got: foo; allowed: --base, --plan, --stack, --picture, --format, --fail-on\n"],
+  [
+    "review",
+    1,
+    "review: only options are allowed, got: foo; allowed: --base, --plan, --stack, --picture, --format, --fail-on\n",
+  ],
   ["benchmark", 1, "benchmark: only options are allowed, got: foo; allowed: none\n"],
 ])("npm run %s refuses an argument that is no option", (name, status, stderr) => {
   const file = PROGRAMS.find(([each]) => each === name)?.[1] as string;
