@@ -230,7 +230,7 @@ function onlyIn(value: unknown, other: unknown): unknown {
 /** The text of two values in cells. If a text is long, the common beginning is cut. */
 function differing(before: unknown, after: unknown, length: number): string[] {
   const [removed, added] = [onlyIn(before, after), onlyIn(after, before)];
-  const isReordered = Array.isArray(removed) && removed.length === 0 && (added as unknown[]).length === 0;
+  const isReordered = [removed, added].every((each) => Array.isArray(each) && each.length === 0);
   const shown = isReordered ? [before, after] : [removed, added];
   const [textBefore, textAfter] = shown.map((value) => {
     if (value === undefined) return "";

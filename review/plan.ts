@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { printable } from "../model/printable";
 import { UserError } from "../model/user-error";
 import { type Configuration, flatten, isObject, typeOf, withoutIndexes, withoutKeys } from "./arguments";
 import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
@@ -116,7 +117,9 @@ function parse(json: string): Plan {
   const document = isObject(plan) ? plan : {};
   const version = document.format_version;
   if (typeof version !== "string" || !/^1\.\d+$/.test(version)) {
-    throw new UserError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(version)}`);
+    throw new UserError(
+      `the plan's 'format_version' must be 1.x, got: ${JSON.stringify(masked(version, undefined, undefined, false))}`,
+    );
   }
   if (isDeeperThan(plan, MAX_DEPTH)) throw new UserError(`the plan must have at most ${MAX_DEPTH} levels of nesting`);
   if (document.errored === true) throw new UserError("the plan must be complete, got one that ended in an error");
@@ -128,7 +131,9 @@ function parse(json: string): Plan {
   const { error } = planSchema.safeParse(plan);
   const [issue] = error?.issues ?? [];
   if (issue !== undefined) {
-    throw new UserError(`the plan's '${issue.path.join(".")}' must be as Terraform writes it: ${issue.message}`);
+    throw new UserError(
+      `the plan's '${printable(issue.path.join("."))}' must be as Terraform writes it: ${issue.message}`,
+    );
   }
   return plan as Plan;
 }
@@ -147,9 +152,10 @@ function isDeeperThan(value: unknown, depth: number): boolean {
 function actionOf(address: string, actions: readonly string[]): Action {
   const action = ACTIONS.get(actions.join(","));
   if (action === undefined) {
-    throw new UserError(
-      `the plan's actions must be ${[...ACTIONS.keys()].join(" or ")}, got for ${address}: ${actions}`,
+    const got = [address, actions.join(",")].map((each) =>
+      printable(String(masked(each, undefined, undefined, false))),
     );
+    throw new UserError(`the plan's actions must be ${[...ACTIONS.keys()].join(" or ")}, got for ${got.join(": ")}`);
   }
   return action;
 }
