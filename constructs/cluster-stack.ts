@@ -13,6 +13,7 @@ import {
 } from "cdktf";
 import type { Construct } from "constructs";
 import { NODE_USER } from "../model/names";
+import { API_SERVER_PORT } from "../model/ports";
 import { Cluster, type ClusterProps } from "./cluster";
 import type { ClusterNode } from "./node-fleet";
 
@@ -117,7 +118,7 @@ export class ClusterStack extends TerraformStack {
     const byName = <T>(value: (node: ClusterNode) => T) =>
       Object.fromEntries(nodes.map((node) => [node.name, value(node)]));
     new TerraformOutput(this, "kubernetes_public_address", {
-      description: "The name at which the API servers are reached, port 6443",
+      description: `The name at which the API servers are reached, port ${API_SERVER_PORT}`,
       value: nlb.dnsName,
     });
     new TerraformOutput(this, "kubernetes_service_address", {

@@ -1,5 +1,6 @@
 import { contains, isCidr } from "../model/addressing";
 import { readDistributionScript } from "../model/distribution";
+import { ANYWHERE } from "../model/ports";
 import type { Document } from "./compare";
 
 // biome-ignore lint/suspicious/noExplicitAny: the provider defines the arguments of a block
@@ -10,8 +11,6 @@ type Resources = (type: string) => [name: string, block: Block][];
 
 /** The largest number of machines of a role in a subnet that have a box each. More machines share one box. */
 const SEPARATE_BOXES = 5;
-
-const ANYWHERE = "0.0.0.0/0";
 
 /** The words for the IP protocols of security rules. */
 const PROTOCOLS: Readonly<Record<string, string>> = { "-1": "everything", icmp: "ICMP", tcp: "TCP", udp: "UDP" };

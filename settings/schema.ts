@@ -2,6 +2,7 @@ import { z } from "zod";
 import { LIMITS, type Limit, wholeNumberFrom } from "../model/formats";
 import { UBUNTU_RELEASES } from "../model/images";
 import { RENEWAL_HOURS, VALIDITY_HOURS } from "../model/lifetimes";
+import { ANYWHERE, API_SERVER_PORT, SSH_PORT } from "../model/ports";
 
 /** A schema. The text of each of its errors is the description of the allowed values. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
@@ -130,9 +131,9 @@ export const schema = group({
       ),
   }),
   access: group({
-    ssh: cidrList(1).describe("CIDRs that may connect to port 22. Must include the host that deploys."),
+    ssh: cidrList(1).describe(`CIDRs that may connect to port ${SSH_PORT}. Must include the host that deploys.`),
     api: cidrList(0).describe(
-      "CIDRs that may connect to port 6443, at the machines and through the load balancer. Without 0.0.0.0/0, the load " +
+      `CIDRs that may connect to port ${API_SERVER_PORT}, at the machines and through the load balancer. Without ${ANYWHERE}, the load ` +
         "balancer preserves its clients' addresses, and the subnets and machines are allowed too.",
     ),
     icmp: cidrList(0).describe("CIDRs that may send ICMP to the machines."),
