@@ -6,6 +6,7 @@ import {
   bundleEnd,
   type DistributedFile,
   distributionScript,
+  isReserved,
   SCRIPT_PATH,
   STAGING_SCRIPT,
   STAGING_SCRIPT_PATH,
@@ -46,10 +47,11 @@ export interface FileDistributionProps {
   readonly connectionTimeout?: string;
 }
 
-/** An absolute path that a shell reads correctly without quotes, and that no temporary file of a distribution has. */
+/** An absolute path that a shell reads correctly without quotes. */
 const FILE_PATH: Limit = {
   allowed: "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names",
-  pattern: /^(\/(?!\.{1,2}(\/|$))(?!\.distribution(\/|$))(?![^/]*\.distribution-(new|old)$)[A-Za-z0-9._-]+)+$/,
+  pattern: /^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+)+$/,
+  holds: (value) => typeof value === "string",
 };
 
 const FILE_MODE: Limit = { allowed: "0600, 0644 or 0755", pattern: /^0(600|644|755)$/ };
@@ -59,11 +61,13 @@ const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp
 /**
  * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
  * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place.
- * If it fails, the previous files stay in place. The files' folders must exist. Two sets on one machine must not be copied at
- * the same time: the second needs `dependsOn: [first.completed]`. All files are copied again if the machine was replaced, a version changed,
- * or the last copy failed. The script does not contain the files' contents.
+ * If it fails, the previous files stay in place. The files' folders must exist. All files are copied again if the machine was
+ * replaced, a version or a command changed, or the last copy failed. The script does not contain the files' contents.
  *
- * @throws Error if a path has a character that is not allowed, or occurs twice
+ * Two sets on one machine must not be copied at the same time, because they use the same staging folder: the second needs
+ * `dependsOn: [first.completed]`.
+ *
+ * @throws Error if a path, mode or owner is not allowed, if the copy itself uses a path, or if a path occurs twice
  */
 export class FileDistribution extends Construct {
   /** The copy, as a dependency of elements that need the files in place. */
@@ -76,6 +80,9 @@ export class FileDistribution extends Construct {
       assertLiteral(`files[${index}].path`, FILE_PATH, path);
       assertLiteral(`files[${index}].mode`, FILE_MODE, mode);
       assertLiteral(`files[${index}].owner`, FILE_OWNER, owner);
+      if (isReserved(path)) {
+        throw new Error(mustBe(`files[${index}].path`, "a path that the copy itself does not use", path));
+      }
       if (files.findIndex((file) => file.path === path) < index) {
         throw new Error(mustBe(`files[${index}].path`, "different from the paths before it", path));
       }
@@ -95,7 +102,7 @@ export class FileDistribution extends Construct {
       triggers: {
         machine: node.instance.id,
         // The plan must not contain a hash of a secret.
-        files: Fn.sha256(Fn.join("\n", [...files.flatMap(fingerprint), ...(props.activate ?? [])])),
+        files: Fn.sha256(Fn.join("\n", [...files.flatMap(fingerprint), ...(props.activate ?? []).map(literal)])),
       },
       connection,
       provisioners: [
@@ -107,7 +114,7 @@ export class FileDistribution extends Construct {
         },
         {
           type: "file",
-          content: [...files.map(({ content }) => base64(content)), bundleEnd(files), ""].join("\n"),
+          content: [...files.map(({ content }) => Fn.base64encode(literal(content))), bundleEnd(files), ""].join("\n"),
           destination: BUNDLE,
         },
         { type: "remote-exec", inline: distributionScript(files, props.activate) },
@@ -120,12 +127,17 @@ export class FileDistribution extends Construct {
 /** A token of cdktf in a text. */
 const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
 
-/** A Terraform expression for a content in base64. `Fn.rawString` escapes the text between tokens, but not the tokens, and no `%{`. */
-function base64(content: string): string {
-  const parts = content.split(TOKEN).filter((part) => part !== "");
-  const values = parts.map((part) => (TOKEN.test(part) ? part : Fn.rawString(part.replaceAll("%{", "%%{"))));
+/**
+ * A Terraform expression for a text with tokens. `Fn.rawString` escapes quotes, newlines and `${` between the tokens, but
+ * neither backslashes nor `%{` (https://developer.hashicorp.com/terraform/language/expressions/strings).
+ */
+function literal(text: string): string {
+  const parts = text.split(TOKEN).filter((part) => part !== "");
+  const values = parts.map((part) =>
+    TOKEN.test(part) ? part : Fn.rawString(part.replaceAll("\\", "\\\\").replaceAll("%{", "%%{")),
+  );
   const [first = "", ...others] = values;
-  return Fn.base64encode(others.length === 0 ? first : Fn.join("", values));
+  return others.length === 0 ? first : Fn.join("", values);
 }
 
 /** The values of a file that the trigger's hash contains. */

@@ -4,7 +4,10 @@ import { NODE_USER } from "./names";
 
 /** Path, mode and owner of a file on a machine. */
 export interface DistributedFile {
-  /** The absolute path: letters, digits, dots, underscores, hyphens and slashes. */
+  /**
+   * The absolute path: letters, digits, dots, underscores, hyphens and slashes. Its folder must exist. The paths of
+   * {@link isReserved} are refused.
+   */
   readonly path: string;
   readonly mode: "0600" | "0644" | "0755";
   readonly owner: "ubuntu" | "root";
@@ -34,6 +37,16 @@ export const STAGING_SCRIPT_PATH = `${NODE_HOME}/.ssh/terraform-staging.sh`;
  */
 export const SCRIPT_PATH = `${STAGING}/run/script.sh`;
 
+const NEW = ".distribution-new";
+const OLD = ".distribution-old";
+
+/** Whether the copy itself uses a path: the staging folder, the first script, or a temporary file beside a final path. */
+export function isReserved(path: string): boolean {
+  return (
+    path === STAGING_SCRIPT_PATH || `${path}/`.startsWith(`${STAGING}/`) || path.endsWith(NEW) || path.endsWith(OLD)
+  );
+}
+
 /** The first script: creates an empty staging folder. */
 export const STAGING_SCRIPT: readonly string[] = [
   "set -eu",
@@ -47,7 +60,7 @@ const head = (files: readonly DistributedFile[]): readonly string[] => [
   "umask 077",
   // First, each new file is written beside its final path, with owner and mode. Then the current files are copied as
   // backups. Then all new files are renamed to their final paths. If any step fails, the previous files are put back.
-  "new=.distribution-new old=.distribution-old done='' placed='' paths=''",
+  `new=${NEW} old=${OLD} done='' placed='' paths=''`,
   // A failure or a second signal must not end the clean-up, which removes private keys.
   `finish() {
   trap '' HUP INT TERM

@@ -96,6 +96,7 @@ test("a changed command is run again: it is in the trigger", () => {
     "$" + '{sha256(join("\\n", ["0644 /home/ubuntu/a.pem", "certificate", "systemctl restart etcd"]))}',
   );
   expect(files([])).toBe(files());
+  expect(files(['echo "$HOME" \\n'])).toContain(String.raw`, "echo \"$HOME\" \\n"]`);
 });
 
 test("a copy waits for what it depends on, and others can wait for it", () => {
@@ -110,10 +111,20 @@ test("a copy waits for what it depends on, and others can wait for it", () => {
   expect(argumentsOf(second ?? {}).depends_on).toEqual([`null_resource.${first}`]);
 });
 
-test("text in a content is not a template or a string of Terraform", () => {
-  const content = 'a "quoted" $' + "{template} %{if}";
-  const { copy } = distribute([{ ...KEY, content }]);
-  expect(copy.provisioner[1].file.content).toContain(['base64encode("a \\"quoted\\" ', "{template} %%{if}"].join("$$"));
+test("text in a content is not a template or a string of Terraform, beside tokens too", () => {
+  const json = synthesizeConstructs((scope) => {
+    const { sshKey, nodes } = someMachines(scope, 1);
+    const node = nodes[0] as FileDistributionProps["node"];
+    const content = `a "quoted" $\{template} %{if} \\d\n${node.publicIp} "e"`;
+    new FileDistribution(scope, "files", { node, sshKey, files: [{ ...KEY, content }] });
+  });
+  const [machine] = Object.keys(resourcesOf(json, "aws_instance"));
+  const [block] = Object.values(resourcesOf(json, "null_resource"));
+  const [, { file: bundle }] = argumentsOf(block ?? {}).provisioner;
+  const before = String.raw`"a \"quoted\" $$\{template} %%{if} \\d\n"`.replace("\\{", "{");
+  expect(bundle.content.split("\n")[0]).toBe(
+    `$\{base64encode(join("", [${before}, aws_instance.${machine}.public_ip, " \\"e\\""]))}`,
+  );
 });
 
 const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
@@ -127,15 +138,22 @@ test.each<[string, readonly FileToDistribute[], string]>([
     `'files[0].path' must be ${PATHS}, got: "/a;b"`,
   ],
   [
-    "the path of a temporary file",
-    [{ ...KEY, path: "/a.distribution-new" }],
-    `'files[0].path' must be ${PATHS}, got: "/a.distribution-new"`,
+    "a path that is a list",
+    [{ ...KEY, path: ["/a"] as unknown as string }],
+    `'files[0].path' must be ${PATHS}, got: ["/a"]`,
   ],
-  [
-    "a path in the staging folder",
-    [{ ...KEY, path: "/home/ubuntu/.distribution/bundle" }],
-    `'files[0].path' must be ${PATHS}, got: "/home/ubuntu/.distribution/bundle"`,
-  ],
+  ...[
+    "/a.distribution-new",
+    "/etc/etcd/a.pem.distribution-old",
+    "/home/ubuntu/.distribution",
+    "/home/ubuntu/.distribution/bundle",
+    "/home/ubuntu/.distribution/run/script.sh",
+    "/home/ubuntu/.ssh/terraform-staging.sh",
+  ].map((path): [string, readonly FileToDistribute[], string] => [
+    `the path ${path}, which the copy itself uses`,
+    [{ ...KEY, path }],
+    `'files[0].path' must be a path that the copy itself does not use, got: "${path}"`,
+  ]),
   [
     "a mode with a command",
     [{ ...KEY, mode: "0600; id" as "0600" }],
@@ -153,4 +171,9 @@ test.each<[string, readonly FileToDistribute[], string]>([
   ],
 ])("refuses %s", (_name, files, message) => {
   expect(() => distribute(files)).toThrow(new Error(message));
+});
+
+test("accepts paths that begin like the paths of the copy itself", () => {
+  const paths = ["/home/ubuntu/.distribution-keys", "/opt/.distribution/a", "/etc/a.distribution-new.pem"];
+  expect(() => distribute(paths.map((path) => ({ ...KEY, path })))).not.toThrow();
 });

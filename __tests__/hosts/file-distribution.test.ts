@@ -10,18 +10,21 @@ import { issueTls } from "../../testing/tls-resources";
 
 const ADDRESS = "198.51.100.20";
 
+/** A text with all characters that Terraform, JSON or a shell could change. */
+const CONFIG = `name: "é $HOME" \\d $\{a} %{b} $$\{c} '\t%\n`;
+
 const FILES: readonly FileToDistribute[] = [
-  { path: "/etc/etcd/config", content: 'name: "é $HOME"\n', mode: "0600", owner: "root", version: "1" },
+  { path: "/etc/etcd/config", content: CONFIG, mode: "0600", owner: "root", version: "1" },
   { path: "/home/ubuntu/tool", content: "#!/bin/sh\necho tool\n", mode: "0755", owner: "ubuntu", version: "1" },
 ];
 
 describeSuite("files on machines", () => {
-  test("distributes files of root and of ubuntu, then runs the commands as root", async () => {
+  test("distributes files of root and of ubuntu, then runs the commands as root, then those of a second set", async () => {
     const json = synthesizeConstructs((scope) => {
       const { sshKey, nodes } = someMachines(scope, 1);
       const [node] = nodes;
       if (node === undefined) throw new Error("no machine");
-      new FileDistribution(scope, "files", {
+      const first = new FileDistribution(scope, "files", {
         node,
         sshKey,
         files: FILES,
@@ -29,6 +32,13 @@ describeSuite("files on machines", () => {
           "stat -c '%U %a %n' /etc/etcd/* /home/ubuntu/tool >/home/ubuntu/log",
           "cat /etc/etcd/config >>/home/ubuntu/log",
         ],
+      });
+      new FileDistribution(scope, "more", {
+        node,
+        sshKey,
+        files: [{ path: "/home/ubuntu/second", content: "second", mode: "0644", owner: "ubuntu" }],
+        activate: ["id -un >>/home/ubuntu/log", "cat /home/ubuntu/second >>/home/ubuntu/log"],
+        dependsOn: [first.completed],
       });
     });
     const [instance] = Object.keys(resourcesOf(json, "aws_instance"));
@@ -44,10 +54,10 @@ describeSuite("files on machines", () => {
       await terraform.run("init", "-no-color");
       await terraform.run("apply", "-auto-approve", "-no-color");
 
-      expect(host.read("log")).toBe('root 600 /etc/etcd/config\nubuntu 755 /home/ubuntu/tool\nname: "é $HOME"\n');
+      expect(host.read("log")).toBe(`root 600 /etc/etcd/config\nubuntu 755 /home/ubuntu/tool\n${CONFIG}root\nsecond`);
       expect(host.read("tool")).toBe("#!/bin/sh\necho tool\n");
-      expect(Object.keys(host.files())).toEqual(["log", "tool"]);
-      expect(host.sessions).toBe(3);
+      expect(Object.keys(host.files())).toEqual(["log", "second", "tool"]);
+      expect(host.sessions).toBe(6);
       await host.stop();
     } finally {
       network.close();
