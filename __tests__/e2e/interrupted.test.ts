@@ -124,10 +124,12 @@ story({
       expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
       const lock = readdirSync(rehearsal.folder.path).filter((name) => name.endsWith(".lock.info"));
       expect(lock).toEqual([`.terraform.${TUTORIAL_NAME}.tfstate.lock.info`]);
-      // The state contains a copy that is not done yet, if Terraform has saved the state for another resource meanwhile.
-      if (isRecorded()) break;
+      // The state contains a copy that is not done yet, if Terraform has saved the state for another resource meanwhile. If
+      // the upload ended before the host was frozen, Terraform has removed its file already.
+      if (isRecorded() && temporaryFiles().length > 0) break;
       expect(attempt).toBeLessThan(5);
-      expect(await rehearsal.apply()).toContain("Resources: 1 added, 0 changed, 0 destroyed.");
+      const again = isRecorded() ? [`-replace=null_resource.pems-${id}`] : [];
+      expect(await rehearsal.apply(...again)).toMatch(/Resources: 1 added, 0 changed, [01] destroyed\./);
       expect(Object.keys(rehearsal.machine(id).host.files())).toContain(key);
       for (const file of temporaryFiles()) rmSync(file);
     }
