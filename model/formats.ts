@@ -1,4 +1,5 @@
 import { isAddress, isCidr, isUsable, prefixLength, UNUSABLE_RANGES } from "./addressing";
+import { INVISIBLE, printable } from "./printable";
 
 /** The longest part of a refused value that an error line shows, in characters. */
 const MAX_SHOWN_LENGTH = 200;
@@ -15,9 +16,6 @@ export interface Limit {
 
 /** The folders in the project whose content programs delete: synthesis, `npm ci`, `npm run cloud`, and git's own. */
 const DELETED_FOLDERS = ["cdktf.out", "node_modules", ".cloud", ".git"];
-
-/** Characters that a reader cannot see or that stand for nothing: controls, formats, halves of characters, line separators. */
-const INVISIBLE = "\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Zl}\\p{Zp}\\p{DI}\\uFFFD";
 
 /** The format of a network: a CIDR within a range of prefix lengths, in which machines can be. */
 function network(min: number, max: number, example: string): Limit {
@@ -75,7 +73,7 @@ export const LIMITS = {
   subjectField: {
     allowed: "1 to 64 visible characters, none of them a backslash, and without ${, %{, #{ and &{",
     // Terraform would read ${ and %{ as the start of a template, and cdktf the others as its own tokens.
-    pattern: new RegExp(`^(?!.*[$%#&]\\{)[^${INVISIBLE}\\\\]{1,64}$`, "u"),
+    pattern: new RegExp(`^(?!.*[$%#&]\\{)[^${INVISIBLE}\\uFFFD\\\\]{1,64}$`, "u"),
   },
   tagKey: {
     // Terraform's JSON has // for comments.
@@ -132,12 +130,7 @@ function shown(value: unknown): string {
 /** A value as JSON, without characters that a reader cannot see. */
 function quoted(value: unknown): string {
   try {
-    return JSON.stringify(value).replace(new RegExp(`[${INVISIBLE}]`, "gu"), (character) =>
-      character
-        .split("")
-        .map((half) => `\\u${half.charCodeAt(0).toString(16).padStart(4, "0")}`)
-        .join(""),
-    );
+    return printable(JSON.stringify(value));
   } catch (error) {
     // JSON.stringify needs a stack frame for each level.
     if (error instanceof RangeError) return "a value that is nested too deeply to be shown";
