@@ -63,6 +63,23 @@ function join(maps: readonly Map<string, unknown>[]): Map<string, unknown> {
   return new Map(maps.flatMap((map) => [...map]));
 }
 
+/** A leaf of a value before and after a change. */
+export interface LeafChange {
+  readonly path: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** The leaves that a value has before or after a change, also those that are equal. */
+export function leafChanges(path: string, before: unknown, after: unknown): LeafChange[] {
+  const [one, other] = [flatten(before, path), flatten(after, path)];
+  return [...new Set([...one.keys(), ...other.keys()])].map((leaf) => ({
+    path: leaf,
+    before: one.get(leaf),
+    after: other.get(leaf),
+  }));
+}
+
 /** A path without indexes and other keys of list elements: `root_block_device.volume_size`. */
 export function withoutIndexes(path: string): string {
   return path.replaceAll(/\[\d+\]|\([^)]*\)/g, "");

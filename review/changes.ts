@@ -10,6 +10,9 @@ export const NAME_TAG = /^provider\.aws\[0\]\.default_tags\[0\]\.tags\.Cluster$/
  */
 export type Action = "create" | "destroy" | "forget" | "replace" | "restart" | "update" | "clean-up" | "none";
 
+/** The text in place of a value that Terraform knows only after the apply. */
+export const KNOWN_LATER = "(known after apply)";
+
 /** An argument whose value changes. */
 export interface ArgumentChange {
   /** Its path in the resource, for example `metadata_options.http_tokens`. */

@@ -17,7 +17,7 @@ import {
   NAME_TAG,
   type ResourceChange,
 } from "./changes";
-import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isKept, isKnown, refusalOf } from "./effects";
+import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isFullyKnown, isKept, refusalOf } from "./effects";
 import { type CopiedFile, readDistribution } from "./provisioners";
 
 /** The compared part of a synthesized document. */
@@ -104,7 +104,7 @@ export function compare(base: Document, changed: Document): Changes {
     address,
     type: typeOf(address),
     action,
-    ...(action === "create" && !isFullyKnown(address, argumentsOf(after, address)) && { unknown: true }),
+    ...(action === "create" && !isFullyKnown(typeOf(address), argumentsOf(after, address).keys()) && { unknown: true }),
     arguments: direct.get(address) ?? [],
     settings: Object.fromEntries(after.get(address) ?? argumentsOf(before, address)),
     because,
@@ -145,15 +145,6 @@ function forgottenBy({ removed = [] }: Document): Set<string> {
       const settings = (Array.isArray(lifecycle) ? lifecycle : [lifecycle]).filter(isObject);
       return typeof from === "string" && settings.some(({ destroy }) => destroy === false) ? [from] : [];
     }),
-  );
-}
-
-/** Whether the table of effects has every argument that a resource sets. */
-function isFullyKnown(address: string, block: Arguments): boolean {
-  const type = typeOf(address);
-  return (
-    isKnown(type) &&
-    [...block.keys()].every((path) => effectOf(type, withoutIndexes(path), undefined, undefined) !== undefined)
   );
 }
 

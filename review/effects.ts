@@ -1,4 +1,5 @@
 import { isArm } from "../model/instance-types";
+import { withoutIndexes } from "./arguments";
 import type { Action } from "./changes";
 
 /** The effect of a changed argument on an existing resource. */
@@ -155,9 +156,12 @@ const TABLE: Readonly<Record<string, Row>> = {
 /** Terraform's own arguments. They do not affect existing resources, only the creation of a resource. */
 export const META = /^(depends_on|lifecycle|connection|provisioner)(?=[.[(]|$)/;
 
-/** Whether the table has a resource type. */
-export function isKnown(type: string): boolean {
-  return rowOf(type) !== undefined;
+/** Whether the table has a resource type and every one of these arguments. @param paths - with or without indexes */
+export function isFullyKnown(type: string, paths: Iterable<string>): boolean {
+  return (
+    rowOf(type) !== undefined &&
+    [...paths].every((path) => effectOf(type, withoutIndexes(path), undefined, undefined) !== undefined)
+  );
 }
 
 /** Resource types that have no tags in AWS, so that the provider's default tags do not apply to them. */

@@ -2,8 +2,16 @@ import { isDeepStrictEqual } from "node:util";
 import { isPrivate, prefixLength } from "../model/addressing";
 import { type Identity, identities } from "../model/identities";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
-import { type Arguments, flatten, nameOf, withoutIndexes, withoutKeys } from "./arguments";
-import { type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
+import {
+  type Arguments,
+  type Configuration,
+  type LeafChange,
+  leafChanges,
+  nameOf,
+  withoutIndexes,
+  withoutKeys,
+} from "./arguments";
+import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
 import { isExposed, refersToSecret } from "./secrets";
 
@@ -73,6 +81,11 @@ function isGone(action: Action): boolean {
   return action === "destroy" || action === "forget" || action === "clean-up";
 }
 
+/** Whether a new object is made, for the first time or again. */
+function isMade(action: Action): boolean {
+  return action === "create" || action === "replace";
+}
+
 function isReplacedOrDestroyed(action: Action): boolean {
   return action === "replace" || action === "destroy";
 }
@@ -94,6 +107,7 @@ interface Context {
 type Test = (context: Context) => boolean;
 
 const NOTHING: Arguments = new Map();
+const NONE: Configuration = new Map();
 
 /** The values of an argument after the change, at a path without indexes: as known, and as the configuration has them. */
 function valuesOf({ change, source }: Pick<Context, "change" | "source">, path: string): unknown[] {
@@ -108,15 +122,8 @@ function written(context: Pick<Context, "change" | "source">, path: string): unk
 }
 
 /** The arguments that change, as their leaves. */
-function changedLeaves({ arguments: changed }: ResourceChange): { path: string; before: unknown; after: unknown }[] {
-  return changed.flatMap(({ path, before, after }) => {
-    const [one, other] = [flatten(before, path), flatten(after, path)];
-    return [...new Set([...one.keys(), ...other.keys()])].map((leaf) => ({
-      path: leaf,
-      before: one.get(leaf),
-      after: other.get(leaf),
-    }));
-  });
+function changedLeaves({ arguments: changed }: ResourceChange): LeafChange[] {
+  return changed.flatMap(({ path, before, after }) => leafChanges(path, before, after));
 }
 
 function changesPath(change: ResourceChange, pattern: RegExp): boolean {
@@ -193,8 +200,6 @@ function isNewRule({ action, ...change }: ResourceChange): boolean {
   );
 }
 
-const KNOWN_LATER = "(known after apply)";
-
 /** The public addresses that new rules of security groups allow together. */
 function newPublicAddresses({ resources }: Changes): number {
   const cidrs = resources
@@ -262,8 +267,7 @@ const USER_DATA = /^name=(master|worker)-\d+(\|pod-cidr=[\d.]+\/\d+)?$/;
 const hasOtherUserData: Test = (context) => {
   const { change, changes } = context;
   if (change.type !== "aws_instance" || isGone(change.action)) return false;
-  const isMade = change.action === "create" || change.action === "replace";
-  if (!isMade && !changesPath(change, /^user_data/)) return false;
+  if (!isMade(change.action) && !changesPath(change, /^user_data/)) return false;
   const data = written(context, "user_data");
   if (data === undefined || data === null || USER_DATA.test(String(data))) return false;
   const withoutNumbers = (value: unknown) => String(value).replaceAll(/\d+/g, "0");
@@ -280,7 +284,7 @@ const hasOtherImage: Test = (context) => {
   if (change.type !== "aws_instance" || isGone(change.action)) return false;
   // In a plan, the image of a new machine may also be newer than that of the others, which is no finding.
   if (changesPath(change, /^ami$/) && changes.before !== undefined) return true;
-  if (change.action !== "create" && change.action !== "replace") return false;
+  if (!isMade(change.action)) return false;
   const ami = written(context, "ami");
   if (existing(changes, "aws_instance", "ami").some((each) => isDeepStrictEqual(each, ami))) return false;
   if (changes.after?.get(withoutKeys(change.address)) === undefined) return false;
@@ -319,9 +323,8 @@ function isKnownRequest(context: Context): boolean {
 const signsOther: Test = (context) => {
   const { change } = context;
   if (isGone(change.action)) return false;
-  const isMade = change.action === "create" || change.action === "replace";
   if (change.type === "tls_cert_request") {
-    return (isMade || changesPath(change, /^subject\./)) && !isKnownRequest(context);
+    return (isMade(change.action) || changesPath(change, /^subject\./)) && !isKnownRequest(context);
   }
   if (change.type !== "tls_locally_signed_cert") return false;
   return (
@@ -418,9 +421,16 @@ const runsCommands: Test = ({ change, changes, source, sourceBefore }) => {
   if (isGone(change.action)) return false;
   const commands = commandsOf(source);
   if (change.action === "create" || changes.before === undefined) {
-    return (change.action === "create" || change.action === "replace") && commands.length > 0;
+    return isMade(change.action) && commands.length > 0;
   }
   return !isDeepStrictEqual(commands, commandsOf(sourceBefore));
+};
+
+const usesForeignHost: Test = ({ change, changes, source, sourceBefore }) => {
+  if (isGone(change.action)) return false;
+  const hosts = foreignHosts(source, changes.after ?? NONE);
+  const known = change.action === "create" ? [] : foreignHosts(sourceBefore, changes.before ?? NONE);
+  return hosts.length > 0 && !isDeepStrictEqual(hosts, known);
 };
 
 const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
@@ -437,13 +447,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "open-world": opensWorld,
   secret: showsSecret,
   commands: runsCommands,
-  "foreign-host": ({ change, changes, source, sourceBefore }) =>
-    !isGone(change.action) &&
-    foreignHosts(source, changes.after ?? new Map()).length > 0 &&
-    !isDeepStrictEqual(
-      foreignHosts(source, changes.after ?? new Map()),
-      change.action === "create" ? [] : foreignHosts(sourceBefore, changes.before ?? new Map()),
-    ),
+  "foreign-host": usesForeignHost,
   image: hasOtherImage,
   "user-data": hasOtherUserData,
   "login-key": addsLoginKey,

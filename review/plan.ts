@@ -2,13 +2,20 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { printable } from "../model/printable";
 import { UserError } from "../model/user-error";
-import { type Configuration, flatten, isObject, typeOf, withoutIndexes, withoutKeys } from "./arguments";
-import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import {
+  type Configuration,
+  flatten,
+  isObject,
+  type LeafChange,
+  leafChanges,
+  typeOf,
+  withoutIndexes,
+  withoutKeys,
+} from "./arguments";
+import { type Action, type ArgumentChange, type Changes, KNOWN_LATER, type ResourceChange } from "./changes";
 import { UNKNOWN } from "./compare";
-import { effectOf, isKnown, refusalOf } from "./effects";
+import { effectOf, isFullyKnown, refusalOf } from "./effects";
 import { EXPOSED, mark, masked, refersToSecret, SENSITIVE } from "./secrets";
-
-const KNOWN_LATER = "(known after apply)";
 
 /** The deepest nesting of a plan. Terraform's own values have less than 20 levels. */
 const MAX_DEPTH = 200;
@@ -117,9 +124,7 @@ function parse(json: string): Plan {
   const document = isObject(plan) ? plan : {};
   const version = document.format_version;
   if (typeof version !== "string" || !/^1\.\d+$/.test(version)) {
-    throw new UserError(
-      `the plan's 'format_version' must be 1.x, got: ${JSON.stringify(masked(version, undefined, undefined, false))}`,
-    );
+    throw new UserError(`the plan's 'format_version' must be 1.x, got: ${JSON.stringify(masked(version))}`);
   }
   if (isDeeperThan(plan, MAX_DEPTH)) throw new UserError(`the plan must have at most ${MAX_DEPTH} levels of nesting`);
   if (document.errored === true) throw new UserError("the plan must be complete, got one that ended in an error");
@@ -152,9 +157,7 @@ function isDeeperThan(value: unknown, depth: number): boolean {
 function actionOf(address: string, actions: readonly string[]): Action {
   const action = ACTIONS.get(actions.join(","));
   if (action === undefined) {
-    const got = [address, actions.join(",")].map((each) =>
-      printable(String(masked(each, undefined, undefined, false))),
-    );
+    const got = [address, actions.join(",")].map((each) => printable(String(masked(each))));
     throw new UserError(`the plan's actions must be ${[...ACTIONS.keys()].join(" or ")}, got for ${got.join(": ")}`);
   }
   return action;
@@ -184,9 +187,8 @@ function outputChange(name: string, { before, after, ...marks }: OutputChange, m
 function unknownParts({ configuration, action_invocations = [] }: Plan, after: Configuration): ArgumentChange[] {
   const unknown = { action: "none", unknown: true, note: UNKNOWN } as const;
   return [
-    ...Object.values(configuration?.provider_config ?? {}).flatMap(({ full_name }, index): ArgumentChange[] => {
+    ...Object.entries(configuration?.provider_config ?? {}).flatMap(([key, { full_name }]): ArgumentChange[] => {
       if (full_name === undefined || PROVIDERS.test(full_name)) return [];
-      const key = Object.keys(configuration?.provider_config ?? {})[index];
       return [{ path: `terraform.required_providers.${key}`, after: full_name, action: "none", note: PROVIDER }];
     }),
     ...[...after.keys()]
@@ -194,7 +196,7 @@ function unknownParts({ configuration, action_invocations = [] }: Plan, after: C
       .map((address) => ({ path: address, after: Object.fromEntries(after.get(address) ?? []), ...unknown })),
     ...(action_invocations.length === 0
       ? []
-      : [{ path: "action_invocations", after: masked(action_invocations, undefined, undefined, false), ...unknown }]),
+      : [{ path: "action_invocations", after: masked(action_invocations), ...unknown }]),
   ];
 }
 
@@ -287,43 +289,30 @@ function argumentChanges(
       return [{ ...row, action: forces ? "replace" : "update", ...(isNew && { unknown: true, note: UNKNOWN }) }];
     }
     const leaves = differingLeaves(path, overlay(rawBefore, unknown), overlay(rawAfter, unknown));
-    const refusal = leaves.map(([leaf, one, other]) => refusalOf(type, leaf, one, other)).find(Boolean);
+    const refusal = leaves.map((leaf) => refusalOf(type, leaf.path, leaf.before, leaf.after)).find(Boolean);
     if (refusal !== undefined) return [{ ...row, action: "update", note: refusal, refused: true }];
     if (unknown !== true && !isKnownPath(type, path, rawBefore, overlay(rawAfter, unknown))) {
       return [{ ...row, action: "update", unknown: true, note: UNKNOWN }];
     }
     // A plan does not show which updates stop a machine.
-    const stops = leaves.some(([leaf]) => effectOf(type, leaf, undefined, undefined) === "restart");
+    const stops = leaves.some((leaf) => effectOf(type, leaf.path, undefined, undefined) === "restart");
     return [{ ...row, action: stops ? "restart" : "update" }];
   });
-}
-
-/** Whether the table of effects has the type and the paths, which may have indexes. */
-function isFullyKnown(type: string, paths: Iterable<string>): boolean {
-  return (
-    isKnown(type) &&
-    [...paths].every((path) => effectOf(type, withoutIndexes(path), undefined, undefined) !== undefined)
-  );
 }
 
 /** Whether the table of effects has every part of an argument that changes. */
 function isKnownPath(type: string, path: string, before: unknown, after: unknown): boolean {
   return isFullyKnown(
     type,
-    differingLeaves(path, before, after).map(([leaf]) => leaf),
+    differingLeaves(path, before, after).map((leaf) => leaf.path),
   );
 }
 
-/** The leaves of an argument that differ, by their paths without indexes. */
-function differingLeaves(
-  path: string,
-  before: unknown,
-  after: unknown,
-): [path: string, before: unknown, after: unknown][] {
-  const [one, other] = [flatten(before ?? undefined, path), flatten(after ?? undefined, path)];
-  return [...new Set([...one.keys(), ...other.keys()])]
-    .filter((leaf) => !isDeepStrictEqual(one.get(leaf) ?? undefined, other.get(leaf) ?? undefined))
-    .map((leaf) => [withoutIndexes(leaf), one.get(leaf), other.get(leaf)]);
+/** The leaves of an argument that differ, by their paths without indexes. For Terraform, null is no value. */
+function differingLeaves(path: string, before: unknown, after: unknown): LeafChange[] {
+  return leafChanges(path, before ?? undefined, after ?? undefined)
+    .filter((leaf) => !isDeepStrictEqual(leaf.before ?? undefined, leaf.after ?? undefined))
+    .map((leaf) => ({ ...leaf, path: withoutIndexes(leaf.path) }));
 }
 
 /** The values of a resource, masked one by one, also if the whole resource is marked as sensitive. */

@@ -24,11 +24,11 @@ export function mark(marks: unknown, key: string | number): unknown {
 /**
  * A value without secrets: what Terraform marks as sensitive, before or after the change, and all that looks like a private
  * key, also in base64, in the keys of an object, or spread over the elements of a list.
- * @param marks - Terraform's marks of this value
- * @param otherMarks - Terraform's marks of the other side of the change
- * @param lost - whether a mark that only the other side has is reported as removed
+ * @param marks - Terraform's marks of this value @default - none
+ * @param otherMarks - Terraform's marks of the other side of the change @default - none
+ * @param lost - whether a mark that only the other side has is reported as removed @default false
  */
-export function masked(value: unknown, marks: unknown, otherMarks: unknown, lost: boolean): unknown {
+export function masked(value: unknown, marks?: unknown, otherMarks?: unknown, lost = false): unknown {
   if (value === null || value === undefined) return value;
   if (marks === true) return SENSITIVE;
   if (otherMarks === true) return lost ? UNMARKED : SENSITIVE;
