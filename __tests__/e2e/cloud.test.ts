@@ -156,9 +156,10 @@ story({
       process.kill(-program, "SIGTERM");
       await deploy.ended;
       expectUnlocked();
-      // cdktf interrupts Terraform, which may or may not have called AWS for the machine by then.
+      // cdktf interrupts Terraform: before its call for the machine, after it, or after the machine's end. A machine that is
+      // only in the state does no harm. One that is only in AWS would be lost.
       const isInState = idsInState()["aws_instance.worker-1"] !== undefined;
-      expect((await succeed("status")).includes("worker-1")).toBe(isInState);
+      expect(isInState || !(await succeed("status")).includes("worker-1")).toBe(true);
       await succeed("deploy", "--auto-approve");
       expect(await succeed("status")).not.toContain("worker-1");
       await expectNoChanges();
