@@ -1,6 +1,6 @@
 const common = {
   transform: { "\\.ts$": ["@swc/jest", { jsc: { parser: { syntax: "typescript" }, target: "es2022" } }] },
-  modulePathIgnorePatterns: ["<rootDir>/.cloud/", "<rootDir>/cdktf.out/"],
+  modulePathIgnorePatterns: ["<rootDir>/.cloud/", "<rootDir>/cdktf.out"],
   // cdktf records a call stack for each element. With many elements, this takes most of a test's time.
   moduleNameMapper: { "/private/stack-trace$": "<rootDir>/testing/no-stack-trace.ts" },
 };

@@ -22,9 +22,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 let runs = 0;
 
-/** Runs the program as the CLI does, with the command of cdktf.json. Each run writes to a new folder. */
-function runApp(options: { context?: object; settings?: string; cwd?: string } = {}) {
-  const out = join(folder, `run-${runs++}`);
+/** Runs the program as the CLI does, with the command of cdktf.json. @param options.out - by default a new folder */
+function runApp(options: { context?: object; settings?: string; cwd?: string; out?: string } = {}) {
+  const out = options.out ?? join(folder, `run-${runs++}`);
   const env = {
     ...process.env,
     CDKTF_OUTDIR: out,
@@ -38,17 +38,24 @@ function runApp(options: { context?: object; settings?: string; cwd?: string } =
     encoding: "utf8",
   });
   const stacks = join(out, "stacks");
-  const jsons = existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "cdk.tf.json")) : [];
+  const names = existsSync(stacks) ? readdirSync(stacks) : [];
+  const jsons = names.map((name) => join(stacks, name, "cdk.tf.json")).filter(existsSync);
   return { status, stdout, stderr, out, jsons, bytes: jsons.map((path) => readFileSync(path, "utf8")) };
+}
+
+/** Copies all files that synthesis needs. */
+function copyProgram(target: string): void {
+  for (const name of ["main.ts", "constructs", "credentials", "kubernetes", "model", "settings", "package.json"]) {
+    cpSync(join(PROJECT, name), join(target, name), { recursive: true });
+  }
+  cpSync(join(PROJECT, "tsconfig.json"), join(target, "tsconfig.json"));
+  symlinkSync(join(PROJECT, "node_modules"), join(target, "node_modules"));
 }
 
 test("a second run, and a run in another folder, write the same bytes, without a path of this machine", () => {
   const elsewhere = join(folder, "elsewhere");
   mkdirSync(elsewhere);
-  for (const name of ["main.ts", "constructs", "kubernetes", "model", "settings", "package.json", "tsconfig.json"]) {
-    cpSync(join(PROJECT, name), join(elsewhere, name), { recursive: true });
-  }
-  symlinkSync(join(PROJECT, "node_modules"), join(elsewhere, "node_modules"));
+  copyProgram(elsewhere);
 
   const [once, again, there] = [runApp(), runApp(), runApp({ cwd: elsewhere })];
 
@@ -124,10 +131,7 @@ test.each<[string, string]>([
 test("a key that is twice in cdktf.json is refused, unless a settings file replaces the context", () => {
   const elsewhere = join(folder, "twice");
   mkdirSync(elsewhere);
-  for (const name of ["main.ts", "constructs", "kubernetes", "model", "settings", "package.json", "tsconfig.json"]) {
-    cpSync(join(PROJECT, name), join(elsewhere, name), { recursive: true });
-  }
-  symlinkSync(join(PROJECT, "node_modules"), join(elsewhere, "node_modules"));
+  copyProgram(elsewhere);
   const context = `{"cluster":{"workers":{"count":5},"workers":{"instanceType":"t3.small"}}}`;
   writeFileSync(join(elsewhere, "cdktf.json"), `{\n"context":\n${context}}`);
   writeFileSync(join(elsewhere, "own.json"), "{}");
@@ -169,6 +173,83 @@ test("npm run synth needs neither Terraform nor an AWS account", () => {
   const written = join(out, "stacks/k8s-cluster-from-ground-up/cdk.tf.json");
   expect(readFileSync(written, "utf8")).toBe(runApp().bytes[0]);
   expect((statSync(written).mode & 0o777).toString(8)).toBe("600");
+});
+
+/** The paths of all files in a folder. */
+const filesIn = (path: string) =>
+  readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => statSync(join(path, name)).isFile())
+    .sort();
+
+test.each([
+  ["a workspace's state", "terraform.tfstate.d/staging/terraform.tfstate"],
+  ["the backup of a workspace's state", "terraform.tfstate.d/two words/terraform.tfstate.backup"],
+  ["a state at Terraform's usual place", "terraform.tfstate"],
+  ["a state that Terraform could not save in its backend", "errored.tfstate"],
+  ["a state where `init -backend-config` put it", "states/of/one.tfstate"],
+  ["an old backup", "one.tfstate.1700000000.backup"],
+  ["a state in a hidden folder", ".states/terraform.tfstate"],
+])("%s in the folder of another cluster stops synthesis, and nothing changes", (_name, state) => {
+  const out = mkdtempSync(join(folder, "out-"));
+  const path = join(out, "stacks/one", state);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, "{}");
+  const before = filesIn(out);
+
+  const two = runApp({ context: { cluster: { name: "two" } }, out });
+
+  expect(two).toMatchObject({ status: 1, stdout: "" });
+  expect(two.stderr).toBe(
+    `synthesis would delete the folders of other clusters, and with them the state ${path}: move the cluster's folder to another place, or add \`-- --output cdktf.out.NAME\` to the command\n`,
+  );
+  expect(filesIn(out)).toEqual(before);
+});
+
+test("other files in the folder of another cluster, or states elsewhere, do not stop synthesis", () => {
+  const out = mkdtempSync(join(folder, "out-"));
+  for (const file of [
+    "stacks/one/.terraform/terraform.tfstate",
+    "stacks/one/.terraform.tfstate.lock.info",
+    "stacks/one/plan",
+    "stacks/one/tfstate",
+    "terraform.tfstate",
+    "stacks/two/terraform.tfstate.d/staging/terraform.tfstate",
+  ]) {
+    mkdirSync(dirname(join(out, file)), { recursive: true });
+    writeFileSync(join(out, file), "{}");
+  }
+  mkdirSync(join(out, "stacks/one/terraform.tfstate.d/empty"), { recursive: true });
+  symlinkSync(out, join(out, "stacks/one/link"));
+  expect(runApp({ context: { cluster: { name: "two" } }, out })).toMatchObject({ status: 0, stderr: "" });
+});
+
+test("npm run synth for another cluster does not delete a workspace's state", () => {
+  const out = join(folder, "workspace");
+  const synth = (name: string) => {
+    writeFileSync(join(folder, "settings.json"), JSON.stringify({ name }));
+    const env = { ...process.env, CI: "true", CLUSTER_SETTINGS: join(folder, "settings.json") };
+    const { status, stdout, stderr } = spawnSync("npm", ["run", "synth", "--", "--output", out], {
+      cwd: PROJECT,
+      env,
+      encoding: "utf8",
+    });
+    return { status, output: stdout + stderr };
+  };
+  expect(synth("one").status).toBe(0);
+  const state = join(out, "stacks/one/terraform.tfstate.d/staging/terraform.tfstate");
+  mkdirSync(dirname(state), { recursive: true });
+  writeFileSync(state, "{}");
+  const before = filesIn(out);
+
+  const refused = synth("two");
+
+  expect(refused.status).toBe(1);
+  expect(refused.output).toContain("synthesis would delete the folders of other clusters, and with them the state");
+  expect(filesIn(out)).toEqual(before);
+  // Without a state, the CLI deletes the folder.
+  rmSync(state);
+  expect(synth("two").status).toBe(0);
+  expect(readdirSync(join(out, "stacks"))).toEqual(["two"]);
 });
 
 test("npm scripts that run cdktf write files, such as states and plans, that other users cannot read", () => {
