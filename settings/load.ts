@@ -22,12 +22,12 @@ const DEEPEST = 5;
  */
 export function parseSettings(input: unknown = {}, source = "settings"): ClusterSettings {
   const lines = reservedKeys(input);
-  if (lines.length > 0) throw new UserError(lines.join("\n"));
+  if (lines.length > 0) throw new UserError(...lines);
   const result = schema.safeParse(withPreset(TUTORIAL, input));
   const problems = result.success
     ? RULES.flatMap((rule) => rule(result.data)).map(({ name, allowed, got }) => mustBe(name, allowed, got))
     : settingsErrors(result.error, input, source);
-  if (problems.length > 0) throw new UserError(problems.join("\n"));
+  if (problems.length > 0) throw new UserError(...problems);
   return result.data as ClusterSettings;
 }
 

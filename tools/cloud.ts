@@ -74,7 +74,7 @@ async function main([name = "", ...args]: string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  if (name === "") throw new UserError(`a command is missing\n${USAGE}`);
+  if (name === "") throw new UserError("a command is missing", ...USAGE.split("\n"));
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (name.startsWith("-")) throw new UserError(unknownWord("an option", name, ["--help"]));
   if (command === undefined) throw new UserError(unknownWord("a command", name, Object.keys(COMMANDS)));
@@ -187,7 +187,7 @@ async function runScript(name: Script, args: readonly string[]): Promise<number>
   // If there is a lock file, cdktf does not need a registry.
   const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
   const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
-  if (status !== 0) throw new UserError(`terraform init failed:\n${output}`);
+  if (status !== 0) throw new UserError("terraform init failed:", ...output.split("\n"));
   // With the hangup ignored, because it would end unshare, and everything in the cloud that unshare started.
   const inCloud = [...cloud.inside, ...toItsEnd(folder.script(name, "--skip-synth", ...args))];
   const command = ["sh", "-c", 'trap "" HUP && exec "$@"', "sh", ...inCloud];
@@ -298,7 +298,8 @@ function removeCloudFiles(): void {
 /** Checks that this machine meets requirements. @throws UserError with a line for each that it does not meet */
 function checkRequirements(...needed: Requirement[]): void {
   const lacks = missing(needed).map(({ requirement, get }) => `${requirement} is missing: ${get}`);
-  if (lacks.length > 0) throw new UserError(lacks.join("\ncloud: "));
+  const [first, ...more] = lacks;
+  if (first !== undefined) throw new UserError(first, ...more.map((line) => `cloud: ${line}`));
 }
 
 /** Runs a program in the cloud and in the foreground. @param where.region - the region of the AWS CLI @default - none */

@@ -4,7 +4,7 @@
  */
 import type { Finding } from "../credentials/check";
 import { UserError } from "../model/user-error";
-import { parseOptions, runProgram, unknownWord } from "./program";
+import { parseOptions, print, printError, printJson, runProgram, unknownWord } from "./program";
 
 /** The default of `--days`: enough time to renew a certificate. */
 const DAYS = 14;
@@ -66,19 +66,19 @@ const load = () => import("../credentials/index.js");
 async function write({ out, from = "cdktf.out", stack, replace = false }: Values): Promise<number> {
   const { credentialFiles, ENCRYPTION_CONFIG, readStack, writeFolder } = await load();
   const { cluster, warnings } = readStack(from, stack);
-  for (const warning of warnings) console.error(`credentials: warning: ${warning}`);
+  for (const warning of warnings) printError(`credentials: warning: ${warning}`);
   const folder = out ?? cluster.name;
   const { written, unchanged, kept, removed, others } = writeFolder(folder, credentialFiles(cluster), replace);
   if (kept !== undefined) {
     const where = kept === ENCRYPTION_CONFIG ? "it was not changed" : `it was renamed to ${kept}`;
-    console.error(
+    printError(
       `credentials: warning: ${ENCRYPTION_CONFIG} may contain a key that the state does not have: ${where} (docs/certificates.md)`,
     );
   }
   if (others.length > 0)
-    console.error(`credentials: not changed, because they are not this cluster's: ${others.join(", ")}`);
+    printError(`credentials: not changed, because they are not this cluster's: ${others.join(", ")}`);
   const deleted = removed.length === 0 ? "" : `, ${removed.length} removed, because the cluster no longer has them`;
-  console.log(`${folder}: ${counted(written.length, "file")} written, ${unchanged} unchanged${deleted}`);
+  print(`${folder}: ${counted(written.length, "file")} written, ${unchanged} unchanged${deleted}`);
   return 0;
 }
 
@@ -99,20 +99,22 @@ async function check({
   const options = { now: new Date(), days: Number(days) };
   const findings = [...checkFolder(folder, options), ...(nodes ? await checkNodes(folder, cluster, options) : [])];
   const problems = findings.reduce((count, finding) => count + finding.problems.length, 0);
-  console.log(json ? JSON.stringify({ folder, cluster: cluster.name, problems, findings }, null, 2) : table(findings));
-  if (!json)
-    console.log(problems === 0 ? `\n${folder}: no problems found` : `\n${folder}: ${counted(problems, "problem")}`);
+  if (json) printJson({ folder, cluster: cluster.name, problems, findings });
+  else {
+    for (const line of table(findings)) print(line);
+    print("");
+    print(`${folder}: ${problems === 0 ? "no problems found" : counted(problems, "problem")}`);
+  }
   return problems === 0 ? 0 : 1;
 }
 
-function table(findings: readonly Finding[]): string {
+/** The lines of a table. */
+function table(findings: readonly Finding[]): string[] {
   const width = Math.max(...findings.map(({ path }) => path.length));
-  return findings
-    .map(({ path, daysLeft, problems }) => {
-      const days = daysLeft === undefined ? "" : `${daysLeft} days`;
-      return `${path.padEnd(width)}  ${days.padStart(10)}  ${problems.length === 0 ? "ok" : problems.join("; ")}`;
-    })
-    .join("\n");
+  return findings.map(({ path, daysLeft, problems }) => {
+    const days = daysLeft === undefined ? "" : `${daysLeft} days`;
+    return `${path.padEnd(width)}  ${days.padStart(10)}  ${problems.length === 0 ? "ok" : problems.join("; ")}`;
+  });
 }
 
 function counted(count: number, noun: string): string {

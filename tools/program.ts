@@ -1,5 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { closest } from "fastest-levenshtein";
+import { printable } from "../model/printable";
 import { UserError } from "../model/user-error";
 
 /** The options of a program, as `parseArgs` takes them. */
@@ -40,9 +41,25 @@ export async function runProgram({ name, usage, main, helpAnywhere = true, error
   try {
     process.exitCode = await main(args);
   } catch (error) {
-    console.error(`${name}: ${error instanceof UserError ? error.message : (error as Error).stack}`);
+    const text = error instanceof UserError ? error.message : ((error as Error).stack ?? String(error));
+    for (const [index, line] of text.split("\n").entries()) printError(index === 0 ? `${name}: ${line}` : line);
     process.exitCode = errorStatus;
   }
+}
+
+/** Prints a line. It may contain text from other programs and files, which cannot change the terminal or add a line. */
+export function print(line: string): void {
+  console.log(printable(line));
+}
+
+/** Like {@link print}, on stderr. */
+export function printError(line: string): void {
+  console.error(printable(line));
+}
+
+/** Prints a value as JSON. Characters that would change the terminal can only be in strings, where JSON has the same escapes. */
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, null, 2).split("\n").map(printable).join("\n"));
 }
 
 /**

@@ -372,9 +372,21 @@ test.each<[name: string, input: unknown, message: string]>([
 
 test("each problem is reported in its own line", () => {
   expect(() => parseSettings({ name: "", workers: { count: -1 } })).toThrow(
-    new UserError(`${NAME}""\n'workers.count' must be a whole number from 0 to 200, got: -1`),
+    new UserError(`${NAME}""`, "'workers.count' must be a whole number from 0 to 200, got: -1"),
   );
 });
+
+test.each(["\u007f", "\u0085", "\u009b2J", "\u009f"])(
+  "an error has no control character, but its escape: %j",
+  (text) => {
+    const escaped = `\\u00${text.charCodeAt(0).toString(16)}${text.slice(1)}`;
+    for (const input of [{ name: text }, { [text]: 1 }, { workers: { [text]: 1 } }, { tags: { [text]: 1 } }]) {
+      const parse = () => parseSettings(input, text);
+      expect(parse).toThrow(escaped);
+      expect(parse).not.toThrow(text);
+    }
+  },
+);
 
 test("machines may have adjacent host numbers and use the last one of their subnet", () => {
   expect(() => parseSettings({ workers: { firstHostNumber: 13, count: 200 } })).not.toThrow();
