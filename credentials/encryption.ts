@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ENCRYPTION_KEY } from "./stack";
+import { ENCRYPTION_KEY } from "./outputs";
 import { readYaml } from "./yaml";
 
 /** The accepted shape: secrets are encrypted with keys of 32 bytes, and unencrypted ones can still be read. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { encryptionConfig } from "../kubernetes/encryption-config";
@@ -9,7 +9,9 @@ import { identities, type NodeFacts, type ServerNames, serverNames } from "../mo
 import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES } from "../model/layout";
 import { roleOf } from "../model/names";
 import { UserError } from "../model/user-error";
-import { type DeployedCluster, NAME, NODES } from "./stack";
+import { ADDRESS, HOST, NAME, NODES } from "./outputs";
+import { readRegularFile } from "./regular-file";
+import type { DeployedCluster } from "./stack";
 
 /** The names in the server certificates of a cluster. */
 export function serverNamesOf(cluster: DescribedCluster): ServerNames {
@@ -37,12 +39,12 @@ export type DescribedCluster = Pick<DeployedCluster, "name" | "publicAddress" | 
 /** The file that describes the cluster of a folder. */
 export const DESCRIPTION = "cluster.json";
 
-const DESCRIBED = z.object({ name: NAME, publicAddress: z.string(), serviceAddress: z.string(), nodes: NODES });
+const DESCRIBED = z.object({ name: NAME, publicAddress: HOST, serviceAddress: ADDRESS, nodes: NODES });
 
 /** Reads the description of a folder's cluster. @throws UserError if it is missing or invalid */
 export function describedCluster(folder: string): DescribedCluster {
   try {
-    return DESCRIBED.parse(JSON.parse(readFileSync(join(folder, DESCRIPTION), "utf8")));
+    return DESCRIBED.parse(JSON.parse(readRegularFile(join(folder, DESCRIPTION))));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const problem =

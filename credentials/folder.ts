@@ -9,12 +9,15 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { CA } from "../model/layout";
 import { UserError } from "../model/user-error";
 import { hasOtherKeys } from "./encryption";
@@ -30,6 +33,7 @@ import {
   namedFiles,
   pairPaths,
 } from "./files";
+import { readRegularFile } from "./regular-file";
 import { octal } from "./stack";
 
 /** The changes that {@link writeFolder} made. */
@@ -51,7 +55,7 @@ export interface Written {
 
 /**
  * The folder into which files are written before they are moved into place. While it exists, a second run is refused. If it
- * is old, its run was killed, and the next run completes the work.
+ * is old, its run was killed or failed, and the next run completes the work.
  */
 const STAGING = ".writing";
 
@@ -67,10 +71,14 @@ const CA_FILES = pairPaths(CA);
  * Writes files into a folder of mode 0700. Each file has mode 0600 from its first byte on. All files are written into a
  * staging folder and then moved into place, so a failure before that changes nothing. Files that are up to date are not
  * touched. Files of removed machines are deleted. An encryption config that may have a key of its own is never lost: it is
- * not changed, or, with `replace`, it is renamed.
+ * not changed, or, with `replace`, it is renamed. After a failure in the middle, the next run completes the work.
+ *
+ * The folder is refused if other users could exchange it for theirs: if one of the folders above it is writable for everybody
+ * without the sticky bit. With the sticky bit, as in /tmp, only the owner of a folder can rename it. Groups that may write are
+ * accepted, because many systems give each user a group.
  * @param files - contents by path
  * @param replace - whether another cluster's files may be replaced
- * @throws UserError if the folder is open to other users, belongs to another user, was not written by this program,
+ * @throws UserError if the folder or one above it is open to other users, belongs to another user, was not written by this program,
  *   contains another cluster's CA, is being written by another run, or cannot be written
  */
 export function writeFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
@@ -78,7 +86,10 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
   const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
   try {
     if (!isNew) checkFolderIsOurs(path, files, replace);
+    checkNobodyCanExchange(path);
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    // Another user may have created it in the meantime, where everybody can create folders.
+    if (isNew) checkFolderIsOurs(path, files, replace);
     return withStagingFolder(path, () => updateFolder(path, files, replace));
   } catch (error) {
     if (isNew) removeIfEmpty(path);
@@ -102,10 +113,28 @@ function withStagingFolder<T>(folder: string, write: () => T): T {
     );
   }
   try {
-    return write();
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
+    const written = write();
+    rmSync(staging, { recursive: true });
+    return written;
+  } catch (error) {
+    try {
+      leaveForNextRun(folder);
+    } catch {
+      // The first error says more.
+    }
+    throw error;
   }
+}
+
+/**
+ * Empties the staging folder after a failure. Without a description, it stays, and is made old: it shows the next run that the
+ * folder's files are this program's.
+ */
+function leaveForNextRun(folder: string): void {
+  const staging = join(folder, STAGING);
+  for (const name of readdirSync(staging)) rmSync(join(staging, name), { force: true });
+  if (existsSync(join(folder, DESCRIPTION)) || filesIn(folder).every((name) => name === GIT_IGNORE)) rmdirSync(staging);
+  else utimesSync(staging, 0, 0);
 }
 
 function updateFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
@@ -122,9 +151,11 @@ function updateFolder(folder: string, files: Readonly<Record<string, string>>, r
     if (!isFolder(parent)) throw new Error(`${parent} is not a folder (it may be a link)`);
     chmodSync(parent, 0o700);
   }
-  // Written before any secret, so that git ignores the secrets of a killed run too.
-  if (!existsSync(join(folder, GIT_IGNORE)))
-    writeFileSync(join(folder, GIT_IGNORE), files[GIT_IGNORE] ?? "", { mode: 0o600 });
+  // Before any secret, so that git ignores the secrets of a killed run too. A link is replaced, not written through.
+  if (lstatSync(join(folder, GIT_IGNORE), { throwIfNoEntry: false })?.isFile() !== true) {
+    writeDurably(join(folder, STAGING, GIT_IGNORE), files[GIT_IGNORE] ?? "");
+    renameSync(join(folder, STAGING, GIT_IGNORE), join(folder, GIT_IGNORE));
+  }
   changed.forEach(([, content], index) => {
     writeDurably(join(folder, STAGING, String(index)), content);
   });
@@ -182,6 +213,21 @@ function removeIfEmpty(folder: string): void {
   rmdirSync(folder);
 }
 
+/** Checks the folders above a path, as {@link writeFolder} describes. @throws UserError if other users can exchange one */
+function checkNobodyCanExchange(path: string): void {
+  let existing = dirname(path);
+  while (!existsSync(existing)) existing = dirname(existing);
+  for (let folder = realpathSync(existing); ; folder = dirname(folder)) {
+    const mode = statSync(folder).mode & 0o7777;
+    if ((mode & 0o1002) === 0o0002) {
+      throw new UserError(
+        `'--out' must be in a folder in which other users cannot rename yours (chmod o-w), got: ${path} in ${folder} with mode ${octal(mode)}`,
+      );
+    }
+    if (folder === dirname(folder)) return;
+  }
+}
+
 /** Checks that an existing folder may be written. @throws UserError if not */
 function checkFolderIsOurs(folder: string, files: Readonly<Record<string, string>>, replace: boolean): void {
   const status = lstatSync(folder);
@@ -217,9 +263,14 @@ function isOfAnotherCluster(folder: string, files: Readonly<Record<string, strin
   const name = clusterIn(folder)?.name;
   if (name !== undefined && name !== JSON.parse(files[DESCRIPTION] as string).name) return true;
   return CA_FILES.some((path) => {
-    const file = join(folder, path);
-    return existsSync(file) && publicKeyOf(readFileSync(file, "utf8")) !== publicKeyOf(files[path] as string);
+    const pem = readIfRegular(join(folder, path));
+    return pem !== undefined && publicKeyOf(pem) !== publicKeyOf(files[path] as string);
   });
+}
+
+/** The text of a file; undefined if there is none, or if it is a pipe, a device, a socket or a folder. */
+function readIfRegular(path: string): string | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true ? readRegularFile(path) : undefined;
 }
 
 /** The public key of a certificate or private key; the text itself if it is neither. */

@@ -1,9 +1,13 @@
 import { type Dirent, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { UserError } from "../model/user-error";
+import { readRegularFile } from "./regular-file";
 
 /** The folder for providers and modules. Its file terraform.tfstate describes the backend and contains no state. */
 const DATA_FOLDER = ".terraform";
+
+/** The workspace that Terraform uses if no other one is selected. */
+export const DEFAULT_WORKSPACE = "default";
 
 /** Matches names of states and backups: `terraform.tfstate`, `errored.tfstate`, `terraform.tfstate.backup`. Locks have no state. */
 const STATE_NAME = /\.tfstate(\.(?!lock\.info$)|$)/;
@@ -41,5 +45,38 @@ function entriesOf(folder: string): Dirent[] {
     return readdirSync(folder, { withFileTypes: true });
   } catch (error) {
     throw new UserError(`synthesis cannot read ${folder}: ${(error as Error).message}`);
+  }
+}
+
+/** The parts of Terraform's description of the backend that `init` has configured. */
+interface Backend {
+  readonly type: string;
+  readonly config: { readonly path?: string | null; readonly workspace_dir?: string | null };
+}
+
+/**
+ * The files in which a local backend stores the state of a workspace and its backup; empty for another backend. They need not
+ * exist.
+ * @param folder - the stack's folder, in which `terraform init` has run
+ */
+export function stateFiles(folder: string, workspace: string): string[] {
+  const { type, config } = backendOf(folder);
+  if (type !== "local") return [];
+  const path =
+    workspace === DEFAULT_WORKSPACE
+      ? config.path || "terraform.tfstate"
+      : join(config.workspace_dir || "terraform.tfstate.d", workspace, "terraform.tfstate");
+  const file = resolve(folder, path);
+  return [file, `${file}.backup`];
+}
+
+/** The backend in use. Without a backend in the configuration, `init` writes no description, and the backend is local. */
+function backendOf(folder: string): Backend {
+  const dataFolder = resolve(folder, process.env.TF_DATA_DIR || DATA_FOLDER);
+  try {
+    const { type, config } = JSON.parse(readRegularFile(join(dataFolder, "terraform.tfstate"))).backend;
+    return { type, config: config ?? {} };
+  } catch {
+    return { type: "local", config: {} };
   }
 }

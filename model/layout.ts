@@ -44,6 +44,9 @@ const KUBERNETES = "/var/lib/kubernetes";
 const KUBELET = "/var/lib/kubelet";
 const KUBE_PROXY = "/var/lib/kube-proxy";
 
+/** The maximum length of a file name on Linux and macOS, in bytes. */
+export const MAX_FILE_NAME = 255;
+
 /** The file names of an identity, by kind of file. */
 export const FILE_NAMES = {
   certificate: (identity: string) => `${identity}.pem`,

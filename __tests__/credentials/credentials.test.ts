@@ -22,8 +22,9 @@ import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { describeSuite } from "../../cloud/requirements";
 import { USERS } from "../../cloud/ssh-hosts";
-import { credentialFiles } from "../../credentials/files";
+import { credentialFiles, describedCluster } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
+import { knownOutputs } from "../../credentials/stack";
 import { UserError } from "../../model/user-error";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster } from "../../testing/issued-cluster";
@@ -410,10 +411,10 @@ describe("writing the files", () => {
   }
 
   test.each([
-    ["while it writes the first secret", "openSync", 1],
-    ["while it writes the last one", "openSync", 29],
-    ["while it moves the first file into place", "renameSync", 1],
-    ["while it moves the last one", "renameSync", 29],
+    ["while it writes the first secret", "openSync", 4],
+    ["while it writes the last one", "openSync", 30],
+    ["while it moves the first file into place", "renameSync", 2],
+    ["while it moves the last one", "renameSync", 30],
   ] as const)(
     "after a first run is killed %s, git ignores its files and the next run completes it",
     (_case, call, time) => {
@@ -431,7 +432,7 @@ describe("writing the files", () => {
     for (const [call, time] of [
       ["renameSync", 20],
       ["rmSync", 5],
-      ["renameSync", 29],
+      ["renameSync", 30],
     ] as const) {
       rmSync(out(), { recursive: true, force: true });
       writeFolder(out(), theirs, false);
@@ -457,6 +458,114 @@ describe("writing the files", () => {
     symlinkSync(join(scratch, "aside"), file);
     expect(writeFolder(out(), files, false).written).toEqual(["ca-authority/admin.pem"]);
     expect(lstatSync(file).isFile()).toBe(true);
+  });
+
+  /** Writes the files in a separate process in which the given call of renameSync fails. */
+  function writeFailing(time: number): void {
+    const program = `
+      const fs = require("node:fs");
+      const { writeFolder } = require(${JSON.stringify(join(PROJECT, "credentials/folder.ts"))});
+      const files = JSON.parse(fs.readFileSync(0, "utf8"));
+      const original = fs.renameSync;
+      let time = 0;
+      fs.renameSync = (...args) => {
+        time += 1;
+        if (time === ${time}) throw new Error("no space");
+        return original(...args);
+      };
+      try { writeFolder(${JSON.stringify(out())}, files, false); } catch (error) { console.log(error.message); }
+    `;
+    const options = { cwd: PROJECT, encoding: "utf8", input: JSON.stringify(files) } as const;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", program], options);
+    expect({ stdout, stderr }).toEqual({ stdout: `cannot write ${out()}: no space\n`, stderr: "" });
+  }
+
+  test.each([2, 15, 30])("after rename %d of a first run fails, the next run completes the folder at once", (time) => {
+    writeFailing(time);
+    writeFolder(out(), files, false);
+    expect(paths(out())).toEqual(Object.keys(files).sort());
+    expect(readdirSync(out())).not.toContain(".writing");
+  });
+
+  test("after the first rename fails, nothing is left", () => {
+    writeFailing(1);
+    expect(existsSync(out())).toBe(false);
+  });
+
+  test("after a file name is too long for the disk, the next run completes the folder", () => {
+    const tooLong = { ...files, [`ca-authority/${"a".repeat(300)}.pem`]: "pem" };
+    for (const replace of [false, true, false]) {
+      expect(() => writeFolder(out(), tooLong, replace)).toThrow(/^cannot write \S+: ENAMETOOLONG: /);
+      expect(readFileSync(join(out(), ".gitignore"), "utf8")).toBe("*\n");
+    }
+    writeFolder(out(), files, false);
+    expect(paths(out())).toEqual(Object.keys(files).sort());
+  });
+
+  test.each(["../elsewhere", "nowhere"])(
+    "a link in the place of .gitignore is replaced, not written through: %s",
+    (to) => {
+      writeFolder(out(), files, false);
+      rmSync(join(out(), ".gitignore"));
+      symlinkSync(to, join(out(), ".gitignore"));
+      writeFolder(out(), files, false);
+      expect(existsSync(join(scratch, "elsewhere"))).toBe(false);
+      expect(readFileSync(join(out(), ".gitignore"), "utf8")).toBe("*\n");
+      expect(lstatSync(join(out(), ".gitignore")).isFile()).toBe(true);
+    },
+  );
+
+  test.each<[string, (path: string) => void]>([
+    ["a pipe", (path) => spawnSync("mkfifo", [path])],
+    ["a device", (path) => symlinkSync("/dev/zero", path)],
+    [
+      "a socket",
+      (path) => spawnSync("perl", ["-MIO::Socket::UNIX", "-e", "IO::Socket::UNIX->new(Local => shift)", path]),
+    ],
+    ["a link to nowhere", (path) => symlinkSync("nowhere", path)],
+  ])("%s in the place of a file is replaced, and does not block a run or the check", (_case, make) => {
+    for (const name of ["cluster.json", "ca-authority/ca.pem", "ca-authority/ca-key.pem", ".gitignore"]) {
+      writeFolder(out(), files, false);
+      rmSync(join(out(), name));
+      make(join(out(), name));
+      expect(lstatSync(join(out(), name)).isFile()).toBe(false);
+      if (name === "cluster.json") {
+        expect(() => describedCluster(out())).toThrow(/^'--out' must be .*, which has (no|an invalid) cluster\.json$/);
+      }
+      expect(writeFolder(out(), files, false).written).toEqual([name]);
+    }
+  });
+
+  test.each(["cluster.json", "ca-authority/ca.pem"])("a folder in the place of %s is refused in one line", (name) => {
+    writeFolder(out(), files, false);
+    rmSync(join(out(), name));
+    mkdirSync(join(out(), name));
+    expect(() => writeFolder(out(), files, false)).toThrow(`cannot write ${out()}: ${name} is a folder`);
+    if (name === "cluster.json") expect(() => describedCluster(out())).toThrow(/has an invalid cluster\.json$/);
+  });
+
+  test.each([
+    [0o777, "parent"],
+    [0o757, "parent"],
+    [0o777, "parent/of/several"],
+    [0o777, "parent/link"],
+  ])("below a folder of mode %o that is open to everybody, %s is refused", (open, below) => {
+    const parent = join(scratch, "parent");
+    mkdirSync(parent);
+    mkdirSync(join(scratch, "parent/real"));
+    symlinkSync("real", join(scratch, "parent/link"));
+    chmodSync(parent, open);
+    const path = join(scratch, below, "out");
+    const refusal = `'--out' must be in a folder in which other users cannot rename yours (chmod o-w), got: ${path} in ${parent} with mode 0${open.toString(8)}`;
+    expect(() => writeFolder(path, files, false)).toThrow(new UserError(refusal));
+    expect(existsSync(path)).toBe(false);
+    // With the sticky bit, others cannot rename the folder.
+    for (const mode of [0o1777, 0o775]) {
+      chmodSync(parent, mode);
+      writeFolder(path, files, false);
+    }
+    chmodSync(parent, open);
+    expect(() => writeFolder(path, files, false)).toThrow(new UserError(refusal));
   });
 
   test("a subfolder that is a link is refused, and no file is written into its target", () => {
@@ -561,7 +670,12 @@ describeSuite("real Terraform", () => {
       encoding: "utf8",
       env,
     });
-  const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
+  const env: NodeJS.ProcessEnv = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1" };
+
+  afterEach(() => {
+    delete env.TF_WORKSPACE;
+    delete env.TF_DATA_DIR;
+  });
   const stack = () => join(scratch, "cdktf.out/stacks", TUTORIAL_NAME);
 
   /** Writes a synthesized stack with literal outputs and without resources, so that no provider is needed. */
@@ -717,7 +831,7 @@ describeSuite("real Terraform", () => {
       [[], `'--stack' must be a stack in cdktf.out (${TUTORIAL_NAME}, gone), got: none`],
       [
         ["--stack", "gone"],
-        "the stack's folder must be as `npm run synth` wrote it: ENOENT: no such file or directory, open 'cdktf.out/stacks/gone/cdk.tf.json'",
+        "cdktf.out/stacks/gone must be the stack's folder, as `npm run synth` writes it, got: no folder",
       ],
     ] as const) {
       expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });
@@ -734,21 +848,129 @@ describeSuite("real Terraform", () => {
     });
   });
 
-  test.each([
-    ["nodes", { a: { private_ip: "1" } }, "nodes.a.public_ip: "],
-    ["pem_files", { "../ca.pem": "pem" }, "pem_files.../ca.pem: "],
-    ["encryption_key", "", "encryption_key: must be 32 bytes in base64"],
-    ["kubernetes_public_address", "", "kubernetes_public_address: "],
-  ])("an invalid output %s is reported in one line, and no file is written", (name, value, problem) => {
-    synthesize({ ...outputsOf(json, computed), [name]: value });
+  const WORKSPACE = "terraform.tfstate.d/staging/terraform.tfstate";
+
+  const NEW = ["workspace", "new"];
+
+  test.each<[string, NodeJS.ProcessEnv, string[][], string]>([
+    ["of a selected workspace", {}, [["init"], [...NEW, "staging"]], WORKSPACE],
+    ["of the workspace in TF_WORKSPACE", { TF_WORKSPACE: "staging" }, [["init"]], WORKSPACE],
+    [
+      "of a workspace with an odd name",
+      {},
+      [["init"], [...NEW, "$a:b@c=1.tfstate"]],
+      "terraform.tfstate.d/$a:b@c=1.tfstate/terraform.tfstate",
+    ],
+    ["at the path of init -backend-config", {}, [["init", "-backend-config=path=../b.tfstate"]], "../b.tfstate"],
+    [
+      "in the folder for workspaces of init -backend-config",
+      {},
+      [
+        ["init", "-backend-config=workspace_dir=all"],
+        [...NEW, "staging"],
+      ],
+      "all/staging/terraform.tfstate",
+    ],
+    [
+      "with another folder for Terraform's data",
+      { TF_DATA_DIR: ".data" },
+      [["init", "-backend-config=path=b.tfstate"]],
+      "b.tfstate",
+    ],
+  ])("the state is where Terraform finds it: %s", (_case, variables, commands, path) => {
+    synthesize(outputsOf(json, computed));
+    Object.assign(env, variables);
+    for (const command of commands) terraform(...command);
+    terraform("apply", "-auto-approve");
+    const state = join(stack(), path);
+    chmodSync(state, 0o644);
+    const ended = run(scratch, ...options());
+    expect(ended).toMatchObject({ status: 0, stdout: expect.stringContaining("files written") });
+    expect(ended.stderr).toBe(
+      `credentials: warning: ${state} contains every key, and other users can access it (mode 0644): run chmod 600 on it\n`,
+    );
+    writeFileSync(state, "");
+    expect(run(scratch, ...options()).stderr).toBe(
+      `credentials: ${state} is empty, probably because an apply was killed: docs/recovery.md explains how to restore it\n`,
+    );
+  });
+
+  test("a cluster of another workspace is not deployed, and the state of the JSON's path does not count", () => {
+    synthesize(outputsOf(json, computed));
     terraform("init");
     terraform("apply", "-auto-approve");
-    const { status, stderr } = run(scratch, ...options());
-    expect({ status, stderr }).toEqual({
+    terraform("workspace", "new", "staging");
+    expect(run(scratch, ...options())).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining(`the deployed ${TUTORIAL_NAME} has an invalid output: ${problem}`),
+      stderr: `credentials: ${TUTORIAL_NAME} is not deployed, its state of the workspace staging has no outputs: run \`npm run deploy\`\n`,
     });
-    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+
+  const pemFile = (name: string) => (outputsOf(json, computed).pem_files as Record<string, string>)[name] as string;
+  const PEMS = (file: string, text: () => string) => [
+    "pem_files",
+    () => ({ ...(outputsOf(json, computed).pem_files as object), [file]: text() }),
+    `pem_files.${file}: `,
+  ];
+  const NODE = (node: object) => [
+    "nodes",
+    () => ({ a: { private_ip: "10.0.0.1", public_ip: "", ...node } }),
+    `nodes.a.${Object.keys(node)[0]}: must be an IPv4 address`,
+  ];
+  const YAML = "a.example\nusers:\n- name: evil\n  user:\n    exec: {command: sh}";
+
+  test.each([
+    ["nodes", () => ({ a: { private_ip: "10.0.0.1" } }), "nodes.a.public_ip: "],
+    NODE({ private_ip: "1" }),
+    NODE({ private_ip: "" }),
+    NODE({ public_ip: "10.0.0.256" }),
+    NODE({ public_ip: "10.0.0.1 # b" }),
+    NODE({ public_ip: "-oProxyCommand=sh" }),
+    ["nodes", () => ({ ["a".repeat(245)]: { private_ip: "10.0.0.1", public_ip: "" } }), `nodes.${"a".repeat(245)}: `],
+    ["kubernetes_public_address", () => "", "kubernetes_public_address: must be a host name"],
+    ["kubernetes_public_address", () => YAML, "kubernetes_public_address: must be a host name"],
+    ["kubernetes_public_address", () => "a.example:6443", "kubernetes_public_address: must be a host name"],
+    ["kubernetes_public_address", () => "a..example", "kubernetes_public_address: must be a host name"],
+    [
+      "kubernetes_public_address",
+      () => `${"a".repeat(63)}.`.repeat(5),
+      "kubernetes_public_address: must be a host name",
+    ],
+    ["kubernetes_service_address", () => "10.32.0.1\n", "kubernetes_service_address: must be an IPv4 address"],
+    ["kubernetes_service_address", () => "::1", "kubernetes_service_address: must be an IPv4 address"],
+    PEMS("../ca.pem", () => "pem"),
+    PEMS(`${"a".repeat(252)}.pem`, () => pemFile("ca.pem")),
+    PEMS("ca.txt", () => pemFile("ca.pem")),
+    PEMS("ca.pem", () => pemFile("ca-key.pem")),
+    PEMS("ca.pem", () => pemFile("ca.pem").repeat(2)),
+    PEMS("ca.pem", () => `${pemFile("ca.pem")}${pemFile("ca-key.pem")}`),
+    PEMS("ca.pem", () => `# CA\n${pemFile("ca.pem")}`),
+    PEMS("ca.pem", () => "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    PEMS("ca-key.pem", () => pemFile("ca.pem")),
+    PEMS("ca-key.pem", () => ""),
+    ["ssh_private_key", () => pemFile("ca.pem"), "ssh_private_key: must be one private key in PEM"],
+    ["ssh_private_key", () => "a", "ssh_private_key: must be one private key in PEM"],
+    ["encryption_key", () => "", "encryption_key: must be 32 bytes in base64"],
+    ["encryption_key", () => Buffer.alloc(33).toString("base64"), "encryption_key: must be 32 bytes in base64"],
+    ["encryption_key", () => `${Buffer.alloc(32).toString("base64")}\n`, "encryption_key: must be 32 bytes in base64"],
+  ] as [string, () => unknown, string][])(
+    "an invalid output %s is reported in one line: %#",
+    (name, value, problem) => {
+      const read = () => knownOutputs(TUTORIAL_NAME, { ...outputsOf(json, computed), [name]: value() });
+      expect(read).toThrow(`the deployed ${TUTORIAL_NAME} has an invalid output: ${problem}`);
+      expect(read).not.toThrow(/\n|PRIVATE KEY/);
+    },
+  );
+
+  test("with an invalid output, no file is written", () => {
+    synthesize({ ...outputsOf(json, computed), kubernetes_public_address: YAML });
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    expect(run(scratch, ...options())).toMatchObject({
+      status: 2,
+      stdout: "",
+      stderr: `credentials: the deployed ${TUTORIAL_NAME} has an invalid output: kubernetes_public_address: must be a host name\n`,
+    });
     expect(existsSync(out())).toBe(false);
   });
 

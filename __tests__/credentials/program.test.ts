@@ -1,7 +1,7 @@
 import "reflect-metadata";
 import { spawnSync } from "node:child_process";
 import { webcrypto } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
@@ -49,12 +49,9 @@ function program(name: string, script: string): void {
 /** Writes a folder like a synthesized one. */
 function synthesized(name = TUTORIAL_NAME): string[] {
   const folder = join(scratch, "cdktf.out");
-  mkdirSync(join(folder, "stacks/a"), { recursive: true });
-  writeFileSync(
-    join(folder, "manifest.json"),
-    JSON.stringify({ stacks: { a: { name, workingDirectory: "stacks/a" } } }),
-  );
-  writeFileSync(join(folder, "stacks/a/cdk.tf.json"), JSON.stringify({ terraform: { backend: { http: {} } } }));
+  const workingDirectory = `stacks/${name}`;
+  mkdirSync(join(folder, workingDirectory), { recursive: true });
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ stacks: { a: { name, workingDirectory } } }));
   return ["--from", folder];
 }
 
@@ -111,5 +108,82 @@ describe("text from others does not reach the terminal as it is", () => {
     expectVisible(inJson);
     const { findings } = JSON.parse(inJson.stdout);
     expect(findings.map(({ path }: { path: string }) => path)).toContain(`notes${evil}`);
+  });
+});
+
+describe("a program in the place of Terraform", () => {
+  const WRAPPER = "(if it is a wrapper, such as hashicorp/setup-terraform's, turn it off: terraform_wrapper: false)";
+
+  test.each([
+    [
+      "a line of a wrapper before the outputs",
+      `echo '[command]/usr/bin/terraform'; echo '{}'`,
+      "[command]/usr/bin/terraform\\n{}",
+    ],
+    ["a line of a wrapper after the outputs", `echo '{}'; echo '::debug::exited'`, "{}\\n::debug::exited"],
+    ["a word", "echo hello", "hello"],
+    ["null", "echo null", "null"],
+    ["a number", "echo 5", "5"],
+    ["a list", "echo '[]'", "[]"],
+    ["outputs without values", `echo '{"nodes":null}'`, `{"nodes":null}`],
+    ["nothing", "exit 0", "nothing"],
+  ])("that prints %s is reported in one line", (_name, script, got) => {
+    program("terraform", script);
+    expect(run(...synthesized())).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: `credentials: terraform must print its outputs as JSON, got: ${got} ${WRAPPER}\n`,
+    });
+  });
+
+  test.each([
+    ["without end", "yes", "terraform: it printed more than 64 MiB"],
+    ["and fails without a word", "echo '{}'; exit 3", "terraform: status 3"],
+    [
+      "and fails with much text",
+      "head -c 1000000 /dev/zero | tr '\\0' a >&2; exit 1",
+      `terraform: ${"a".repeat(300)} …`,
+    ],
+  ])("that prints %s is reported in one line", (_name, script, line) => {
+    program("terraform", script);
+    expect(run(...synthesized())).toEqual({ status: 2, stdout: "", stderr: `credentials: ${line}\n` });
+  });
+});
+
+describe("a manifest that leads out of its folder", () => {
+  test.each([
+    ["../evil", "stacks/evil"],
+    ["evil", "../evil"],
+    ["evil", "stacks/../../evil"],
+    ["evil", "/tmp"],
+    [".", "stacks/."],
+    ["a".repeat(245), `stacks/${"a".repeat(245)}`],
+  ])("the stack %j in %j is refused", (name, workingDirectory) => {
+    const from = join(scratch, "cdktf.out");
+    mkdirSync(from);
+    writeFileSync(join(from, "manifest.json"), JSON.stringify({ stacks: { a: { name, workingDirectory } } }));
+    program("terraform", "touch ran; echo '{}'");
+    for (const command of [[], ["check"]]) {
+      expect(run(...command, "--from", from)).toEqual({
+        status: 2,
+        stdout: "",
+        stderr: `credentials: ${from}/manifest.json must have stacks with plain names in stacks/NAME, got: ${name} in ${workingDirectory}\n`,
+      });
+    }
+    expect(readdirSync(scratch).sort()).toEqual(["bin", "cdktf.out"]);
+  });
+
+  test.each([
+    ["a pipe", (path: string) => spawnSync("mkfifo", [path])],
+    ["a folder", (path: string) => mkdirSync(path)],
+    ["null", (path: string) => writeFileSync(path, "null")],
+    ["a list of stacks", (path: string) => writeFileSync(path, `{"stacks":[null]}`)],
+  ])("%s as manifest is refused in one line", (_name, make) => {
+    make(join(scratch, "manifest.json"));
+    expect(run("--from", scratch)).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: `credentials: '--from' must be a folder that \`npm run synth\` wrote, got: ${scratch}\n`,
+    });
   });
 });
