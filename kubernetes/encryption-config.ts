@@ -1,8 +1,10 @@
+import { value } from "./yaml";
+
 /**
  * The file for `kube-apiserver --encryption-provider-config`, which is a secret. API servers then encrypt secrets in etcd,
  * and still read those that were written unencrypted before.
  * @param key - 32 bytes in base64, and a name. API servers write the name before the encrypted data, so each key needs a
- *   different name.
+ *   different name. Neither of both can add a field.
  * @see https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/
  */
 export function encryptionConfig(key: { readonly name: string; readonly base64: string }): string {
@@ -14,8 +16,8 @@ resources:
   providers:
   - aescbc:
       keys:
-      - name: ${key.name}
-        secret: ${key.base64}
+      - name: ${value(key.name)}
+        secret: ${value(key.base64)}
   - identity: {}
 `;
 }

@@ -1,5 +1,6 @@
 import { identities, type ServerNames } from "../model/identities";
 import { API_SERVER_PORT } from "../model/ports";
+import { quoted, value } from "./yaml";
 
 /** A user with a kubeconfig. */
 export interface KubeconfigUser {
@@ -45,16 +46,16 @@ export interface KubeconfigProps {
 }
 
 /**
- * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it. It is a secret. Names are
- * quoted because YAML reads names such as 2024 or no as a number or a boolean.
+ * A kubeconfig with embedded certificates and a context `default`, as `kubectl config` writes it. It is a secret. No
+ * value can add a field.
  */
 export function kubeconfig({ clusterName, server, user, ca, certificate, key }: KubeconfigProps): string {
-  const [cluster, name] = [JSON.stringify(clusterName), JSON.stringify(user)];
+  const [cluster, name] = [quoted(clusterName), quoted(user)];
   return `apiVersion: v1
 clusters:
 - cluster:
-    certificate-authority-data: ${ca}
-    server: ${server}
+    certificate-authority-data: ${value(ca)}
+    server: ${value(server)}
   name: ${cluster}
 contexts:
 - context:
@@ -67,7 +68,7 @@ preferences: {}
 users:
 - name: ${name}
   user:
-    client-certificate-data: ${certificate}
-    client-key-data: ${key}
+    client-certificate-data: ${value(certificate)}
+    client-key-data: ${value(key)}
 `;
 }
