@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { isEmulatorInstalled } from "./emulator";
+import { CLI_CONFIG } from "./providers";
 
 /** The command of the linter for GitHub's workflows. It runs from source, at a fixed version. */
 export const ACTIONLINT = ["go", "run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"] as const;
@@ -31,6 +32,7 @@ const REQUIREMENTS = {
     isMet: () => succeeds(...ACTIONLINT, "-version"),
     get: "install Go 1.24 or later",
   },
+  "installed providers": { isMet: () => existsSync(CLI_CONFIG), get: "npm run cloud -- deploy installs them" },
   moto: { isMet: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
 };
 
@@ -47,6 +49,7 @@ const SUITES = {
   actionlint: ["Go that can fetch actionlint"],
   "the workflows' scripts": ["gh"],
   "the workflows' scripts with Terraform": ["gh", "Terraform 1.11"],
+  "the providers' schemas": ["Terraform 1.11", "installed providers"],
   "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
 

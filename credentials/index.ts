@@ -3,4 +3,4 @@ export { checkFolder } from "./check";
 export { credentialFiles, describedCluster, ENCRYPTION_CONFIG } from "./files";
 export { writeFolder } from "./folder";
 export { checkNodes } from "./nodes";
-export { findStack, readStack } from "./stack";
+export { deployedNodes, findStack, readStack } from "./stack";

@@ -25,34 +25,82 @@ interface FoundFile {
   readonly text?: string;
 }
 
+/** The time limit for the login to a machine and reading its files, in milliseconds. */
+const TIME_LIMIT = 30_000;
+
+/** The maximum size of all that a machine prints, in MiB. The files of a control plane machine have a tenth of it. */
+const OUTPUT_LIMIT = 4;
+
+/** The maximum length of ssh's error in a message, in characters. */
+const ERROR_LENGTH = 300;
+
+/** Options of {@link checkNodes}. */
+export interface NodeCheckOptions extends CheckOptions {
+  /**
+   * Returns the machines' addresses in the state, for a hint after a failed login; undefined if they are not known.
+   * @default - no hint
+   */
+  readonly deployedNodes?: () => Promise<DescribedCluster["nodes"] | undefined>;
+}
+
 /**
  * Checks a cluster's files on its machines over ssh, in the home folders and where part 2 puts them: whether a control plane
  * accepts them, whether they are equal to the folder's files, and who can read them. Logs in with the folder's ssh key. A
- * machine's host key is accepted at the first login and stored in `ssh/known_hosts`.
+ * machine's host key is accepted at the first login and stored in `ssh/known_hosts`. A machine that does not answer in 30
+ * seconds, or prints more than 4 MiB, is reported.
+ * @returns the findings on each machine as soon as they are known; at the end those that depend on several machines
  */
-export async function checkNodes(folder: string, cluster: DescribedCluster, options: CheckOptions): Promise<Finding[]> {
-  const machines = await Promise.all(Object.keys(cluster.nodes).map((name) => inspect({ folder, cluster, name })));
-  return machines.flatMap((machine) => {
-    const { name, files, found } = machine;
-    if (typeof found === "string") return [{ path: name, problems: [`cannot be checked: ${found}`] }];
-    const context = { found, readFolder: readerOf(folder), cluster };
-    const peers = machines.filter(({ role }) => role === machine.role);
-    const isMissing = ({ setting, places }: NodeFile, index: number) =>
-      !has(machine, index) &&
-      // A file that part 2 does not move is for a person, who may want it on only one machine.
-      (setting === undefined || (places.length > 0 && peers.some((peer) => has(peer, index))));
-    return [
-      ...files.filter(isMissing).map(({ fileName, places, setting }) => {
-        const problem = `is missing here and where part 2 puts it (${places.join(", ")})`;
-        const peersHaveIt = setting !== undefined ? "; other machines have it: see docs/part-2.md" : "";
-        return { path: `${name}:${HOME}/${fileName}`, problems: [`${problem}${peersHaveIt}`] };
-      }),
-      ...found.map((file): Finding => {
-        const { problems, daysLeft } = checkFile(file, context, options);
-        return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), problems };
-      }),
-    ];
-  });
+export async function* checkNodes(
+  folder: string,
+  cluster: DescribedCluster,
+  options: NodeCheckOptions,
+): AsyncGenerator<readonly Finding[]> {
+  const machines: Inspected[] = [];
+  const running = new Map(
+    Object.keys(cluster.nodes).map((name) => [name, inspect({ folder, cluster, name }, options.deployedNodes)]),
+  );
+  while (running.size > 0) {
+    const machine = await Promise.race(running.values());
+    running.delete(machine.name);
+    machines.push(machine);
+    yield findingsOn(machine, readerOf(folder), cluster, options);
+  }
+  yield machines.flatMap((machine) => lackingOf(machine, machines));
+}
+
+/** The findings that depend on one machine. */
+function findingsOn(machine: Inspected, readFolder: Read, cluster: DescribedCluster, options: CheckOptions): Finding[] {
+  const { name, files, found } = machine;
+  if (typeof found === "string") return [{ path: name, problems: [`cannot be checked: ${found}`] }];
+  return [
+    ...files
+      .filter(({ setting }, index) => setting === undefined && !has(machine, index))
+      .map((file) => missingFile(name, file)),
+    ...found.map((file): Finding => {
+      const { problems, daysLeft } = checkFile(file, { found, readFolder, cluster }, options);
+      return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), problems };
+    }),
+  ];
+}
+
+/** The files that a machine lacks although others of its role have them, because a setting or a person copied them there. */
+function lackingOf(machine: Inspected, machines: readonly Inspected[]): Finding[] {
+  if (typeof machine.found === "string") return [];
+  const peers = machines.filter(({ role }) => role === machine.role);
+  return machine.files
+    .filter(
+      ({ setting, places }, index) =>
+        // A file that part 2 does not move is for a person, who may want it on only one machine.
+        setting !== undefined && places.length > 0 && !has(machine, index) && peers.some((peer) => has(peer, index)),
+    )
+    .map((file) => missingFile(machine.name, file, "; other machines have it: see docs/part-2.md"));
+}
+
+function missingFile(name: string, { fileName, places }: NodeFile, hint = ""): Finding {
+  return {
+    path: `${name}:${HOME}/${fileName}`,
+    problems: [`is missing here and where part 2 puts it (${places.join(", ")})${hint}`],
+  };
 }
 
 /** A machine, and the folder that its files are compared with. */
@@ -73,7 +121,7 @@ interface Inspected {
   readonly found: readonly FoundFile[] | string;
 }
 
-async function inspect(target: Target): Promise<Inspected> {
+async function inspect(target: Target, deployedNodes: NodeCheckOptions["deployedNodes"]): Promise<Inspected> {
   const { cluster, name } = target;
   const role = nodesOf(cluster).find((node) => node.name === name)?.role;
   const files = role === undefined ? [] : nodeFiles({ role, name });
@@ -81,7 +129,17 @@ async function inspect(target: Target): Promise<Inspected> {
   const found = isStopped
     ? "it has no public address; it may be stopped"
     : await findFiles(target, files).catch((error: Error) => error.message);
-  return { name, role, files, found };
+  if (typeof found !== "string") return { name, role, files, found };
+  return { name, role, files, found: `${found}${addressHint(target, await deployedNodes?.())}` };
+}
+
+/** A hint for a machine that cannot be reached, if the state has another address for it; else nothing. */
+function addressHint({ cluster, name }: Target, deployed: DescribedCluster["nodes"] | undefined): string {
+  if (deployed === undefined) return "";
+  const address = deployed[name]?.public_ip;
+  if (address === cluster.nodes[name]?.public_ip) return "";
+  const inState = address === undefined ? "which has no such machine" : `which has ${address || "none"}`;
+  return `; the address is not the state's, ${inState}: run \`npm run credentials\``;
 }
 
 /** Whether a machine has the file at an index of its list. */
@@ -161,17 +219,21 @@ async function findFiles({ folder, cluster, name }: Target, files: readonly Node
   const script = `for file in ${wanted.map(({ place }) => place).join(" ")}; do
   [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file" && echo =)"
 done 2>/dev/null; true`;
-  const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell]);
+  const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell], {
+    timeout: TIME_LIMIT,
+    killSignal: "SIGKILL",
+    maxBuffer: OUTPUT_LIMIT * 2 ** 20,
+  });
   running.child.stdin?.on("error", () => {}).end(script);
   let listed: string;
   try {
     listed = (await running).stdout;
   } catch (error) {
-    const message = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1);
-    const hint = /host key verification failed/i.test(message ?? "")
+    const message = messageOf(error as FailedLogin);
+    const hint = /host key verification failed/i.test(message)
       ? ` (if the machine was replaced, run: ssh-keygen -R ${address} -f '${join(folder, "ssh/known_hosts")}')`
       : "";
-    throw new Error(`${address}: ${message || (error as Error).message}${hint}`);
+    throw new Error(`${address}: ${message}${hint}`);
   }
   return listed.split("\n").flatMap((line) => {
     const [mode, owner, place, base64] = line.split(" ");
@@ -186,6 +248,21 @@ done 2>/dev/null; true`;
       ...(base64 && { text: Buffer.from(base64.slice(0, -1), "base64").toString() }),
     };
   });
+}
+
+/** An error of `execFile`. */
+interface FailedLogin extends Error {
+  readonly code?: number | string | null;
+  readonly killed?: boolean;
+  readonly stderr?: string;
+}
+
+/** The reason of a failed login: the limit that was exceeded, or else the last line that ssh printed. */
+function messageOf({ code, killed, stderr = "", message }: FailedLogin): string {
+  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return `it printed more than ${OUTPUT_LIMIT} MiB`;
+  if (killed) return `it did not answer within ${TIME_LIMIT / 1000} seconds`;
+  const line = stderr.trim().split("\n").at(-1) || message;
+  return line.length > ERROR_LENGTH ? `${line.slice(0, ERROR_LENGTH)} …` : line;
 }
 
 function sshOptions(folder: string, cluster: string): string[] {

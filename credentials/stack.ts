@@ -2,10 +2,10 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../model/user-error";
-import { NAME, type NODES, OUTPUTS } from "./outputs";
+import { NAME, NODES, OUTPUTS } from "./outputs";
 import { readRegularFile } from "./regular-file";
 import { DEFAULT_WORKSPACE, stateFiles } from "./states";
-import { currentWorkspace, readOutputs } from "./terraform";
+import { currentWorkspace, readOutput, readOutputs } from "./terraform";
 
 /** Permission bits as people write them: `0600`. */
 export function octal(mode: number): string {
@@ -67,6 +67,22 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
         : [`${file} contains every key, and other users can access it (mode ${octal(mode)}): run chmod 600 on it`];
     }),
   };
+}
+
+/**
+ * The machines' addresses in the state, if they can be known in a few seconds.
+ * @returns undefined if no stack with this name is synthesized, initialized and deployed here
+ */
+export async function deployedNodes(
+  synthesized: string,
+  stackName: string,
+): Promise<DeployedCluster["nodes"] | undefined> {
+  try {
+    return NODES.safeParse(await readOutput(findStack(synthesized, stackName).folder, "nodes")).data;
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 /** The error for a state without outputs. Terraform takes an empty file for a state without anything. */

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
+import { promisify } from "node:util";
 import { z } from "zod";
 import { UserError } from "../model/user-error";
 
@@ -27,6 +28,19 @@ export function readOutputs(folder: string): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(data).map(([name, { value }]) => [name, value]));
 }
 
+/** The time limit of {@link readOutput}, in milliseconds. */
+const TIME_LIMIT = 10_000;
+
+/** Reads the value of one output. @returns undefined if Terraform does not print it within 10 seconds; `init` is not run */
+export async function readOutput(folder: string, name: string): Promise<unknown> {
+  try {
+    const args = argumentsIn(folder, "output", "-json", name);
+    return parsed((await promisify(execFile)("terraform", args, { env: environment(), timeout: TIME_LIMIT })).stdout);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The name of the workspace in use. @throws UserError if Terraform fails */
 export function currentWorkspace(folder: string): string {
   return outputOf(run(folder, "workspace", "show")).trim();
@@ -48,11 +62,19 @@ interface Ended {
 }
 
 function run(folder: string, ...args: readonly string[]): Ended {
-  return spawnSync("terraform", [`-chdir=${folder}`, ...args, "-no-color"], {
+  return spawnSync("terraform", argumentsIn(folder, ...args), {
     encoding: "utf8",
     maxBuffer: OUTPUT_LENGTH * 2 ** 20,
-    env: { ...process.env, CHECKPOINT_DISABLE: "1", TF_IN_AUTOMATION: "1" },
+    env: environment(),
   });
+}
+
+function argumentsIn(folder: string, ...args: readonly string[]): string[] {
+  return [`-chdir=${folder}`, ...args, "-no-color"];
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, CHECKPOINT_DISABLE: "1", TF_IN_AUTOMATION: "1" };
 }
 
 /** The messages for a program that could not run to its end, by the code of the error. */

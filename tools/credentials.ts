@@ -93,19 +93,34 @@ async function check({
   if (!/^\d{1,5}$/.test(days)) {
     throw new UserError(`'--days' must be a number of days from 0 to 99999, got: ${days}`);
   }
-  const { checkFolder, checkNodes, describedCluster, findStack } = await load();
+  const { checkFolder, checkNodes, deployedNodes, describedCluster, findStack } = await load();
   const folder = out ?? findStack(from, stack).name;
   const cluster = describedCluster(folder);
   const options = { now: new Date(), days: Number(days) };
-  const findings = [...checkFolder(folder, options), ...(nodes ? await checkNodes(folder, cluster, options) : [])];
+  const findings: Finding[] = [];
+  const add = (more: readonly Finding[]) => {
+    findings.push(...more);
+    if (!json) for (const line of table(more)) print(line);
+  };
+  add(checkFolder(folder, options));
+  if (nodes) {
+    // Terraform runs at most once.
+    let deployed: ReturnType<typeof deployedNodes> | undefined;
+    const ofState = () => (deployed ??= deployedNodes(from, cluster.name));
+    for await (const more of checkNodes(folder, cluster, { ...options, deployedNodes: ofState })) add(more);
+  }
   const problems = findings.reduce((count, finding) => count + finding.problems.length, 0);
-  if (json) printJson({ folder, cluster: cluster.name, problems, findings });
+  if (json) printJson({ folder, cluster: cluster.name, problems, findings: findings.sort(byPath) });
   else {
-    for (const line of table(findings)) print(line);
     print("");
     print(`${folder}: ${problems === 0 ? "no problems found" : counted(problems, "problem")}`);
   }
   return problems === 0 ? 0 : 1;
+}
+
+/** The order of findings in JSON. Machines answer in any order. */
+function byPath(a: Finding, b: Finding): number {
+  return a.path < b.path ? -1 : 1;
 }
 
 /** The lines of a table. */

@@ -974,6 +974,53 @@ describeSuite("real Terraform", () => {
     expect(existsSync(out())).toBe(false);
   });
 
+  test("if a machine cannot be reached, the check says whether the state has another address for it", () => {
+    const outputs = outputsOf(json, computed);
+    const local = (change: object) => ({
+      ...Object.fromEntries(
+        Object.entries(outputs.nodes as object).map(([name, node]) => [name, { ...node, public_ip: "127.0.0.1" }]),
+      ),
+      ...change,
+    });
+    const node = (index: number, public_ip: string) => ({
+      [`${TUTORIAL_NAME}-worker-${index}`]: { private_ip: `172.31.0.2${index}`, public_ip },
+    });
+    const check = () => {
+      const { stdout } = run(scratch, "check", "--nodes", "--json", ...options());
+      const findings: { path: string; problems: string[] }[] = JSON.parse(stdout).findings;
+      return findings
+        .filter(({ path }) => path.startsWith(TUTORIAL_NAME))
+        .map(
+          ({ path, problems: [problem = ""] }) =>
+            `${path.slice(TUTORIAL_NAME.length + 1)}${problem.replace(/^[^;]*/, "")}`,
+        );
+    };
+    const masters = ["master-0", "master-1", "master-2"];
+    synthesize({ ...outputs, nodes: local(node(2, "")) });
+    terraform("init");
+    terraform("apply", "-auto-approve");
+    expect(run(scratch, ...options()).status).toBe(0);
+    // The second part of the line of a stopped machine is not a hint.
+    expect(check()).toEqual([...masters, "worker-0", "worker-1", "worker-2; it may be stopped"]);
+
+    const { [`${TUTORIAL_NAME}-worker-1`]: _, ...nodes } = local({ ...node(0, "127.0.0.2"), ...node(2, "127.0.0.3") });
+    synthesize({ ...outputs, nodes });
+    terraform("apply", "-auto-approve");
+    const remedy = "run `npm run credentials`";
+    expect(check()).toEqual([
+      ...masters,
+      `worker-0; the address is not the state's, which has 127.0.0.2: ${remedy}`,
+      `worker-1; the address is not the state's, which has no such machine: ${remedy}`,
+      `worker-2; it may be stopped; the address is not the state's, which has 127.0.0.3: ${remedy}`,
+    ]);
+
+    // Without a state and without a synthesized stack, there is no hint.
+    rmSync(join(scratch, "a.tfstate"));
+    expect(check()).toEqual([...masters, "worker-0", "worker-1", "worker-2; it may be stopped"]);
+    rmSync(join(scratch, "cdktf.out"), { recursive: true });
+    expect(check()).toEqual([...masters, "worker-0", "worker-1", "worker-2; it may be stopped"]);
+  });
+
   test("a backend that does not answer is reported in one line", () => {
     synthesize(outputsOf(json, computed), { http: { address: "http://127.0.0.1:1/state", retry_max: 0 } });
     const { status, stderr } = run(scratch, ...options());

@@ -401,6 +401,36 @@ describeSuite("files on machines", () => {
         writeFileSync(description, text);
       },
 
+    "a machine whose shell hangs and one that prints without end are reported, and the others' results are printed before":
+      async () => {
+        const commands = { [WORKER]: "sleep 1000", "worker-1": "yes" };
+        const keys = Object.keys(commands).map((name) => join((hosts.get(name) as SshHost).home, "../authorized_keys"));
+        const texts = keys.map((path) => readFileSync(path, "utf8"));
+        Object.values(commands).forEach((command, index) => {
+          writeFileSync(keys[index] as string, `command="${command}" ${texts[index]}`);
+        });
+        const printed: { readonly text: string; readonly time: number }[] = [];
+        const command = ["npm", "run", "--silent", "credentials", "--", "check", "--nodes", "--out", folder];
+        const { status, output } = await start([...network.inside, ...command], {
+          cwd: PROJECT,
+          onOutput: (text) => printed.push({ text, time: Date.now() }),
+        }).ended;
+        const end = Date.now();
+
+        expect(status).toBe(1);
+        expect(output).toMatch(
+          /-worker-0 .* cannot be checked: 198\.51\.100\.20: it did not answer within 30 seconds$/m,
+        );
+        expect(output).toMatch(/-worker-1 .* cannot be checked: 198\.51\.100\.21: it printed more than 4 MiB$/m);
+        for (const early of ["-master-0:/etc/etcd/ca.pem ", "-worker-1 "]) {
+          const piece = printed.find(({ text }) => text.includes(early));
+          expect(end - (piece?.time ?? end)).toBeGreaterThan(10_000);
+        }
+        keys.forEach((path, index) => {
+          writeFileSync(path, texts[index] as string);
+        });
+      },
+
     "an unreachable machine, and another machine at a known address, are reported": async () => {
       await hosts.get(WORKER)?.stop();
       const ofWorker = async () =>
