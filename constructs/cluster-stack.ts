@@ -12,6 +12,7 @@ import {
   TerraformStack,
 } from "cdktf";
 import type { Construct } from "constructs";
+import { sshKeyPath } from "../model/layout";
 import { NODE_USER } from "../model/names";
 import { API_SERVER_PORT } from "../model/ports";
 import { Cluster, type ClusterProps } from "./cluster";
@@ -131,7 +132,7 @@ export class ClusterStack extends TerraformStack {
     });
     new TerraformOutput(this, "ssh_commands", {
       description: "How to log in to every machine, with ssh_private_key in ssh/",
-      value: byName((node) => `ssh -i ssh/${clusterName}.id_rsa ${NODE_USER}@${node.publicIp}`),
+      value: byName((node) => `ssh -i ${sshKeyPath(clusterName)} ${NODE_USER}@${node.publicIp}`),
     });
     new TerraformOutput(this, "ssh_private_key", {
       description: "The private key for all machines",

@@ -1,6 +1,7 @@
 import { PrivateKey } from "@cdktf/provider-tls/lib/private-key";
 import { Fn } from "cdktf";
 import { Construct } from "constructs";
+import { ENCRYPTION_KEY_DIGITS, encryptionKeyName } from "../model/names";
 
 /**
  * The key with which API servers encrypt secrets in etcd. It is derived from a private key in Terraform's state that has no
@@ -20,6 +21,6 @@ export class EncryptionKey extends Construct {
     const key = new PrivateKey(this, "encryption-key", { algorithm: "ED25519" });
     this.publicKeyPem = key.publicKeyPem;
     this.base64 = Fn.base64sha256(key.privateKeyPem);
-    this.name = `key-${Fn.substr(Fn.sha256(this.base64), 0, 8)}`;
+    this.name = encryptionKeyName(Fn.substr(Fn.sha256(this.base64), 0, ENCRYPTION_KEY_DIGITS));
   }
 }

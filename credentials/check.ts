@@ -4,20 +4,21 @@ import { join } from "node:path";
 import { z } from "zod";
 import { apiServer } from "../kubernetes/kubeconfig";
 import { type Identity, identities } from "../model/identities";
-import { CA } from "../model/layout";
+import { CA, sshKeyPath } from "../model/layout";
 import { type CertificateFacts, readFacts } from "./certificate";
 import { encryptionProblems } from "./encryption";
 import {
   type DescribedCluster,
   describedCluster,
   ENCRYPTION_CONFIG,
+  FILE_MODE,
+  FOLDER_MODE,
   FOLDERS,
   filesIn,
   kubeconfigPath,
   PAIRS,
   pairPaths,
   serverNamesOf,
-  sshKeyPath,
   usersOf,
 } from "./files";
 import { octal } from "./stack";
@@ -186,7 +187,7 @@ function accessProblems(file: string, owner: number): string[] {
   if (typeof status === "string") return [status];
   if (status.isSymbolicLink()) return ["is a symbolic link"];
   return [
-    ...modeProblems(status.mode & 0o777, status.isDirectory() ? 0o700 : 0o600),
+    ...modeProblems(status.mode & 0o777, status.isDirectory() ? FOLDER_MODE : FILE_MODE),
     ...(status.uid === owner ? [] : [`must belong to the folder's owner, user ${owner}, got: ${status.uid}`]),
   ];
 }

@@ -6,8 +6,8 @@ import { encryptionConfig } from "../kubernetes/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
 import { ec2Hostname } from "../model/addressing";
 import { identities, type NodeFacts, type ServerNames, serverNames } from "../model/identities";
-import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES } from "../model/layout";
-import { roleOf } from "../model/names";
+import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES, sshKeyPath } from "../model/layout";
+import { ENCRYPTION_KEY_DIGITS, encryptionKeyName, roleOf } from "../model/names";
 import { UserError } from "../model/user-error";
 import { ADDRESS, HOST, NAME, NODES } from "./outputs";
 import { readRegularFile } from "./regular-file";
@@ -64,10 +64,14 @@ export const PAIRS = "ca-authority";
 
 const KUBECONFIGS = "kubeconfigs";
 
-const SSH = "ssh";
-
 /** The subfolders of a credentials folder. */
-export const FOLDERS = [PAIRS, KUBECONFIGS, SSH];
+export const FOLDERS = [PAIRS, KUBECONFIGS, "ssh"];
+
+/** The mode of each file of a credentials folder. */
+export const FILE_MODE = 0o600;
+
+/** The mode of a credentials folder and its subfolders. */
+export const FOLDER_MODE = 0o700;
 
 /** The paths of a certificate and its key in a credentials folder. */
 export function pairPaths(fileName: string): readonly [certificate: string, key: string] {
@@ -77,11 +81,6 @@ export function pairPaths(fileName: string): readonly [certificate: string, key:
 /** The path of a user's kubeconfig in a credentials folder. */
 export function kubeconfigPath(fileName: string): string {
   return `${KUBECONFIGS}/${FILE_NAMES.kubeconfig(fileName)}`;
-}
-
-/** The path of the ssh key for a cluster's machines. */
-export function sshKeyPath(clusterName: string): string {
-  return `${SSH}/${clusterName}.id_rsa`;
 }
 
 /** The file with the key that encrypts secrets in etcd. */
@@ -115,11 +114,6 @@ export function namedFiles(cluster: DescribedCluster): string[] {
   ];
 }
 
-/** The name of an encryption key, as the construct EncryptionKey chooses it. */
-function encryptionKeyName(base64: string): string {
-  return `key-${createHash("sha256").update(base64).digest("hex").slice(0, 8)}`;
-}
-
 /** The file names, without ending, of a cluster's certificate and key pairs. */
 function pairsOf(cluster: DescribedCluster): string[] {
   return [CA, ...identities(serverNamesOf(cluster)).map(({ fileName }) => fileName)];
@@ -140,6 +134,7 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
     }
   }
   const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");
+  const digits = createHash("sha256").update(encryptionKey).digest("hex").slice(0, ENCRYPTION_KEY_DIGITS);
   const description: DescribedCluster = { name, publicAddress, serviceAddress, nodes };
   return {
     // No file of the folder belongs in a repository.
@@ -160,6 +155,6 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
         }),
       ]),
     ),
-    [ENCRYPTION_CONFIG]: encryptionConfig({ name: encryptionKeyName(encryptionKey), base64: encryptionKey }),
+    [ENCRYPTION_CONFIG]: encryptionConfig({ name: encryptionKeyName(digits), base64: encryptionKey }),
   };
 }

@@ -26,6 +26,8 @@ import {
   type DescribedCluster,
   describedCluster,
   ENCRYPTION_CONFIG,
+  FILE_MODE,
+  FOLDER_MODE,
   FOLDERS,
   filesIn,
   GIT_IGNORE,
@@ -87,7 +89,7 @@ export function writeFolder(folder: string, files: Readonly<Record<string, strin
   try {
     if (!isNew) checkFolderIsOurs(path, files, replace);
     checkNobodyCanExchange(path);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
     // Another user may have created it in the meantime, where everybody can create folders.
     if (isNew) checkFolderIsOurs(path, files, replace);
     return withStagingFolder(path, () => updateFolder(path, files, replace));
@@ -105,7 +107,7 @@ function withStagingFolder<T>(folder: string, write: () => T): T {
   if (existing !== undefined && Math.abs(Date.now() - existing.mtimeMs) > ABANDONED)
     rmSync(staging, { recursive: true, force: true });
   try {
-    mkdirSync(staging, { mode: 0o700 });
+    mkdirSync(staging, { mode: FOLDER_MODE });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     throw new UserError(
@@ -147,9 +149,9 @@ function updateFolder(folder: string, files: Readonly<Record<string, string>>, r
   const wouldLoseKey = mayHaveOtherKeys(config, files[ENCRYPTION_CONFIG] ?? "");
   const changed = different.filter(([name]) => replace || !wouldLoseKey || name !== ENCRYPTION_CONFIG);
   for (const parent of FOLDERS.map((name) => join(folder, name))) {
-    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    mkdirSync(parent, { recursive: true, mode: FOLDER_MODE });
     if (!isFolder(parent)) throw new Error(`${parent} is not a folder (it may be a link)`);
-    chmodSync(parent, 0o700);
+    chmodSync(parent, FOLDER_MODE);
   }
   // Before any secret, so that git ignores the secrets of a killed run too. A link is replaced, not written through.
   if (lstatSync(join(folder, GIT_IGNORE), { throwIfNoEntry: false })?.isFile() !== true) {
@@ -162,7 +164,7 @@ function updateFolder(folder: string, files: Readonly<Record<string, string>>, r
 
   const kept = wouldLoseKey ? (replace ? freeName(folder) : ENCRYPTION_CONFIG) : undefined;
   if (kept !== undefined) {
-    if (!isLink(config)) chmodSync(config, 0o600);
+    if (!isLink(config)) chmodSync(config, FILE_MODE);
     renameSync(config, join(folder, kept));
   }
   const moveIntoPlace = (isSelected: (name: string) => boolean) =>
@@ -185,7 +187,7 @@ function updateFolder(folder: string, files: Readonly<Record<string, string>>, r
 
 /** Writes a new file that only its owner can access, and waits until it is on the disk. */
 function writeDurably(path: string, content: string): void {
-  const file = openSync(path, "wx", 0o600);
+  const file = openSync(path, "wx", FILE_MODE);
   try {
     writeFileSync(file, content);
     fsyncSync(file);
@@ -308,5 +310,5 @@ function mayHaveOtherKeys(file: string, content: string): boolean {
 
 function isUpToDate(file: string, content: string): boolean {
   const status = lstatSync(file, { throwIfNoEntry: false });
-  return status?.isFile() === true && (status.mode & 0o777) === 0o600 && readFileSync(file, "utf8") === content;
+  return status?.isFile() === true && (status.mode & 0o777) === FILE_MODE && readFileSync(file, "utf8") === content;
 }

@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { NODE_HOME as HOME, type NodeFile, nodeFiles } from "../model/layout";
+import { NODE_HOME as HOME, type NodeFile, nodeFiles, sshKeyPath } from "../model/layout";
 import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf } from "./check";
-import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths, sshKeyPath } from "./files";
+import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths } from "./files";
 
 /** The path of a machine's file in a credentials folder. */
 function pathOf({ source }: NodeFile): string {
@@ -20,6 +20,8 @@ interface FoundFile {
   /** Its path on the machine. */
   readonly place: string;
   readonly mode: number;
+  /** The mode with which the deploy copies it. */
+  readonly copiedMode: number;
   readonly owner: string;
   /** Undefined if the file cannot be read. */
   readonly text?: string;
@@ -157,15 +159,14 @@ interface CheckContext {
 }
 
 function checkFile(
-  { path, place, text, mode, owner }: FoundFile,
+  { path, place, text, mode, copiedMode, owner }: FoundFile,
   { found, readFolder, cluster }: CheckContext,
   options: CheckOptions,
 ): Pick<Finding, "daysLeft" | "problems"> {
   const isAtHome = place.startsWith(HOME);
-  const isCertificate = path.endsWith(".pem") && !path.endsWith("-key.pem");
   const owners = isAtHome ? [NODE_USER] : [NODE_USER, "root"];
   const access = [
-    ...modeProblems(mode, isCertificate ? 0o644 : 0o600),
+    ...modeProblems(mode, copiedMode),
     ...(owners.includes(owner) ? [] : [`must belong to ${owners.join(" or ")}, got: ${owner}`]),
   ];
   if (text === undefined) return { problems: [...access, `cannot be read by ${NODE_USER}, and sudo needs a password`] };
@@ -212,7 +213,11 @@ function folderOf(place: string): string {
 async function findFiles({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<FoundFile[]> {
   const address = cluster.nodes[name]?.public_ip as string;
   const wanted = files.flatMap((file) =>
-    [...file.places, `${HOME}/${file.fileName}`].map((place) => ({ path: pathOf(file), place })),
+    [...file.places, `${HOME}/${file.fileName}`].map((place) => ({
+      path: pathOf(file),
+      place,
+      copiedMode: Number.parseInt(file.mode, 8),
+    })),
   );
   // Root owns the keys that part 2 copies.
   const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
@@ -237,11 +242,10 @@ done 2>/dev/null; true`;
   }
   return listed.split("\n").flatMap((line) => {
     const [mode, owner, place, base64] = line.split(" ");
-    const path = wanted.find((each) => each.place === place)?.path;
-    if (path === undefined) return [];
+    const file = wanted.find((each) => each.place === place);
+    if (file === undefined) return [];
     return {
-      path,
-      place: place as string,
+      ...file,
       mode: Number.parseInt(mode as string, 8),
       owner: owner as string,
       // The script adds an equals sign after the base64 text: it shows that the file was read to its end.

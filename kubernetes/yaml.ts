@@ -1,7 +1,7 @@
 import { printable } from "../model/printable";
 
 /** A certificate or key, PEM in base64; a key of 32 bytes in base64; the name of such a key; the URL of an API server. */
-const PLAIN = /^(LS0tLS1CRUdJTi[A-Za-z0-9+/]*=*|[A-Za-z0-9+/]{43}=|key-[0-9a-f]{8}|https:\/\/[A-Za-z0-9.-]+:\d+)$/;
+const PLAIN = /^(LS0tLS1CRUdJTi[A-Za-z0-9+/]*=*|[A-Za-z0-9+/]{43}=|key-[0-9a-f]+|https:\/\/[A-Za-z0-9.-]+:\d+)$/;
 
 /** One line with a Terraform expression. */
 const EXPRESSION = /^.*\$\{.*$/;

@@ -54,6 +54,11 @@ export const FILE_NAMES = {
   kubeconfig: (identity: string) => `${identity}.kubeconfig`,
 } as const;
 
+/** The path of the ssh key for a cluster's machines, in a credentials folder. `ssh_commands` work in that folder. */
+export function sshKeyPath(clusterName: string): string {
+  return `ssh/${clusterName}.id_rsa`;
+}
+
 /** The files of a machine, in the order in which they are copied. Each role has its own table. */
 export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): readonly NodeFile[] {
   return role === "master"

@@ -17,5 +17,16 @@ export function kubeletUser(hostname: string): string {
   return `system:node:${hostname}`;
 }
 
+/** The number of hexadecimal digits in the name of an encryption key. */
+export const ENCRYPTION_KEY_DIGITS = 8;
+
+/**
+ * The name of a key that encrypts secrets in etcd. Each key needs another name.
+ * @param digits - the first {@link ENCRYPTION_KEY_DIGITS} digits of the SHA-256 of the key in base64
+ */
+export function encryptionKeyName(digits: string): string {
+  return `key-${digits}`;
+}
+
 /** The user of Ubuntu's images that logs in with the key pair. */
 export const NODE_USER = "ubuntu";
