@@ -12,7 +12,7 @@ import { renderDiagram } from "../review/diagram";
 import { FINDINGS, findingsOf, UNSEEN_IN_COMPARISON, UNSEEN_IN_PLAN } from "../review/findings";
 import { describeFinding, renderPage } from "../review/page";
 import { readPlan } from "../review/plan";
-import { parseOptions, runProgram } from "./program";
+import { parseOptions, printError, printJson, runProgram } from "./program";
 
 const PROJECT = join(__dirname, "..");
 const FORMATS = ["markdown", "json"];
@@ -60,9 +60,10 @@ async function main(args: string[]): Promise<number> {
   const findings = findingsOf(changes);
   const { before: _before, after: _after, ...shown } = changes;
   const drawn = picture && document !== undefined ? renderDiagram(document) : undefined;
-  console.log(format === "json" ? JSON.stringify({ ...shown, findings }, null, 2) : renderPage(changes, drawn));
+  if (format === "json") printJson({ ...shown, findings });
+  else console.log(renderPage(changes, drawn));
   const failed = findings.filter(({ kind }) => kinds.includes(kind));
-  for (const finding of failed) console.error(`review: ${finding.kind}: ${describeFinding(finding)}`);
+  for (const finding of failed) printError(`review: ${finding.kind}: ${describeFinding(finding)}`);
   return failed.length === 0 ? 0 : 1;
 }
 

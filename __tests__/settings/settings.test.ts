@@ -377,7 +377,7 @@ test("each problem is reported in its own line", () => {
 });
 
 test.each(["\u007f", "\u0085", "\u009b2J", "\u009f"])(
-  "an error has no control character, but its escape: %j",
+  "an error has no control character, but its escape: %#",
   (text) => {
     const escaped = `\\u00${text.charCodeAt(0).toString(16)}${text.slice(1)}`;
     for (const input of [{ name: text }, { [text]: 1 }, { workers: { [text]: 1 } }, { tags: { [text]: 1 } }]) {

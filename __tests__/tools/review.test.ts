@@ -38,6 +38,21 @@ function planFile(): string {
 }
 
 describe("npm run review", () => {
+  test.each(["\u001b]0;title\u0007", "\u009b2J", "\u202ecba"])(
+    "a plan's text cannot change the terminal: %#",
+    (text) => {
+      const file = planFile();
+      writeFileSync(file, readFileSync(file, "utf8").replaceAll("10.0.0.5", JSON.stringify(text).slice(1, -1)));
+      const kinds = ["--fail-on", "replace-machine"];
+      for (const args of [["--format", "json", ...kinds], kinds, ["--stack", text]]) {
+        const { stdout, stderr } = review("--plan", file, ...args);
+        expect(`${stdout}${stderr}`).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+      }
+      const { stdout } = review("--plan", file, "--format", "json");
+      expect(JSON.stringify(JSON.parse(stdout))).toContain(JSON.stringify(text));
+    },
+  );
+
   test("prints the changes as a page or as JSON, and exits with 1 for a finding in --fail-on", () => {
     const plan = ["--plan", planFile()];
     const page = review(...plan);
