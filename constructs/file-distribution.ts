@@ -61,7 +61,8 @@ const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp
 /**
  * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
  * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place.
- * If it fails, the previous files stay in place. The files' folders must exist. All files are copied again if the machine was
+ * If it fails, the previous files stay in place. The files' folders must exist, and other users must not be able to write to
+ * them. All files are copied again if the machine was
  * replaced, a version or a command changed, or the last copy failed. The script does not contain the files' contents.
  *
  * Two sets on one machine must not be copied at the same time, because they use the same staging folder: the second needs

@@ -5,8 +5,9 @@ import { NODE_USER } from "./names";
 /** Path, mode and owner of a file on a machine. */
 export interface DistributedFile {
   /**
-   * The absolute path: letters, digits, dots, underscores, hyphens and slashes. Its folder must exist. The paths of
-   * {@link isReserved} are refused.
+   * The absolute path: letters, digits, dots, underscores, hyphens and slashes. Its folder must exist, and no user except
+   * root and `ubuntu` may write to it or to a folder above it: such a user could read or redirect a file while it is
+   * written. The copy fails in another folder (access control lists are not read). The paths of {@link isReserved} are refused.
    */
   readonly path: string;
   readonly mode: "0600" | "0644" | "0755";
@@ -36,6 +37,12 @@ export const STAGING_SCRIPT_PATH = `${NODE_HOME}/.ssh/terraform-staging.sh`;
  * fails, and Terraform ignores this. With only one parent folder, scp would create a file with the name of that folder.
  */
 export const SCRIPT_PATH = `${STAGING}/run/script.sh`;
+
+/**
+ * The users that may own a folder of files, and every folder above it. `ubuntu` may become root with sudo.
+ * Groups of the same names may write: Ubuntu gives each user such a group.
+ */
+const TRUSTED = " root ubuntu ";
 
 const NEW = ".distribution-new";
 const OLD = ".distribution-old";
@@ -77,12 +84,31 @@ const head = (files: readonly DistributedFile[]): readonly string[] => [
   echo "the bundle was cut, or is for other files" >&2
   exit 1
 }`,
+  // If another user could write to a folder of the path, that user could replace the file by a link while it is written.
+  // namei lists each folder and link. The sticky bit protects the names in a folder, but not from new names.
+  `checkFolder() {
+  folder=$(dirname "$1")
+  if [ ! -d "$folder" ]; then echo "the folder of $1 must exist" >&2; exit 1; fi
+  found=$(namei -mo "$folder" | awk -v trusted="${TRUSTED}" '
+    NR > 1 && bad == "" {
+      $1 = $1
+      open = $1 !~ /^l/ && (substr($1, 9, 1) == "w" || (substr($1, 6, 1) == "w" && !index(trusted, " " $3 " ")))
+      sticky = open && $1 ~ /[tT]$/ ? $0 : ""
+      if (!index(trusted, " " $2 " ") || (open && sticky == "")) bad = $0
+    }
+    END { print NR < 2 ? "no list of folders" : bad == "" ? sticky : bad }')
+  [ -z "$found" ] || {
+    echo "the folder of $1 must belong to root or ${NODE_USER}, and no other user may write to it or to a folder above it, got: $found" >&2
+    exit 1
+  }
+}`,
   `write() {
+  checkFolder "$4"
   if [ -d "$4" ] && [ ! -L "$4" ]; then echo "$4 is a folder" >&2; exit 1; fi
   paths="$paths $4"
   rm -f "$4$new" "$4$old"
   sed -n "$1p" ${BUNDLE} >${STAGING}/line
-  base64 -d ${STAGING}/line >"$4$new"
+  (set -C && base64 -d ${STAGING}/line >"$4$new")
   [ "$(id -un)" = "$3" ] || chown "$3:$3" "$4$new"
   chmod "$2" "$4$new"
 }`,

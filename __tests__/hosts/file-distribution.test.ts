@@ -19,7 +19,7 @@ const FILES: readonly FileToDistribute[] = [
 ];
 
 describeSuite("files on machines", () => {
-  test("distributes files of root and of ubuntu, then runs the commands as root, then those of a second set", async () => {
+  test("distributes files of root and of ubuntu, then runs the commands as root, then those of a second set, and refuses a folder of another user", async () => {
     const json = synthesizeConstructs((scope) => {
       const { sshKey, nodes } = someMachines(scope, 1);
       const [node] = nodes;
@@ -31,14 +31,21 @@ describeSuite("files on machines", () => {
         activate: [
           "stat -c '%U %a %n' /etc/etcd/* /home/ubuntu/tool >/home/ubuntu/log",
           "cat /etc/etcd/config >>/home/ubuntu/log",
+          "install -d -o stranger /etc/etcd/foreign",
         ],
       });
-      new FileDistribution(scope, "more", {
+      const second = new FileDistribution(scope, "more", {
         node,
         sshKey,
         files: [{ path: "/home/ubuntu/second", content: "second", mode: "0644", owner: "ubuntu" }],
         activate: ["id -un >>/home/ubuntu/log", "cat /home/ubuntu/second >>/home/ubuntu/log"],
         dependsOn: [first.completed],
+      });
+      new FileDistribution(scope, "refused", {
+        node,
+        sshKey,
+        files: [{ path: "/etc/etcd/foreign/key", content: "secret", mode: "0600", owner: "root" }],
+        dependsOn: [second.completed],
       });
     });
     const [instance] = Object.keys(resourcesOf(json, "aws_instance"));
@@ -52,12 +59,16 @@ describeSuite("files on machines", () => {
       const host = await network.start({ name: "worker-0", addresses: [ADDRESS], authorizedKey: key as string });
       terraform.configure(toTerraformData(json, computed));
       await terraform.run("init", "-no-color");
-      await terraform.run("apply", "-auto-approve", "-no-color");
+      const { status, output } = await terraform.start("apply", "-auto-approve", "-no-color").ended;
+      expect(status).toBe(1);
+      expect(output).toContain(
+        "the folder of /etc/etcd/foreign/key must belong to root or ubuntu, and no other user may write to it or to a folder above it, got: drwxr-xr-x stranger root foreign",
+      );
 
       expect(host.read("log")).toBe(`root 600 /etc/etcd/config\nubuntu 755 /home/ubuntu/tool\n${CONFIG}root\nsecond`);
       expect(host.read("tool")).toBe("#!/bin/sh\necho tool\n");
       expect(Object.keys(host.files())).toEqual(["log", "second", "tool"]);
-      expect(host.sessions).toBe(6);
+      expect(host.sessions).toBe(9);
       await host.stop();
     } finally {
       network.close();

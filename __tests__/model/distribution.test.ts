@@ -1,5 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { BUNDLE, bundleEnd, type DistributedFile, distributionScript, STAGING } from "../../model/distribution";
@@ -12,6 +22,7 @@ const FILES: readonly DistributedFile[] = [
 ];
 
 describe("the distribution script on a machine", () => {
+  let parent: string;
   let home: string;
   /** Replaces the home and the user of a machine with those of the test. */
   const localized = (text: string) =>
@@ -28,16 +39,18 @@ describe("the distribution script on a machine", () => {
     );
 
   beforeEach(() => {
-    home = mkdtempSync(join(tmpdir(), "home-"));
+    parent = mkdtempSync(join(tmpdir(), "machine-"));
+    home = join(parent, "home");
+    mkdirSync(home, { mode: 0o700 });
   });
   afterEach(() => {
-    rmSync(home, { recursive: true });
+    rmSync(parent, { recursive: true });
   });
 
   /** Runs the script with a bundle of contents. `programs` replace commands by name. */
   function run(
     contents: readonly string[],
-    { programs = {}, activate = [], end = `${bundleEnd(FILES)}\n` }: RunOptions = {},
+    { programs = {}, activate = [], distributed = FILES, end = `${bundleEnd(distributed)}\n` }: RunOptions = {},
   ): { status: number | null; output: string } {
     mkdirSync(localized(STAGING), { mode: 0o700 });
     const lines = contents.map((content) => `${Buffer.from(content).toString("base64")}\n`);
@@ -49,7 +62,7 @@ describe("the distribution script on a machine", () => {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    const script = localized(distributionScript(FILES, activate).join("\n"));
+    const script = localized(distributionScript(distributed, activate).join("\n"));
     const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
     const { status, stdout, stderr } = spawnSync("sh", ["-c", script], { env, encoding: "utf8" });
     rmSync(bin, { recursive: true });
@@ -59,6 +72,7 @@ describe("the distribution script on a machine", () => {
   interface RunOptions {
     readonly programs?: Readonly<Record<string, string>>;
     readonly activate?: readonly string[];
+    readonly distributed?: readonly DistributedFile[];
     readonly end?: string;
   }
 
@@ -140,6 +154,63 @@ describe("the distribution script on a machine", () => {
     mkdirSync(join(home, "run.sh"), { mode: 0o755 });
     expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 1, output: `${home}/run.sh is a folder\n` });
     expect(files()).toEqual({ ...BEFORE, "run.sh": "0755 a folder" });
+  });
+
+  test.each([
+    ["that others may write", 0o757, () => home],
+    ["that others may write, with the sticky bit", 0o1777, () => home],
+    ["in a folder that others may write", 0o777, () => parent],
+    ["behind a link that others may replace", 0o777, () => join(parent, "links")],
+  ])("refuses a folder %s", (name, mode, folder) => {
+    writeBefore();
+    const real = home;
+    if (name.includes("a link")) {
+      mkdirSync(folder());
+      home = join(folder(), "link");
+      symlinkSync(real, home);
+    }
+    chmodSync(folder(), mode);
+    const { status, output } = run(["new a", "new b", "new c\n"]);
+    expect(status).toBe(1);
+    const line = new RegExp(
+      `^the folder of ${home}/a\\.pem must belong to root or \\S+, and no other user may write to it or to a folder above it, got: d\\S+ .*\\n$`,
+    );
+    expect(output).toMatch(line);
+    expect(files()).toEqual(BEFORE);
+  });
+
+  test("takes a folder of the user below one with the sticky bit", () => {
+    chmodSync(parent, 0o1777);
+    expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 0, output: "" });
+    expect(files()).toEqual(AFTER);
+  });
+
+  test("names the folder that does not exist", () => {
+    writeBefore();
+    const distributed = [...FILES.slice(0, 2), { ...(FILES[2] as DistributedFile), path: `${NODE_HOME}/x/run.sh` }];
+    const output = `the folder of ${home}/x/run.sh must exist\n`;
+    expect(run(["new a", "new b", "new c\n"], { distributed })).toEqual({ status: 1, output });
+    expect(files()).toEqual(BEFORE);
+  });
+
+  test("refuses every folder if namei fails", () => {
+    const { status, output } = run(["new a", "new b", "new c\n"], { programs: { namei: "exit 1" } });
+    expect({ status, output }).toMatchObject({
+      status: 1,
+      output: expect.stringContaining("got: no list of folders\n"),
+    });
+    expect(files()).toEqual({});
+  });
+
+  test.each(["ln -s", "ln"])("does not write through a file that another user creates by %s", (link) => {
+    writeBefore();
+    const target = join(parent, "target");
+    writeFileSync(target, "secret of root");
+    const rm = `/bin/rm "$@"
+case $2 in *b-key.pem.distribution-new) [ -e ${parent}/made ] || ${link} ${target} "$2"; touch ${parent}/made;; esac`;
+    expect(run(["new a", "new b", "new c\n"], { programs: { rm } }).status).not.toBe(0);
+    expect(readFileSync(target, "utf8")).toBe("secret of root");
+    expect(files()).toEqual(BEFORE);
   });
 
   test("reports a failed command, and keeps the new files", () => {
