@@ -37,7 +37,8 @@ export interface FileDistributionProps {
   /** The files to copy. */
   readonly files: readonly FileToDistribute[];
   /**
-   * Commands that run as root after all files are in place. They must not contain a secret. They run again if they change.
+   * Commands that run as root after all files are in place, in a shell of their own with `set -eu`. They must not contain a
+   * secret. They run again if they change. The next copy to the machine waits up to 120 seconds for them.
    * @default - none
    */
   readonly activate?: readonly string[];
@@ -66,7 +67,7 @@ const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp
  * replaced, a version or a command changed, or the last copy failed. The script does not contain the files' contents.
  *
  * Two sets on one machine must not be copied at the same time, because they use the same staging folder: the second needs
- * `dependsOn: [first.completed]`.
+ * `dependsOn: [first.completed]`. A copy waits for the script of an apply that was killed, which still runs on the machine.
  *
  * @throws Error if a path, mode or owner is not allowed, if the copy itself uses a path, or if a path occurs twice
  */

@@ -54,9 +54,25 @@ export function isReserved(path: string): boolean {
   );
 }
 
+/** The time that a script waits for another one on the same machine, in seconds. */
+const LOCK_WAIT = 120;
+
+/**
+ * Waits until no other script runs, for example one of an apply that was killed. The lock ends with the shell. It is on a
+ * folder that every machine has and that no other user can open, so that it leaves no file and no other user can hold it.
+ */
+const LOCK: readonly string[] = [
+  `exec 9<${NODE_HOME}/.ssh`,
+  `flock -w ${LOCK_WAIT} 9 || {
+  echo "another copy to this machine has not ended within ${LOCK_WAIT} s; on the machine, this lists it: pgrep -af ${STAGING}/run" >&2
+  exit 1
+}`,
+];
+
 /** The first script: creates an empty staging folder. */
 export const STAGING_SCRIPT: readonly string[] = [
   "set -eu",
+  ...LOCK,
   `rm -rf ${STAGING}`,
   `install -d -m 0700 ${STAGING} ${STAGING}/run`,
 ];
@@ -65,6 +81,7 @@ export const STAGING_SCRIPT: readonly string[] = [
 const head = (files: readonly DistributedFile[]): readonly string[] => [
   "set -eu",
   "umask 077",
+  ...LOCK,
   // First, each new file is written beside its final path, with owner and mode. Then the current files are copied as
   // backups. Then all new files are renamed to their final paths. If any step fails, the previous files are put back.
   `new=${NEW} old=${OLD} done='' placed='' paths=''`,
@@ -121,6 +138,16 @@ const TAIL: readonly string[] = [
   "done=1",
 ];
 
+/**
+ * The parts around the commands. In a shell of their own, they cannot skip the clean-up. Without the lock, a program that they
+ * leave running does not stop the next copy.
+ */
+const [ACTIVATE, ACTIVATE_END] = ["(", ") 9<&-"];
+
+function activation(activate: readonly string[]): string[] {
+  return activate.length === 0 ? [] : [ACTIVATE, ...activate, ACTIVATE_END];
+}
+
 /** The first line of a script that writes files which belong to root, or that runs commands. It starts the script again as root. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] || exec sudo -n -- sh "$0"`;
 
@@ -136,7 +163,7 @@ function rows(files: readonly DistributedFile[]): string[] {
  */
 export function distributionScript(files: readonly DistributedFile[], activate: readonly string[] = []): string[] {
   const needsRoot = activate.length > 0 || files.some(({ owner }) => owner !== NODE_USER);
-  return [...(needsRoot ? [AS_ROOT] : []), ...head(files), ...rows(files), ...TAIL, ...activate];
+  return [...(needsRoot ? [AS_ROOT] : []), ...head(files), ...rows(files), ...TAIL, ...activation(activate)];
 }
 
 /**
@@ -149,7 +176,7 @@ export function readDistributionScript(
   const found = lines.map((line) => ROW.exec(String(line))).filter((row) => row !== null);
   const files = found.map(([, , mode, owner, path]) => ({ path, mode, owner }) as DistributedFile);
   const length = head(files).length + files.length + TAIL.length + (lines[0] === AS_ROOT ? 1 : 0);
-  const activate = lines.slice(length).map(String);
+  const activate = lines.slice(length + 1, -1).map(String);
   const expected = distributionScript(files, activate);
   return lines.length === expected.length && lines.every((line, index) => line === expected[index])
     ? { files, activate }

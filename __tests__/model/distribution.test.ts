@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   mkdirSync,
@@ -12,7 +12,14 @@ import {
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { BUNDLE, bundleEnd, type DistributedFile, distributionScript, STAGING } from "../../model/distribution";
+import {
+  BUNDLE,
+  bundleEnd,
+  type DistributedFile,
+  distributionScript,
+  readDistributionScript,
+  STAGING_SCRIPT,
+} from "../../model/distribution";
 import { NODE_HOME } from "../../model/layout";
 
 const FILES: readonly DistributedFile[] = [
@@ -26,10 +33,11 @@ describe("the distribution script on a machine", () => {
   let home: string;
   /** Replaces the home and the user of a machine with those of the test. */
   const localized = (text: string) =>
-    text.replaceAll(NODE_HOME, home).replaceAll(" ubuntu ", ` ${userInfo().username} `);
+    text.replaceAll(NODE_HOME, home).replaceAll(" ubuntu ", ` ${userInfo().username} `).replaceAll("-w 120", "-w 1");
   const files = () =>
     Object.fromEntries(
       readdirSync(home)
+        .filter((name) => name !== ".ssh")
         .sort()
         .map((name) => {
           const { mode } = statSync(join(home, name));
@@ -41,18 +49,25 @@ describe("the distribution script on a machine", () => {
   beforeEach(() => {
     parent = mkdtempSync(join(tmpdir(), "machine-"));
     home = join(parent, "home");
-    mkdirSync(home, { mode: 0o700 });
+    mkdirSync(join(home, ".ssh"), { mode: 0o700, recursive: true });
+    chmodSync(home, 0o700);
   });
   afterEach(() => {
     rmSync(parent, { recursive: true });
   });
+
+  function shell(script: readonly string[], bin = "/nowhere"): SpawnSyncReturns<string> {
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+    return spawnSync("sh", ["-c", localized(script.join("\n"))], { env, encoding: "utf8" });
+  }
 
   /** Runs the script with a bundle of contents. `programs` replace commands by name. */
   function run(
     contents: readonly string[],
     { programs = {}, activate = [], distributed = FILES, end = `${bundleEnd(distributed)}\n` }: RunOptions = {},
   ): { status: number | null; output: string } {
-    mkdirSync(localized(STAGING), { mode: 0o700 });
+    const staging = shell(STAGING_SCRIPT);
+    if (staging.status !== 0) return { status: staging.status, output: staging.stdout + staging.stderr };
     const lines = contents.map((content) => `${Buffer.from(content).toString("base64")}\n`);
     writeFileSync(localized(BUNDLE), lines.join("") + end);
     const bin = mkdtempSync(join(tmpdir(), "bin-"));
@@ -62,9 +77,7 @@ describe("the distribution script on a machine", () => {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    const script = localized(distributionScript(distributed, activate).join("\n"));
-    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
-    const { status, stdout, stderr } = spawnSync("sh", ["-c", script], { env, encoding: "utf8" });
+    const { status, stdout, stderr } = shell(distributionScript(distributed, activate), bin);
     rmSync(bin, { recursive: true });
     return { status, output: stdout + stderr };
   }
@@ -145,7 +158,7 @@ describe("the distribution script on a machine", () => {
     const mv = `case $2 in ${fails} *run.sh.distribution-new) /bin/mv "$@"; ${signals}; exit 0;; *.distribution-old) sleep 0.1;; esac; exec /bin/mv "$@"`;
     const { status } = run(["new a", "new b", "new c\n"], { programs: { mv } });
     expect(status).not.toBe(0);
-    expect(readdirSync(home)).toEqual(["a.pem", "b-key.pem"]);
+    expect(Object.keys(files())).toEqual(["a.pem", "b-key.pem"]);
     if (name === "a second signal") expect(files()).toEqual(BEFORE);
   });
 
@@ -212,6 +225,79 @@ case $2 in *b-key.pem.distribution-new) [ -e ${parent}/made ] || ${link} ${targe
     expect(readFileSync(target, "utf8")).toBe("secret of root");
     expect(files()).toEqual(BEFORE);
   });
+
+  describe("while another script still runs its commands, as after an apply that was killed", () => {
+    /** Starts a copy whose commands take some seconds. @returns its output, when it ends */
+    async function startAnother(seconds: number): Promise<Promise<string>[]> {
+      spawnSync("sh", ["-c", localized(STAGING_SCRIPT.join("\n"))]);
+      const lines = ["other a", "other b", "other c\n"].map((content) => Buffer.from(content).toString("base64"));
+      writeFileSync(localized(BUNDLE), [...lines, bundleEnd(FILES), ""].join("\n"));
+      const script = distributionScript(FILES, [
+        "echo started",
+        `sleep ${seconds}`,
+        "echo ended",
+        `touch ${parent}/ended`,
+      ]).slice(1);
+      const { stdout } = spawn("sh", ["-c", localized(script.join("\n"))]);
+      let output = "";
+      const ended = new Promise<string>((resolve) => stdout.on("close", () => resolve(output)));
+      await new Promise<void>((resolve) =>
+        stdout.on("data", (data) => {
+          output += data;
+          resolve();
+        }),
+      );
+      return [ended];
+    }
+
+    test("a copy waits for it, and neither removes files of the other", async () => {
+      const [another] = await startAnother(0.5);
+      const activate = [`test -e ${parent}/ended`];
+      expect(run(["new a", "new b", "new c\n"], { activate })).toEqual({ status: 0, output: "" });
+      expect(await another).toBe("started\nended\n");
+      expect(files()).toEqual(AFTER);
+    });
+
+    test("a copy fails after a limited time, and changes nothing", async () => {
+      const [another] = await startAnother(3);
+      const output = `another copy to this machine has not ended within 120 s; on the machine, this lists it: pgrep -af ${home}/.distribution/run
+`;
+      expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 1, output });
+      // The script itself waits too, as the staging script of the other may have run before.
+      const { status, stderr } = shell(distributionScript(FILES));
+      expect({ status, stderr }).toEqual({ status: 1, stderr: output });
+      expect(await another).toBe("started\nended\n");
+      expect(files()).toEqual({ "a.pem": "0644 other a", "b-key.pem": "0600 other b", "run.sh": "0755 other c\n" });
+    });
+
+    test("a program that the commands leave running does not stop the next copy", () => {
+      expect(run(["old a", "old b", "old c\n"], { activate: ["sleep 3 >/dev/null 2>&1 &"] }).status).toBe(0);
+      expect(run(["new a", "new b", "new c\n"])).toEqual({ status: 0, output: "" });
+      expect(files()).toEqual(AFTER);
+    });
+  });
+
+  test.each([
+    ["exec", ["exec true", "exit 1"], 0],
+    ["exit", ["exit 0", "exit 1"], 0],
+    ["exit with another status", ["exit 3"], 3],
+    ["another folder", [`cd /`, "set +e", "false", "true # the end"], 0],
+    ["a removed trap", ["trap - EXIT", "exec true"], 0],
+    ["other values of the script's variables", ["paths='' new=x done='' placed=/x"], 0],
+    ["another function with the script's name", ["finish() { true; }"], 0],
+    ["a syntax error", ["true )"], 2],
+  ])("removes every temporary file after commands with %s", (_case, activate, status) => {
+    writeBefore();
+    expect(run(["new a", "new b", "new c\n"], { activate }).status).toBe(status);
+    expect(files()).toEqual(AFTER);
+  });
+
+  test.each([[[]], [["echo 'a b'"]], [["if true", "then echo 1; fi"]], [["(", ")"]], [["", ""]]])(
+    "the commands %j can be read from the script",
+    (activate) => {
+      expect(readDistributionScript(distributionScript(FILES, activate))).toEqual({ files: FILES, activate });
+    },
+  );
 
   test("reports a failed command, and keeps the new files", () => {
     writeBefore();
