@@ -1,4 +1,5 @@
-import { readDistributionScript } from "../model/distribution";
+import { isDeepStrictEqual } from "node:util";
+import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
 import { printable } from "../model/printable";
 import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
 import { META } from "./effects";
@@ -214,6 +215,7 @@ function shown(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) {
     return value.split("\n").filter((line) => line !== "" && !/^end [0-9a-f]{12}$/.test(line));
   }
+  if (isDeepStrictEqual(value, STAGING_SCRIPT)) return "creates the staging folder";
   const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
   if (script === undefined) return value;
   return [...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`), ...script.activate];
