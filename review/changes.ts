@@ -61,14 +61,16 @@ export interface CopyChange {
   /** The address of the copy. */
   readonly address: string;
   readonly file: string;
-  readonly change: "added" | "removed" | "mode changed" | "owner changed" | "source changed";
+  readonly change: "added" | "removed" | "mode changed" | "owner changed" | "source changed" | "not of this project";
+  /** Whether it is not of this project, and contains a private key. */
+  readonly secret?: true;
 }
 
 /** All that changes between two configurations, or by a plan. */
 export interface Changes {
   /** Sorted by address. */
   readonly resources: readonly ResourceChange[];
-  /** The copied files that change. Only a comparison has them. */
+  /** The copied files that change. A plan has no files before: those that are not of this project. */
   readonly copies: readonly CopyChange[];
   /** Changes outside of resources (backend, providers, outputs, versions), sorted by path. */
   readonly elsewhere: readonly ArgumentChange[];

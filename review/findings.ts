@@ -53,7 +53,7 @@ export const FINDINGS = {
   "replace-load-balancer": "replaced; a new load balancer has another DNS name",
   forget: "removed from Terraform's state but not destroyed",
   rename: "probably renamed; without a `moved` block it is destroyed and created again",
-  copies: "the copied files change",
+  copies: "the copied files change, or are not of this project",
   unknown: "this page does not know the effect: read the plan",
 } as const;
 
@@ -61,7 +61,7 @@ export const FINDINGS = {
 export type FindingKind = keyof typeof FINDINGS;
 
 /** The kinds that cannot be seen in a plan: its JSON has neither connections nor the configuration before. */
-export const UNSEEN_IN_PLAN: readonly FindingKind[] = ["name", "region", "backend", "foreign-host", "rename", "copies"];
+export const UNSEEN_IN_PLAN: readonly FindingKind[] = ["name", "region", "backend", "foreign-host", "rename"];
 
 /** The kinds that cannot be seen without a plan. */
 export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial"];
@@ -402,6 +402,7 @@ const showsSecret: Test = (context) => {
   const { change, changes, source, sourceBefore } = context;
   if (isGone(change.action)) return false;
   if (isExposed(change.settings) && becomesTrue(context, (_path, value) => isExposed(value))) return true;
+  if (changes.copies.some(({ address, secret }) => address === change.address && secret === true)) return true;
   const copies = readDistribution(source) !== undefined;
   const isNew = (path: string, value: unknown) =>
     changes.before === undefined

@@ -14,6 +14,7 @@ import {
 } from "./arguments";
 import { type Action, type ArgumentChange, type Changes, KNOWN_LATER, type ResourceChange } from "./changes";
 import { UNKNOWN } from "./compare";
+import { foreignFiles } from "./copies";
 import { effectOf, isFullyKnown, refusalOf } from "./effects";
 import { EXPOSED, mark, masked, refersToSecret, SENSITIVE } from "./secrets";
 
@@ -102,7 +103,11 @@ export function readPlan(json: string): Changes {
   });
   return {
     resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
-    copies: [],
+    copies: resources.flatMap(({ address, action }) =>
+      action === "create" || action === "replace"
+        ? foreignFiles(address, configuration.get(withoutKeys(address)) ?? new Map())
+        : [],
+    ),
     elsewhere: [
       ...Object.entries(plan.output_changes ?? {})
         .filter(([name, { actions }]) => actionOf(`output.${name}`, actions) !== "none")

@@ -1,10 +1,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeSuite } from "../../cloud/requirements";
+import { resourcesOf } from "../../cloud/terraform-json";
+import { Cluster } from "../../constructs";
+import { bundleEnd, type DistributedFile, distributionScript, readDistributionScript } from "../../model/distribution";
 import { UserError } from "../../model/user-error";
 import { findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import { readPlan } from "../../review/plan";
+import { parseSettings } from "../../settings/load";
+import { synthesizeCluster, synthesizeConstructs } from "../../testing/synthesize";
 import { TerraformFolder } from "../../testing/terraform";
 
 const SECRET = "correct horse battery staple";
@@ -260,6 +265,143 @@ describe("the findings of a plan", () => {
     expect(withOwner("099720109477")).toEqual([]);
     expect(withOwner("123456789012")).toEqual(["image"]);
     expect(withOwner("099720109477", { constant_value: "ami-1" })).toEqual(["image"]);
+  });
+
+  describe("a copy that is made", () => {
+    const SETTINGS = { copies: { kubeconfigs: true, encryptionConfig: true } };
+    type Block = Record<string, unknown>;
+    type Provisioner = Record<string, Record<string, unknown>>;
+
+    /** The plan of a synthesized cluster in which all copies are made again. Terraform keeps JSON's expressions as they are. */
+    function planOfCopies(document: { readonly resource: object }): string {
+      const blocks = Object.entries(document.resource as Record<string, Record<string, Block>>).flatMap(
+        ([type, byName]) =>
+          Object.entries(byName).map(([name, block]) => ({ type, address: `${type}.${name}`, block })),
+      );
+      const constants = (block: Block) =>
+        Object.fromEntries(Object.entries(block).map(([key, value]) => [key, { constant_value: value }]));
+      const resources = blocks.map(
+        ({ type, address, block: { provisioner, connection: _, "//": _notes, ...block } }) => ({
+          address,
+          mode: "managed",
+          type,
+          expressions: constants(block),
+          ...(provisioner !== undefined && {
+            provisioners: (provisioner as Provisioner[]).flatMap((each) =>
+              Object.entries(each).map(([type, { connection: _hidden, ...values }]) => ({
+                type,
+                expressions: constants(values),
+              })),
+            ),
+          }),
+        }),
+      );
+      const copies = blocks.filter(({ type }) => type === "null_resource");
+      return JSON.stringify({
+        ...JSON.parse(plan(...copies.map(({ address }) => ({ address, ...create({}) })))),
+        configuration: { root_module: { resources } },
+      });
+    }
+
+    type Copy = { readonly files: DistributedFile[]; readonly contents: string[] };
+
+    /** The findings with a plan in which one copy is changed. */
+    function withChanged(id: string, change: (copy: Copy) => void, json = synthesizeCluster(SETTINGS)) {
+      const [block] = Object.entries(resourcesOf(json, "null_resource")).flatMap(([name, each]) =>
+        name.includes(id) ? [each as { provisioner: Provisioner[] }] : [],
+      );
+      const [, bundle, script] = (block as { provisioner: Provisioner[] }).provisioner as [
+        Provisioner,
+        Provisioner,
+        Provisioner,
+      ];
+      const read = readDistributionScript(script["remote-exec"]?.inline as string[]);
+      const contents = String(bundle.file?.content).split("\n").slice(0, -2);
+      const copy = { files: [...(read?.files ?? [])], contents };
+      change(copy);
+      (script["remote-exec"] as Block).inline = distributionScript(copy.files);
+      (bundle.file as Block).content = [...copy.contents, bundleEnd(copy.files), ""].join("\n");
+      const changes = readPlan(planOfCopies(json));
+      const kinds = findingsOf(changes).map(({ kind }) => kind);
+      return { kinds, copies: changes.copies.map(({ file }) => file), page: renderPage(changes) };
+    }
+
+    const edit = (from: string | RegExp, to: string) => (copy: Copy) => {
+      const edited = copy.contents.map((content) => content.replace(from, to));
+      expect(edited).not.toEqual(copy.contents);
+      copy.contents.splice(0, edited.length, ...edited);
+    };
+    const add =
+      (path: string, content: string, mode = "0644", owner = "ubuntu") =>
+      (copy: Copy) => {
+        copy.files.push({ path, mode, owner } as DistributedFile);
+        copy.contents.push(content);
+      };
+    const CA_KEY = "$" + "{base64encode(tls_private_key.ca-private-key.private_key_pem)}";
+
+    test("has no findings if it has the files of its machine, in a stack of its own too", () => {
+      const nothing = { kinds: [], copies: [] };
+      expect(withChanged("worker-0", () => {})).toMatchObject(nothing);
+      expect(withChanged("worker-0", () => {}, synthesizeCluster())).toMatchObject(nothing);
+      expect(
+        withChanged(
+          "worker-0",
+          () => {},
+          synthesizeConstructs((scope) => {
+            new Cluster(scope, "mine", parseSettings(SETTINGS));
+          }),
+        ),
+      ).toMatchObject(nothing);
+    });
+
+    test.each<[string, (copy: Copy) => void, string, string[]]>([
+      ["another file with the CA's key", add("/home/ubuntu/x.pem", CA_KEY), "/home/ubuntu/x.pem", ["secret", "copies"]],
+      ["a cron job of root", add("/etc/cron.d/x", "KiAqICog", "0644", "root"), "/etc/cron.d/x", ["copies"]],
+      ["a shell's start file", add("/home/ubuntu/.profile", "KiAqICog"), "/home/ubuntu/.profile", ["copies"]],
+      [
+        "the key of another machine",
+        edit("worker-0-private-key", "worker-1-private-key"),
+        "/home/ubuntu/k8s-cluster-from-ground-up-worker-0-key.pem",
+        ["secret", "copies"],
+      ],
+      [
+        "a key that others may read",
+        ({ files }) => files.splice(2, 1, { ...(files[2] as DistributedFile), mode: "0644" }),
+        "/home/ubuntu/k8s-cluster-from-ground-up-worker-0-key.pem",
+        ["secret", "copies"],
+      ],
+      [
+        "another CA",
+        edit(/(?<=^..base64encode.)tls_self_signed_cert.ca-certificate/, "tls_self_signed_cert.other"),
+        "/home/ubuntu/ca.pem",
+        ["copies"],
+      ],
+      ["a literal content", edit(/^.*ca-certificate.cert_pem\)}$/, "KiAqICog"), "/home/ubuntu/ca.pem", ["copies"]],
+      [
+        "a kubeconfig with another server",
+        edit("server: https://", "server: https://example.com/"),
+        "/home/ubuntu/kube-proxy.kubeconfig",
+        ["secret", "copies"],
+      ],
+      [
+        "a kubeconfig with a command",
+        edit("preferences: {}", String.raw`preferences: {}\n\"exec\": {command: id}`),
+        "/home/ubuntu/kube-proxy.kubeconfig",
+        ["secret", "copies"],
+      ],
+    ])("has a finding with %s", (_case, change, file, kinds) => {
+      const found = withChanged("worker-0", change);
+      expect(found.kinds).toEqual(kinds);
+      expect(found.copies).toContain(file);
+      expect(found.page).toContain(`| \`null_resource.pems-worker-0\` | \`${file}\` | not of this project |`);
+    });
+
+    test("has a finding if a worker gets a master's file, or a resource of another name copies", () => {
+      const kinds = (from: string, to: string) =>
+        kindsOf(planOfCopies(JSON.parse(JSON.stringify(synthesizeCluster(SETTINGS)).replace(from, to))));
+      expect(kinds('"pems-master-0":', '"pems-worker-9":')).toEqual(["secret", "copies"]);
+      expect(kinds('"pems-worker-0":', '"pems-worker-0-and-more":')).toEqual(["secret", "copies"]);
+    });
   });
 
   test("an output or an argument that refers to a private key is found before the key exists", () => {
