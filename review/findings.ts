@@ -419,11 +419,13 @@ const showsSecret: Test = (context) => {
 };
 
 const runsCommands: Test = ({ change, changes, source, sourceBefore }) => {
-  if (isGone(change.action)) return false;
   const commands = commandsOf(source);
-  if (change.action === "create" || changes.before === undefined) {
-    return isMade(change.action) && commands.length > 0;
+  // A plan does not show that a provisioner runs when its resource is destroyed.
+  if (changes.before === undefined) {
+    return (isMade(change.action) || change.action === "destroy") && commands.length > 0;
   }
+  if (isGone(change.action)) return false;
+  if (change.action === "create") return commands.length > 0;
   return !isDeepStrictEqual(commands, commandsOf(sourceBefore));
 };
 

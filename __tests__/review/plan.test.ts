@@ -404,6 +404,26 @@ describe("the findings of a plan", () => {
     });
   });
 
+  test.each([
+    ["is destroyed because of its count", ["delete"], "null_resource.a[0]", "delete_because_count_index"],
+    ["is destroyed because of its for_each", ["delete"], 'null_resource.a["x"]', "delete_because_each_key"],
+    ["is destroyed and created again", ["create", "delete"], "null_resource.a", "replace_by_request"],
+  ])("a resource that %s may run commands at that time", (_case, actions, address, action_reason) => {
+    const withProvisioners = (provisioners?: object[]) =>
+      kindsOf(
+        JSON.stringify({
+          ...JSON.parse(plan({ address, action_reason, change: { actions, before: {}, after: null } })),
+          configuration: {
+            root_module: { resources: [{ address: "null_resource.a", expressions: {}, provisioners }] },
+          },
+        }),
+      );
+    expect(withProvisioners([{ type: "local-exec", expressions: { command: { constant_value: "id" } } }])).toEqual([
+      "commands",
+    ]);
+    expect(withProvisioners()).toEqual([]);
+  });
+
   test("an output or an argument that refers to a private key is found before the key exists", () => {
     const references = ["tls_private_key.a.private_key_pem", "tls_private_key.a"];
     const output = { actions: ["create"], before: null, after_unknown: true, before_sensitive: false };
