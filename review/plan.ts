@@ -60,7 +60,12 @@ const planSchema = z.object({
   action_invocations: z.array(z.unknown()).optional(),
   configuration: z
     .object({
-      provider_config: z.record(z.string(), z.object({ full_name: text.optional() })).optional(),
+      provider_config: z
+        .record(
+          z.string(),
+          z.object({ full_name: text.optional(), alias: text.optional(), expressions: anObject.optional() }),
+        )
+        .optional(),
       root_module: anObject.optional(),
     })
     .optional(),
@@ -192,10 +197,7 @@ function outputChange(name: string, { before, after, ...marks }: OutputChange, m
 function unknownParts({ configuration, action_invocations = [] }: Plan, after: Configuration): ArgumentChange[] {
   const unknown = { action: "none", unknown: true, note: UNKNOWN } as const;
   return [
-    ...Object.entries(configuration?.provider_config ?? {}).flatMap(([key, { full_name }]): ArgumentChange[] => {
-      if (full_name === undefined || PROVIDERS.test(full_name)) return [];
-      return [{ path: `terraform.required_providers.${key}`, after: full_name, action: "none", note: PROVIDER }];
-    }),
+    ...Object.entries(configuration?.provider_config ?? {}).flatMap(([key, provider]) => providerParts(key, provider)),
     ...[...after.keys()]
       .filter((address) => /(^|\.)data\./.test(address) && !/(^|\.)data\.aws_ami\./.test(address))
       .map((address) => ({ path: address, after: Object.fromEntries(after.get(address) ?? []), ...unknown })),
@@ -205,8 +207,26 @@ function unknownParts({ configuration, action_invocations = [] }: Plan, after: C
   ];
 }
 
-/** The note for a provider that is not one of this project's. */
-const PROVIDER = "the source of a provider";
+type Provider = NonNullable<NonNullable<Plan["configuration"]>["provider_config"]>[string];
+
+/** The arguments that this project sets, by provider. */
+const PROVIDER_ARGUMENTS: Readonly<Record<string, readonly string[]>> = { aws: ["region", "default_tags"] };
+
+/** The parts of a provider's configuration that are not those of this project. Their values may be credentials. */
+function providerParts(key: string, { full_name, alias, expressions = {} }: Provider): ArgumentChange[] {
+  const part = { after: "(set)", action: "none", note: "the configuration of a provider" } as const;
+  const isForeign = full_name !== undefined && !PROVIDERS.test(full_name);
+  const known = (Object.hasOwn(PROVIDER_ARGUMENTS, key) && PROVIDER_ARGUMENTS[key]) || [];
+  const others = Object.keys(expressions).filter((name) => !known.includes(name));
+  return [
+    ...(isForeign
+      ? [{ ...part, path: `terraform.required_providers.${key}`, after: full_name, note: "the source of a provider" }]
+      : []),
+    ...(alias === undefined
+      ? others.map((name) => ({ ...part, path: `provider.${key}.${name}` }))
+      : [{ ...part, path: `provider.${key}` }]),
+  ];
+}
 
 /** The configuration of a module in a plan, in the form of a synthesized document: a reference is a template. */
 function readModule(module: unknown, prefix = ""): Map<string, ReadonlyMap<string, unknown>> {

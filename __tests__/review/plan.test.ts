@@ -239,6 +239,72 @@ describe("the findings of a plan", () => {
     expect(kindsOf(JSON.stringify({ format_version: "1.2", planned_values: {}, configuration }))).toEqual(kinds);
   });
 
+  describe("a provider's configuration", () => {
+    const HASHICORP = "registry.terraform.io/hashicorp";
+    const own = {
+      aws: {
+        name: "aws",
+        full_name: `${HASHICORP}/aws`,
+        version_constraint: "6.25.0",
+        expressions: {
+          region: { constant_value: "eu-central-1" },
+          default_tags: [{ tags: { constant_value: { Cluster: "a" } } }],
+        },
+      },
+      null: { name: "null", full_name: `${HASHICORP}/null` },
+      tls: { name: "tls", full_name: `${HASHICORP}/tls` },
+    };
+    const pageWith = (more: object) => {
+      const provider_config = { ...own, ...more };
+      return renderPage(
+        readPlan(JSON.stringify({ format_version: "1.2", planned_values: {}, configuration: { provider_config } })),
+      );
+    };
+    const SECRET_PROXY = "http://user:hunter2@example.com:8080";
+    const proxy = { constant_value: SECRET_PROXY };
+
+    test("of this project has no finding", () => {
+      expect(pageWith({})).toContain("**Nothing changes.**");
+      expect(pageWith({ aws: { ...own.aws, expressions: {} } })).toContain("**Nothing changes.**");
+    });
+
+    test.each<[string, object, string]>([
+      [
+        "a proxy",
+        { aws: { ...own.aws, expressions: { ...own.aws.expressions, https_proxy: proxy } } },
+        "provider.aws.https_proxy",
+      ],
+      [
+        "no check of certificates",
+        { aws: { ...own.aws, expressions: { insecure: { constant_value: true } } } },
+        "provider.aws.insecure",
+      ],
+      ["an endpoint", { aws: { ...own.aws, expressions: { endpoints: [{ ec2: proxy }] } } }, "provider.aws.endpoints"],
+      [
+        "a proxy of another provider",
+        { tls: { ...own.tls, expressions: { proxy: [{ url: proxy }] } } },
+        "provider.tls.proxy",
+      ],
+      ["an alias", { "aws.other": { ...own.aws, alias: "other" } }, "provider.aws.other"],
+      [
+        "a place in a module",
+        { "module.m:aws": { ...own.aws, module_address: "module.m" } },
+        "provider.module.m:aws.region",
+      ],
+      [
+        "credentials",
+        { "aws.b": { ...own.aws, alias: "b", expressions: { secret_key: { constant_value: "hunter2" } } } },
+        "provider.aws.b",
+      ],
+      ["another source", { null: { full_name: "registry.example.com/a/null" } }, "terraform.required_providers.null"],
+    ])("with %s has a finding, without the value", (_case, more, path) => {
+      const page = pageWith(more);
+      expect(page).toContain("**Findings: provider.**");
+      expect(page).toContain(`| \`${path}\` |`);
+      expect(page).not.toContain("hunter2");
+    });
+  });
+
   test("a plan that invokes actions, or that defers changes, does not pass for an empty plan", () => {
     const empty = { format_version: "1.2", planned_values: {} };
     expect(renderPage(readPlan(JSON.stringify(empty)))).toContain("**Nothing changes.**");
