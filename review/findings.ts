@@ -8,6 +8,7 @@ import {
   type LeafChange,
   leafChanges,
   nameOf,
+  typeOf,
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
@@ -152,8 +153,17 @@ function refersTo(value: unknown, type: string, attribute: string): string | und
 }
 
 /** Whether the resource at the address to which an argument refers is created by the same change. */
-function isCreatedToo({ changes }: Context, address: string | undefined): boolean {
+function isCreatedToo({ changes }: Pick<Context, "changes">, address: string | undefined): boolean {
   return changes.resources.some((other) => other.action === "create" && withoutKeys(other.address) === address);
+}
+
+/** Whether a new machine has another value of an argument than every machine that existed before. */
+function differsFromOthers({ change, changes, source }: Context, path: string): boolean {
+  if (change.type !== "aws_instance" || change.action !== "create") return false;
+  const others = [...(changes.after ?? NONE)].filter(
+    ([address]) => typeOf(address) === "aws_instance" && !isCreatedToo({ changes }, address),
+  );
+  return others.length > 0 && !others.some(([, block]) => isDeepStrictEqual(block.get(path), source.get(path)));
 }
 
 /** Whether nothing existed before. */
@@ -228,7 +238,9 @@ const opensWorld: Test = (context) => {
 const changesAccess: Test = (context) => {
   const { change } = context;
   const { type, action } = change;
-  if (type === "aws_instance") return changesPath(change, /^vpc_security_group_ids$/);
+  if (type === "aws_instance") {
+    return changesPath(change, /^vpc_security_group_ids$/) || differsFromOthers(context, "vpc_security_group_ids");
+  }
   if (!RULE.test(type)) return false;
   if (action === "create") {
     return !isCreatedToo(context, refersTo(written(context, "security_group_id"), "aws_security_group", "id"));
@@ -293,8 +305,11 @@ const hasOtherImage: Test = (context) => {
   return !(Array.isArray(owners) && owners.every((owner) => CANONICAL_ACCOUNTS.includes(owner)) && owners.length > 0);
 };
 
-const addsLoginKey: Test = ({ change, changes }) => {
-  if (change.type === "aws_instance") return changesPath(change, /^key_name$/) && !isFirst(changes);
+const addsLoginKey: Test = (context) => {
+  const { change, changes } = context;
+  if (change.type === "aws_instance") {
+    return (changesPath(change, /^key_name$/) && !isFirst(changes)) || differsFromOthers(context, "key_name");
+  }
   const pairs = [...(changes.after?.keys() ?? [])].filter((address) => address.includes("aws_key_pair."));
   return change.type === "aws_key_pair" && change.action === "create" && (!isFirst(changes) || pairs.length > 1);
 };

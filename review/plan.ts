@@ -3,6 +3,7 @@ import { z } from "zod";
 import { printable } from "../model/printable";
 import { UserError } from "../model/user-error";
 import {
+  type Arguments,
   type Configuration,
   flatten,
   isObject,
@@ -282,12 +283,24 @@ function describe(planned: PlannedChange, planAction: Action, configuration: Con
   return {
     ...shared,
     action: changed.some(({ action }) => action === "restart") ? "restart" : planAction,
-    ...(isMade && !isFullyKnown(type, source?.keys() ?? []) && { unknown: true }),
+    ...(isMade &&
+      !isFullyKnown(type, [...(source?.keys() ?? []), ...dynamicPaths(change.after, source)]) && { unknown: true }),
     arguments: changed,
     settings: Object.fromEntries(flatten(planAction === "destroy" || planAction === "forget" ? before : after)),
     reason: planned.action_reason,
     ...(change.importing != null && { imported: true }),
   };
+}
+
+/**
+ * The paths of blocks that are planned, but are not in the configuration: `dynamic` makes them, and a plan does not contain
+ * `dynamic`. Other planned values that are not in the configuration are the provider's defaults.
+ */
+function dynamicPaths(planned: Values | null | undefined, source: Arguments = new Map()): string[] {
+  const configured = new Set([...source.keys()].map((path) => path.split(/[.[(]/)[0]));
+  return Object.entries(planned ?? {})
+    .filter(([name, value]) => !configured.has(name) && Array.isArray(value) && value.some(isObject))
+    .flatMap(([name, value]) => [...flatten(value, name).keys()]);
 }
 
 function argumentChanges(

@@ -490,6 +490,59 @@ describe("the findings of a plan", () => {
     expect(withProvisioners()).toEqual([]);
   });
 
+  test.each<[string, object, string[]]>([
+    ["a dynamic block", { ingress: [{ cidr_blocks: ["64.0.0.0/8"], protocol: "-1", description: "" }] }, ["unknown"]],
+    ["another dynamic block", { egress: [{ from_port: 0 }], name: "a" }, ["unknown"]],
+    [
+      "no dynamic block",
+      { name: "a", revoke_rules_on_delete: false, tags_all: { Cluster: "a" }, timeouts: null, ingress: [] },
+      [],
+    ],
+  ])("a new resource with %s, which the configuration in a plan does not have", (_case, after, kinds) => {
+    const change = { address: "aws_security_group.a", ...create(after) };
+    const configuration = {
+      root_module: { resources: [{ address: change.address, expressions: { name: { constant_value: "a" } } }] },
+    };
+    expect(kindsOf(JSON.stringify({ ...JSON.parse(plan(change)), configuration }))).toEqual(kinds);
+  });
+
+  describe("a machine that is added to others", () => {
+    const USUAL = {
+      ami: "$" + "{data.aws_ami.u.id}",
+      key_name: "$" + "{aws_key_pair.key-pair.key_name}",
+      vpc_security_group_ids: ["$" + "{aws_security_group.a.id}"],
+    };
+    const constants = (values: object) =>
+      Object.fromEntries(Object.entries(values).map(([key, value]) => [key, { constant_value: value }]));
+    const added = (values: object, others = ["aws_instance.worker-0"]) => {
+      const resources = [
+        ...others.map((address) => ({ address, expressions: constants(USUAL) })),
+        { address: "aws_instance.worker-1", expressions: constants({ ...USUAL, ...values }) },
+        { address: "data.aws_ami.u", mode: "data", expressions: constants({ owners: ["099720109477"] }) },
+      ];
+      const change = { address: "aws_instance.worker-1", ...create({}) };
+      return kindsOf(JSON.stringify({ ...JSON.parse(plan(change)), configuration: { root_module: { resources } } }));
+    };
+
+    test.each<[string, object, string[]]>([
+      ["the values of the others", {}, []],
+      ["a key made elsewhere", { key_name: "bobs-key" }, ["login-key"]],
+      ["another key of the configuration", { key_name: "$" + "{aws_key_pair.b.key_name}" }, ["login-key"]],
+      [
+        "one more group",
+        { vpc_security_group_ids: [...USUAL.vpc_security_group_ids, "sg-0123456789abcdef0"] },
+        ["access"],
+      ],
+      ["a group of its own", { vpc_security_group_ids: ["$" + "{aws_security_group.b.id}"] }, ["access"]],
+    ])("with %s", (_case, values, kinds) => {
+      expect(added(values)).toEqual(kinds);
+    });
+
+    test("is compared only with machines that existed", () => {
+      expect(added({ key_name: "bobs-key" }, [])).toEqual([]);
+    });
+  });
+
   test("an output or an argument that refers to a private key is found before the key exists", () => {
     const references = ["tls_private_key.a.private_key_pem", "tls_private_key.a"];
     const output = { actions: ["create"], before: null, after_unknown: true, before_sensitive: false };
