@@ -32,6 +32,8 @@ export const FINDINGS = {
   image: "new machines start from an image that is not the newest of Canonical's, or not that of the other machines",
   "user-data": "new machines get user data that other machines do not have; user data can contain commands",
   "login-key": "another key can log in to new machines",
+  import:
+    "an object that Terraform did not make becomes part of the cluster: check who made it, and with which arguments",
   identity: "signs a certificate for another user or server than those of this project",
   access: "changes who may connect to which port",
   listener: "changes what the load balancer listens on or forwards to",
@@ -65,7 +67,7 @@ export type FindingKind = keyof typeof FINDINGS;
 export const UNSEEN_IN_PLAN: readonly FindingKind[] = ["name", "region", "backend", "foreign-host", "rename"];
 
 /** The kinds that cannot be seen without a plan. */
-export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial"];
+export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial", "import"];
 
 /** A consequence of a change that a reviewer must look at. */
 export interface Finding {
@@ -469,6 +471,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   image: hasOtherImage,
   "user-data": hasOtherUserData,
   "login-key": addsLoginKey,
+  import: ({ change: { imported, action } }) => imported === true && !isMade(action),
   identity: signsOther,
   access: (context) => changesAccess(context) && !opensWorld(context),
   listener: changesListener,

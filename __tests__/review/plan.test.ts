@@ -543,6 +543,18 @@ describe("the findings of a plan", () => {
     });
   });
 
+  test.each<[string, object, string[]]>([
+    ["stays as it is", { actions: ["no-op"], before: {}, after: {} }, ["import"]],
+    ["changes", { actions: ["update"], before: { tags: {} }, after: { tags: { a: "b" } } }, ["import"]],
+    ["is replaced", { actions: ["delete", "create"], before: {}, after: {} }, ["replace-machine"]],
+  ])("an imported machine that %s", (_case, change, kinds) => {
+    const imported = { importing: { id: "i-1" }, after_unknown: {}, ...change };
+    expect(kindsOf(plan({ address: "aws_instance.worker-1", change: imported }))).toEqual(kinds);
+    expect(kindsOf(plan({ address: "aws_instance.worker-1", change: { ...imported, importing: null } }))).not.toContain(
+      "import",
+    );
+  });
+
   test("an output or an argument that refers to a private key is found before the key exists", () => {
     const references = ["tls_private_key.a.private_key_pem", "tls_private_key.a"];
     const output = { actions: ["create"], before: null, after_unknown: true, before_sensitive: false };
@@ -739,7 +751,7 @@ test("lists forgotten and imported resources, and values that become unknown in 
   expect(changes.resources.at(-1)?.arguments).toMatchObject([
     { path: "size", before: 1, after: "(known after apply)" },
   ]);
-  expect(findingsOf(changes)[1]).toEqual({ kind: "forget", addresses: ["aws_lb.a"] });
+  expect(findingsOf(changes)).toContainEqual({ kind: "forget", addresses: ["aws_lb.a"] });
 });
 
 test("a table of very many copies is cut and counts the omitted rows", () => {
