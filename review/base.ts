@@ -5,7 +5,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from "node:pat
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { UserError } from "../model/user-error";
-import type { Document } from "./compare";
+import type { Document, ProjectFiles } from "./compare";
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -75,11 +75,17 @@ async function inTemporary<T>(prefix: string, use: (folder: string) => Promise<T
 /** Synthesized documents, by the names of their stacks. */
 export type Stacks = Readonly<Record<string, Document>>;
 
+/** A synthesized version of the project. */
+export interface Version {
+  readonly stacks: Stacks;
+  readonly files: ProjectFiles;
+}
+
 /**
  * Synthesizes a git reference and the working tree at the same time. If one fails, the other is ended.
  * @throws UserError as {@link synthesizeReference} and {@link synthesizeCheckout}
  */
-export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Stacks, Stacks]> {
+export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Version, Version]> {
   const both = [
     synthesizeReference(project, reference),
     synthesizeCheckout(project, "the working tree", project),
@@ -116,7 +122,7 @@ export function stackOf(stacks: Stacks, wanted: string | undefined, name: string
 
 /** Synthesizes one stack of a checkout. @throws UserError as {@link synthesizeCheckout} and {@link stackOf} */
 export async function synthesizeStack(folder: string, name: string, wanted?: string): Promise<Document> {
-  return stackOf(await synthesizeCheckout(folder, name), wanted, name);
+  return stackOf((await synthesizeCheckout(folder, name)).stacks, wanted, name);
 }
 
 /**
@@ -124,10 +130,10 @@ export async function synthesizeStack(folder: string, name: string, wanted?: str
  * @param project - the folder of the other version, in which the file for `CLUSTER_SETTINGS` is. @default - no other version
  * @throws UserError if it does not synthesize
  */
-export function synthesizeCheckout(folder: string, name: string, project?: string): Promise<Stacks> {
+export function synthesizeCheckout(folder: string, name: string, project?: string): Promise<Version> {
   return inTemporary("review-", async (output) => {
     try {
-      const { app, context } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
+      const { context, ...cdktfJson } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
       const settings = project === undefined ? undefined : settingsPath(project, folder);
       const env = {
         ...process.env,
@@ -135,7 +141,7 @@ export function synthesizeCheckout(folder: string, name: string, project?: strin
         CDKTF_OUTDIR: output,
         CDKTF_CONTEXT_JSON: JSON.stringify(context ?? {}),
       };
-      const [program, ...args] = String(app).split(" ") as [string, ...string[]];
+      const [program, ...args] = String(cdktfJson.app).split(" ") as [string, ...string[]];
       await run(program, args, folder, env);
       const { stacks } = JSON.parse(readFileSync(join(output, "manifest.json"), "utf8"));
       const documents = Object.entries(stacks as Record<string, { synthesizedStackPath: string }>).map(
@@ -143,7 +149,7 @@ export function synthesizeCheckout(folder: string, name: string, project?: strin
           return [stack, JSON.parse(readFileSync(join(output, synthesizedStackPath), "utf8"))] as const;
         },
       );
-      return Object.fromEntries(documents);
+      return { stacks: Object.fromEntries(documents), files: { "cdktf.json": cdktfJson } };
     } catch (error) {
       if (error instanceof UserError) throw error;
       const { stderr = "", message } = error as Error & { stderr?: string };
@@ -178,7 +184,7 @@ function settingsPath(project: string, folder: string): string | undefined {
  * repository.
  * @throws UserError if there is no such reference, or it does not synthesize
  */
-export async function synthesizeReference(project: string, reference: string): Promise<Stacks> {
+export async function synthesizeReference(project: string, reference: string): Promise<Version> {
   const top = await git(project, undefined, "rev-parse", "--show-toplevel").catch((error) => {
     const reason = gitLine(error);
     throw new UserError(

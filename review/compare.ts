@@ -28,6 +28,9 @@ export interface Document {
 
 type Block = Readonly<Record<string, unknown>>;
 
+/** The compared files of the project, by path: `cdktf.json` without its context, which is in the documents. */
+export type ProjectFiles = Readonly<Record<string, unknown>>;
+
 /** The effects, from the weakest to the strongest. */
 const STRENGTH: readonly Effect[] = ["none", "update", "restart", "replace"];
 
@@ -52,6 +55,8 @@ const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
   [/^output\./, "affects only readers of the output"],
   [/^provider\./, "the configuration of a provider"],
   [/^(moved|removed)\b/, "applies only to a resource that the state has at the old address"],
+  [/^cdktf\.json\.app\b/, "the command that synthesizes"],
+  [/^cdktf\.json\.output\b/, "the folder of the stacks, where relative paths of the state begin"],
 ];
 
 /** The note for an argument that the table of effects does not know. */
@@ -290,7 +295,18 @@ function elsewhere(documentBefore: Document, documentAfter: Document): ArgumentC
       ]),
     ]);
   };
-  const [before, after] = [flat(documentBefore), flat(documentAfter)];
+  return differences(flat(documentBefore), flat(documentAfter));
+}
+
+/** The changes of the project's files. Each file is like a section of the document. */
+export function fileChanges(before: ProjectFiles, after: ProjectFiles): ArgumentChange[] {
+  const flat = (files: ProjectFiles) =>
+    new Map(Object.entries(files).flatMap(([file, content]) => [...flatten(content, file)]));
+  return differences(flat(before), flat(after));
+}
+
+/** The arguments outside of resources that differ, with their effects, sorted by path. */
+function differences(before: Arguments, after: Arguments): ArgumentChange[] {
   const paths = [...new Set([...before.keys(), ...after.keys()])];
   return paths
     .filter((path) => !isDeepStrictEqual(before.get(path), after.get(path)))

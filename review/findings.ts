@@ -514,7 +514,9 @@ const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes:
     return path.startsWith("output.") ? /nonsensitive\s*\(/.test(JSON.stringify(after ?? "")) : refersToSecret(after);
   },
   region: ({ path }, { isSecondCluster }) => path === "provider.aws[0].region" && isSecondCluster !== true,
-  backend: ({ path }, { isSecondCluster }) => path.startsWith("terraform.backend.") && isSecondCluster !== true,
+  commands: ({ path }) => /^cdktf\.json\.app\b/.test(path),
+  backend: ({ path }, { isSecondCluster }) =>
+    /^cdktf\.json\.output\b/.test(path) || (path.startsWith("terraform.backend.") && isSecondCluster !== true),
   provider: ({ path }) =>
     /^(terraform\.required_providers|provider)\./.test(path) &&
     !/^provider\.aws\[0\]\.(region$|default_tags\[0\]\.tags(\.|$))/.test(path),

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { UserError } from "../model/user-error";
 import { cleanUpOnSignals, stackOf, synthesizeBoth, synthesizeStack } from "../review/base";
 import type { Changes } from "../review/changes";
-import { compare, type Document } from "../review/compare";
+import { compare, type Document, fileChanges } from "../review/compare";
 import { renderDiagram } from "../review/diagram";
 import { FINDINGS, findingsOf, UNSEEN_IN_COMPARISON, UNSEEN_IN_PLAN } from "../review/findings";
 import { describeFinding, renderPage } from "../review/page";
@@ -76,8 +76,10 @@ interface Reviewed {
 async function compareWith(base: string, stack: string | undefined): Promise<Reviewed> {
   cleanUpOnSignals();
   const [before, after] = await synthesizeBoth(PROJECT, base);
-  const document = stackOf(after, stack, "the working tree");
-  return { changes: compare(stackOf(before, stack, base), document), document };
+  const document = stackOf(after.stacks, stack, "the working tree");
+  const changes = compare(stackOf(before.stacks, stack, base), document);
+  const elsewhere = [...changes.elsewhere, ...fileChanges(before.files, after.files)];
+  return { changes: { ...changes, elsewhere }, document };
 }
 
 async function fromPlan(plan: string, stack: string | undefined, picture: boolean): Promise<Reviewed> {

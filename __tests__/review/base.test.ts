@@ -14,6 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../model/user-error";
 import { stackOf, synthesizeBoth, synthesizeCheckout, synthesizeReference } from "../../review/base";
+import { fileChanges } from "../../review/compare";
+import { findingsOf } from "../../review/findings";
 
 /** The app of a project. It writes its own generation and context as the document of the stack. */
 const APP = `
@@ -68,9 +70,10 @@ describe("synthesizeReference", () => {
   test("synthesizes the code of the reference, and synthesizeCheckout that of the working tree", async () => {
     writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "3"));
     expect(await synthesizeReference(project, "one")).toEqual({
-      a: { generation: 1, context: '{"cluster":{"name":"x"}}' },
+      stacks: { a: { generation: 1, context: '{"cluster":{"name":"x"}}' } },
+      files: { "cdktf.json": { app: "node app.js" } },
     });
-    expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ a: { generation: 3 } });
+    expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ stacks: { a: { generation: 3 } } });
   });
 
   test.each([
@@ -109,7 +112,7 @@ describe("synthesizeReference", () => {
       async (path) => {
         process.env.CLUSTER_SETTINGS = path;
         const [before, after] = await synthesizeBoth(project, "settings");
-        expect([before.a?.generation, after.a?.generation]).toEqual([1, 2]);
+        expect([before.stacks.a?.generation, after.stacks.a?.generation]).toEqual([1, 2]);
       },
     );
 
@@ -124,6 +127,26 @@ describe("synthesizeReference", () => {
         );
       },
     );
+  });
+
+  test("a change of cdktf.json outside of the context is a change of the command, of the state's place, or unknown", async () => {
+    const file = join(project, "cdktf.json");
+    const text = readFileSync(file, "utf8");
+    const kindsOf = async (more: object) => {
+      writeFileSync(file, JSON.stringify({ ...JSON.parse(text), ...more }));
+      const [before, after] = await synthesizeBoth(project, "two");
+      const elsewhere = fileChanges(before.files, after.files);
+      return findingsOf({ resources: [], copies: [], elsewhere }).map(({ kind }) => kind);
+    };
+    writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "2"));
+    try {
+      expect(await kindsOf({ app: "node --no-warnings app.js" })).toEqual(["commands"]);
+      expect(await kindsOf({ output: "docs/out" })).toEqual(["backend"]);
+      expect(await kindsOf({ terraformProviders: ["evil/null"], language: "python" })).toEqual(["unknown"]);
+      expect(await kindsOf({ context: { cluster: { name: "y" } } })).toEqual([]);
+    } finally {
+      writeFileSync(file, text);
+    }
   });
 
   test("works in a folder of a larger repository, and with the variables of a git hook", async () => {
@@ -141,7 +164,9 @@ describe("synthesizeReference", () => {
     inLarger("commit", "-q", "-m", "a");
     process.env.GIT_DIR = ".git";
     try {
-      expect(await synthesizeReference(join(larger, "infra"), "HEAD")).toMatchObject({ a: { generation: 7 } });
+      expect(await synthesizeReference(join(larger, "infra"), "HEAD")).toMatchObject({
+        stacks: { a: { generation: 7 } },
+      });
       expect(inLarger("-C", larger, "status", "--porcelain").toString()).toBe("");
     } finally {
       delete process.env.GIT_DIR;
