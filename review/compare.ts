@@ -176,12 +176,17 @@ function propagate(
   );
   /** Whether the value of a reference changes. */
   const valueChanges = ({ address, attribute }: Reference): boolean => {
-    const action = outcomes.get(address)?.action;
-    if (action === "restart") return CHANGED_BY_RESTART.includes(attribute);
-    if (action !== "replace") return false;
-    const value = argumentsOf(after, address).get(attribute);
+    const action = outcomes.get(address)?.action ?? "none";
+    if (action === "none") return false;
+    const isPart = (path: string) => path.startsWith(attribute) && /^([.[]|$)/.test(path.slice(attribute.length));
+    // An argument without effect is ignored, or keeps its value.
+    if (direct.get(address)?.some((change) => isPart(change.path) && change.action !== "none")) return true;
+    if (action === "restart" && CHANGED_BY_RESTART.includes(attribute)) return true;
+    const values = [...argumentsOf(after, address)].filter(([path]) => isPart(path));
     // A literal stays the same when its resource is replaced.
-    return value === undefined || references(value).some(valueChanges);
+    return values.length === 0
+      ? action === "replace"
+      : values.some(([, value]) => references(value).some(valueChanges));
   };
 
   for (let isUnfinished = true; isUnfinished; ) {

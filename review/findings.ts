@@ -50,7 +50,7 @@ export const FINDINGS = {
   "destroy-machine": "destroyed, together with its disk",
   "restart-machine": "stopped and started, with another public address",
   "replace-ssh-key":
-    "replaced, but existing machines keep the key that they were created with, so copies to them will fail",
+    "replaced; machines that are not replaced too keep the key that they were created with, so copies to them fail if it is another key",
   "replace-certificate": "replaced, and copied again to each machine that has it",
   "renew-earlier": "renewed earlier, by the first apply within `early_renewal_hours` of its expiry",
   "replace-load-balancer": "replaced; a new load balancer has another DNS name",

@@ -589,6 +589,52 @@ test("an empty block, and a description of an output, is a change", () => {
   }
 });
 
+describe("a literal that changes", () => {
+  const kindsOf = (before: Document, after: Document) => findingsOf(compare(before, after)).map(({ kind }) => kind);
+  const REPLACED = ["replace-machine", "replace-ssh-key", "replace-certificate"];
+
+  test("changes what refers to it: a cluster with another name in the same state replaces its machines", () => {
+    const backend = { path: "states/prod/k8s.tfstate" };
+    const kinds = kindsOf(cluster({ name: "prod", backend }), cluster({ name: "k8s", backend }));
+    expect(kinds).toEqual(expect.arrayContaining(REPLACED));
+  });
+
+  test("changes what refers to it: another name of the key pair replaces each machine", () => {
+    const pair = ({ aws_key_pair = {} }: Record<string, Record<string, Block>>) =>
+      Object.values(aws_key_pair)[0] as Block;
+    const [before, after] = changed((r) => Object.assign(pair(r), { key_name: "other" }));
+    expect(kindsOf(before, after)).toEqual(REPLACED);
+  });
+
+  test("changes what refers to it, also if it changes in place or inside a block", () => {
+    const document = (port: number, size: number): Document => ({
+      resource: {
+        aws_lb_listener: { a: { port } },
+        aws_lb_target_group_attachment: { b: { port: "$" + "{aws_lb_listener.a.port}" } },
+        aws_instance: { c: { root_block_device: [{ volume_size: size }] } },
+        null_resource: { d: { triggers: { size: "$" + "{aws_instance.c.root_block_device[0].volume_size}" } } },
+      },
+    });
+    const replaced = (after: Document) =>
+      compare(document(1, 1), after).resources.flatMap(({ address, action }) =>
+        action === "replace" ? [address] : [],
+      );
+    expect(replaced(document(2, 1))).toEqual(["aws_lb_target_group_attachment.b"]);
+    expect(replaced(document(1, 2))).toEqual(["null_resource.d"]);
+  });
+
+  test("changes nothing if it is ignored for existing resources", () => {
+    const document = (ami: string): Document => ({
+      resource: {
+        aws_instance: { a: { ami, lifecycle: { ignore_changes: ["ami"] } } },
+        null_resource: { b: { triggers: { ami: "$" + "{aws_instance.a.ami}" } } },
+      },
+    });
+    const { resources } = compare(document("ami-1"), document("ami-2"));
+    expect(resources.map(({ address, action }) => [address, action])).toEqual([["aws_instance.a", "none"]]);
+  });
+});
+
 test("a change has only its own findings", () => {
   const kinds = (settings: ClusterSettingsInput) =>
     findingsOf(compare(cluster(), cluster(settings))).map(({ kind }) => kind);
