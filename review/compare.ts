@@ -1,3 +1,4 @@
+import { normalize } from "node:path/posix";
 import { isDeepStrictEqual } from "node:util";
 import {
   type Arguments,
@@ -66,8 +67,8 @@ export const UNKNOWN = "unknown to this page: read the plan";
 const KEPT = "no longer set: the existing value stays";
 
 /**
- * Compares two synthesized documents by Terraform address, without a plan. With another name and another place for the state,
- * the document is a second cluster, so all its resources are created.
+ * Compares two synthesized documents by Terraform address, without a plan. With another name and another state, the document is
+ * a second cluster, so all its resources are created.
  * @returns the changes and their consequences
  */
 export function compare(base: Document, changed: Document): Changes {
@@ -76,7 +77,7 @@ export function compare(base: Document, changed: Document): Changes {
   const outside = elsewhere(moved, changed);
   const hasChanged = (pattern: RegExp) =>
     outside.some(({ path, before }) => pattern.test(path) && before !== undefined);
-  const isSecondCluster = hasChanged(NAME_TAG) && hasChanged(BACKEND);
+  const isSecondCluster = hasChanged(NAME_TAG) && hasOtherState(base, changed);
   const [before, after] = [isSecondCluster ? new Map() : resources(moved), resources(changed)];
   const both = [...after.keys()].filter((address) => before.has(address));
   const direct = new Map(
@@ -140,6 +141,27 @@ export function compare(base: Document, changed: Document): Changes {
     before: configuration(moved),
     after: configuration(changed),
   };
+}
+
+/** The arguments of each known type of backend that say which state it is. Others say only how it is reached. */
+const STATE_PLACES: Readonly<Record<string, readonly string[]>> = { local: ["path"], s3: ["bucket", "key"] };
+
+/** Whether two documents surely have different states. */
+function hasOtherState(base: Document, changed: Document): boolean {
+  const [[type, place], [otherType, otherPlace]] = [stateOf(base), stateOf(changed)];
+  if (type === undefined || otherType === undefined) return false;
+  return type !== otherType || !isDeepStrictEqual(place, otherPlace);
+}
+
+/** The type and the place of a document's state; none if they are not known. */
+function stateOf({ terraform }: Document): readonly [type?: string, place?: readonly string[]] {
+  const backends = Object.entries(isObject(terraform) && isObject(terraform.backend) ? terraform.backend : {});
+  const [[type, block] = []] = backends;
+  const names = type !== undefined && Object.hasOwn(STATE_PLACES, type) ? STATE_PLACES[type] : undefined;
+  const settings = [block].flat()[0];
+  const place = names?.map((name) => (isObject(settings) ? settings[name] : undefined));
+  if (backends.length !== 1 || !place?.every((part) => typeof part === "string")) return [];
+  return [type, place.map((part) => (type === "local" ? normalize(part) : part))];
 }
 
 /** The addresses of resources that `removed` blocks remove from the state without destroying them. */

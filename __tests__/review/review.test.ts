@@ -589,6 +589,49 @@ test("an empty block, and a description of an output, is a change", () => {
   }
 });
 
+describe("another name of the cluster", () => {
+  const s3 = (more: object) =>
+    ({ type: "s3", bucket: "our-terraform-states", key: "prod/k8s.tfstate", ...more }) as const;
+  const kindsOf = (before: object, after: object) =>
+    findingsOf(compare(cluster({ name: "prod", backend: before }), cluster({ name: "k8s", backend: after }))).map(
+      ({ kind }) => kind,
+    );
+
+  test.each([
+    ["the same object in S3", s3({}), s3({})],
+    ["another way to lock the state", s3({}), s3({ useLockfile: false })],
+    ["another region of the same bucket", s3({}), s3({ region: "us-east-1" })],
+    ["the same path", { path: "prod/k8s.tfstate" }, { path: "prod/k8s.tfstate" }],
+    ["the same path in other words", { path: "prod/k8s.tfstate" }, { path: "prod//k8s.tfstate" }],
+  ])("is no second cluster with %s: its machines are replaced", (_case, before, after) => {
+    const kinds = kindsOf(before, after);
+    expect(kinds).toContain("replace-machine");
+    expect(kinds).not.toContain("name");
+  });
+
+  test.each([
+    ["another bucket", s3({}), s3({ bucket: "their-terraform-states" })],
+    ["another key", s3({}), s3({ key: "k8s/k8s.tfstate" })],
+    ["another path", { path: "prod/k8s.tfstate" }, { path: "k8s/k8s.tfstate" }],
+    ["another type of backend", { path: "prod/k8s.tfstate" }, s3({})],
+  ])("is a second cluster with %s", (_case, before, after) => {
+    expect(kindsOf(before, after)).toEqual(["name"]);
+  });
+
+  test.each<[string, (name: string) => object]>([
+    ["a backend that this page does not know", (name) => ({ gcs: { bucket: name } })],
+    ["one file by two paths", (name) => ({ local: { path: `../${name}/../k8s.tfstate` } })],
+    ["a path that is no text", (name) => ({ local: { path: [name] } })],
+  ])("is no second cluster with %s", (_case, backend) => {
+    const other = (name: string) => {
+      const document = JSON.parse(JSON.stringify(cluster({ name })));
+      document.terraform.backend = backend(name);
+      return document as Document;
+    };
+    expect(findingsOf(compare(other("prod"), other("k8s"))).map(({ kind }) => kind)).toContain("replace-machine");
+  });
+});
+
 describe("a literal that changes", () => {
   const kindsOf = (before: Document, after: Document) => findingsOf(compare(before, after)).map(({ kind }) => kind);
   const REPLACED = ["replace-machine", "replace-ssh-key", "replace-certificate"];
@@ -626,12 +669,12 @@ describe("a literal that changes", () => {
   test("changes nothing if it is ignored for existing resources", () => {
     const document = (ami: string): Document => ({
       resource: {
-        aws_instance: { a: { ami, lifecycle: { ignore_changes: ["ami"] } } },
+        aws_instance: { a: { ami, tags: { ami }, lifecycle: { ignore_changes: ["ami"] } } },
         null_resource: { b: { triggers: { ami: "$" + "{aws_instance.a.ami}" } } },
       },
     });
     const { resources } = compare(document("ami-1"), document("ami-2"));
-    expect(resources.map(({ address, action }) => [address, action])).toEqual([["aws_instance.a", "none"]]);
+    expect(resources.map(({ address, action }) => [address, action])).toEqual([["aws_instance.a", "update"]]);
   });
 });
 
