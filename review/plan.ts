@@ -9,6 +9,7 @@ import {
   isObject,
   type LeafChange,
   leafChanges,
+  nameOf,
   typeOf,
   withoutIndexes,
   withoutKeys,
@@ -200,11 +201,29 @@ function unknownParts({ configuration, action_invocations = [] }: Plan, after: C
   return [
     ...Object.entries(configuration?.provider_config ?? {}).flatMap(([key, provider]) => providerParts(key, provider)),
     ...[...after.keys()]
-      .filter((address) => /(^|\.)data\./.test(address) && !/(^|\.)data\.aws_ami\./.test(address))
+      .filter((address) => ["data", "ephemeral"].includes(typeOf(address)) && nameOf(address) !== "aws_ami")
       .map((address) => ({ path: address, after: Object.fromEntries(after.get(address) ?? []), ...unknown })),
+    ...unknownSections(configuration?.root_module).map((path) => ({ path, after: "(set)", ...unknown })),
     ...(action_invocations.length === 0
       ? []
       : [{ path: "action_invocations", after: masked(action_invocations), ...unknown }]),
+  ];
+}
+
+/** The sections of a module in a plan that this page reads, or that have no effect on their own. */
+const SECTIONS = ["outputs", "resources", "module_calls", "variables"];
+
+/** The other sections of a module and of the modules in it. */
+function unknownSections(module: unknown, prefix = ""): string[] {
+  const sections = isObject(module) ? module : {};
+  const calls = isObject(sections.module_calls) ? sections.module_calls : {};
+  return [
+    ...Object.keys(sections)
+      .filter((name) => !SECTIONS.includes(name))
+      .map((name) => `${prefix}${name}`),
+    ...Object.entries(calls).flatMap(([name, call]) =>
+      unknownSections(mark(call, "module"), `${prefix}module.${name}.`),
+    ),
   ];
 }
 

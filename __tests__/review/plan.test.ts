@@ -235,6 +235,40 @@ describe("the findings of a plan", () => {
       ["unknown"],
       { root_module: { resources: [{ address: "data.external.a", mode: "data", type: "external", expressions: {} }] } },
     ],
+    [
+      "an ephemeral resource, if Terraform lists it",
+      ["unknown"],
+      { root_module: { resources: [{ address: "ephemeral.a_b.c", mode: "ephemeral", type: "a_b", expressions: {} }] } },
+    ],
+    [
+      "a data source in a module in a module",
+      ["unknown"],
+      {
+        root_module: {
+          module_calls: {
+            a: {
+              module: { module_calls: { b: { module: { resources: [{ address: "data.http.c", mode: "data" }] } } } },
+            },
+          },
+        },
+      },
+    ],
+    ["actions", ["unknown"], { root_module: { actions: [{ address: "action.a_b.c" }] } }],
+    ["actions in a module", ["unknown"], { root_module: { module_calls: { a: { module: { actions: [{}] } } } } }],
+    [
+      "a module whose name is data",
+      [],
+      {
+        root_module: {
+          module_calls: { data: { module: { resources: [{ address: "null_resource.a", mode: "managed" }] } } },
+        },
+      },
+    ],
+    [
+      "the sections of this project's configuration",
+      [],
+      { root_module: { outputs: {}, resources: [], variables: {}, module_calls: {} } },
+    ],
   ])("%s", (_case, kinds, configuration) => {
     expect(kindsOf(JSON.stringify({ format_version: "1.2", planned_values: {}, configuration }))).toEqual(kinds);
   });
