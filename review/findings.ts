@@ -419,6 +419,7 @@ const showsSecret: Test = (context) => {
   const { change, changes, source, sourceBefore } = context;
   if (isGone(change.action)) return false;
   if (isExposed(change.settings) && becomesTrue(context, (_path, value) => isExposed(value))) return true;
+  if (isExposed([change.address, change.movedFrom])) return true;
   if (changes.copies.some(({ address, secret }) => address === change.address && secret === true)) return true;
   const copies = readDistribution(source) !== undefined;
   const isNew = (path: string, value: unknown) =>

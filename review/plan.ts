@@ -202,7 +202,7 @@ function unknownParts({ configuration, action_invocations = [] }: Plan, after: C
     ...Object.entries(configuration?.provider_config ?? {}).flatMap(([key, provider]) => providerParts(key, provider)),
     ...[...after.keys()]
       .filter((address) => ["data", "ephemeral"].includes(typeOf(address)) && nameOf(address) !== "aws_ami")
-      .map((address) => ({ path: address, after: Object.fromEntries(after.get(address) ?? []), ...unknown })),
+      .map((address) => ({ path: address, after: masked(Object.fromEntries(after.get(address) ?? [])), ...unknown })),
     ...unknownSections(configuration?.root_module).map((path) => ({ path, after: "(set)", ...unknown })),
     ...(action_invocations.length === 0
       ? []
@@ -240,7 +240,14 @@ function providerParts(key: string, { full_name, alias, expressions = {} }: Prov
   const others = Object.keys(expressions).filter((name) => !known.includes(name));
   return [
     ...(isForeign
-      ? [{ ...part, path: `terraform.required_providers.${key}`, after: full_name, note: "the source of a provider" }]
+      ? [
+          {
+            ...part,
+            path: `terraform.required_providers.${key}`,
+            after: masked(full_name),
+            note: "the source of a provider",
+          },
+        ]
       : []),
     ...(alias === undefined
       ? others.map((name) => ({ ...part, path: `provider.${key}.${name}` }))
@@ -287,11 +294,21 @@ function written(expression: unknown, prefix: string): unknown {
   return Object.fromEntries(Object.entries(expression).map(([key, each]) => [key, written(each, prefix)]));
 }
 
+/** An address in which a key of `for_each` that looks like a private key is masked. */
+function maskedAddress(address: string): string {
+  return address.replaceAll(/(?<=\[)"(?:[^"\\]|\\.)*"(?=\])/g, (key) => {
+    const text = masked(key.replaceAll(/\\[nrt]/g, "\n"));
+    return text === EXPOSED ? JSON.stringify(EXPOSED) : key;
+  });
+}
+
 function describe(planned: PlannedChange, planAction: Action, configuration: Configuration): ResourceChange {
-  const { address, change, type = typeOf(address) } = planned;
+  const { change } = planned;
+  const address = maskedAddress(planned.address);
+  const { type = typeOf(address), previous_address } = planned;
   const before = maskedValues(change.before, change.before_sensitive, change.after_sensitive, false);
   const after = maskedValues(change.after, change.after_sensitive, change.before_sensitive, true);
-  const shared = { address, type, because: [], movedFrom: planned.previous_address };
+  const shared = { address, type, because: [], movedFrom: previous_address && maskedAddress(previous_address) };
   if (planned.deposed !== undefined) {
     const action = planAction === "destroy" ? "clean-up" : planAction;
     return { ...shared, action, arguments: [], settings: Object.fromEntries(flatten(before)) };

@@ -667,6 +667,55 @@ describe("the page of a plan", () => {
     expect(kindsOf(json)).toEqual(["secret"]);
   });
 
+  describe("masks a private key outside of planned values, and reports it", () => {
+    const PEM = "-----BEGIN PRIVATE KEY-----\ntopsecret\n-----END PRIVATE KEY-----\n";
+    const key = (text: string) => JSON.stringify(text);
+    const change = { actions: ["create"], before: null, after: {} };
+    const base64 = Buffer.from(PEM).toString("base64");
+    const withConfiguration = (resource: object) =>
+      JSON.stringify({
+        format_version: "1.2",
+        planned_values: {},
+        configuration: { root_module: { resources: [{ mode: "data", expressions: {}, ...resource }] } },
+      });
+
+    test.each<[string, string, string[]]>([
+      ["a key of for_each", plan({ address: `null_resource.a[${key(PEM)}]`, change }), ["secret"]],
+      ["a key of for_each in base64", plan({ address: `null_resource.a[${key(base64)}]`, change }), ["secret"]],
+      ["a module's key", plan({ address: `module.m[${key(PEM)}].null_resource.a`, change }), ["secret"]],
+      [
+        "the address before a move",
+        plan({ address: "null_resource.a", previous_address: `null_resource.a[${key(PEM)}]`, change }),
+        ["secret"],
+      ],
+      [
+        "a data source",
+        withConfiguration({ address: "data.a_b.c", expressions: { key: { constant_value: PEM } } }),
+        ["secret", "unknown"],
+      ],
+      [
+        "a data source's nested argument",
+        withConfiguration({ address: "data.a_b.c", expressions: { a: [{ b: { constant_value: { c: base64 } } }] } }),
+        ["secret", "unknown"],
+      ],
+      [
+        "the name of a provider",
+        JSON.stringify({
+          format_version: "1.2",
+          planned_values: {},
+          configuration: { provider_config: { a: { full_name: `example.com/a/${base64}` } } },
+        }),
+        ["secret", "provider"],
+      ],
+    ])("%s", (_case, json, kinds) => {
+      const { before: _before, after: _after, ...changes } = readPlan(json);
+      const shown = JSON.stringify(changes) + renderPage(readPlan(json));
+      expect(shown).not.toMatch(/topsecret|BEGIN/);
+      expect(shown).not.toContain(base64.slice(40, 60));
+      expect(kindsOf(json)).toEqual(kinds);
+    });
+  });
+
   test("does not take a certificate or a public key for a private key", () => {
     const pem = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ\n-----END CERTIFICATE-----\n";
     const json = plan({
