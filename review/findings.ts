@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { isPrivate, prefixLength } from "../model/addressing";
 import { type Identity, identities } from "../model/identities";
+import { UBUNTU_RELEASES } from "../model/images";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
 import {
   type Arguments,
   type Configuration,
+  flatten,
   type LeafChange,
   leafChanges,
   nameOf,
@@ -303,9 +305,31 @@ const hasOtherImage: Test = (context) => {
   if (existing(changes, "aws_instance", "ami").some((each) => isDeepStrictEqual(each, ami))) return false;
   if (changes.after?.get(withoutKeys(change.address)) === undefined) return false;
   const lookup = changes.after.get(refersTo(ami, "data.aws_ami", "id") ?? "");
-  const owners = lookup?.get("owners");
-  return !(Array.isArray(owners) && owners.every((owner) => CANONICAL_ACCOUNTS.includes(owner)) && owners.length > 0);
+  return lookup === undefined || !findsRelease(lookup);
 };
+
+/** The lookups of the newest image of each Ubuntu release, without the account. */
+const LOOKUPS = Object.values(UBUNTU_RELEASES).map((name) =>
+  flatten({
+    most_recent: true,
+    filter: Object.entries({ "root-device-type": "ebs", architecture: "x86_64", name }).map(([key, value]) => ({
+      name: key,
+      values: [value],
+    })),
+  }),
+);
+
+/** Whether a lookup finds the newest image of an Ubuntu release of Canonical's. */
+function findsRelease(lookup: Arguments): boolean {
+  const { owners, ...others } = Object.fromEntries(lookup);
+  if (others.include_deprecated === false) delete others.include_deprecated;
+  return (
+    Array.isArray(owners) &&
+    owners.every((owner) => CANONICAL_ACCOUNTS.includes(owner)) &&
+    owners.length > 0 &&
+    LOOKUPS.some((each) => isDeepStrictEqual(others, Object.fromEntries(each)))
+  );
+}
 
 const addsLoginKey: Test = (context) => {
   const { change, changes } = context;

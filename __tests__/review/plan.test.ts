@@ -346,26 +346,51 @@ describe("the findings of a plan", () => {
     expect(kindsOf(JSON.stringify({ ...empty, action_invocations: [{ address: "action.a" }] }))).toEqual(["unknown"]);
   });
 
-  test("a new machine's image is the newest of Canonical's, or a finding", () => {
-    const machine = { address: "aws_instance.a", ...create({ ami: "ami-1" }) };
-    const withOwner = (owner: string, ami: object = { references: ["data.aws_ami.u.id", "data.aws_ami.u"] }) =>
-      kindsOf(
-        JSON.stringify({
-          ...JSON.parse(plan(machine)),
-          configuration: {
-            root_module: {
-              resources: [
-                { address: "aws_instance.a", mode: "managed", expressions: { ami } },
-                { address: "data.aws_ami.u", mode: "data", expressions: { owners: { constant_value: [owner] } } },
-              ],
-            },
-          },
-        }),
-      );
-    expect(withOwner("099720109477")).toEqual([]);
-    expect(withOwner("123456789012")).toEqual(["image"]);
-    expect(withOwner("099720109477", { constant_value: "ami-1" })).toEqual(["image"]);
+  /** The arguments of the lookup of a release's image. */
+  const LOOKUP = {
+    owners: ["099720109477"],
+    most_recent: true,
+    filter: [
+      { name: "root-device-type", values: ["ebs"] },
+      { name: "architecture", values: ["x86_64"] },
+      { name: "name", values: ["ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*"] },
+    ],
+  };
+
+  const constants = (values: object) =>
+    Object.fromEntries(Object.entries(values).map(([key, value]) => [key, { constant_value: value }]));
+
+  const filtered = (name: string, value: string) => ({
+    filter: LOOKUP.filter.map((each) => (each.name === name ? { name, values: [value] } : each)),
   });
+
+  test.each<[string, object, string[], object?]>([
+    ["the newest of a release", {}, []],
+    ["the newest of another release", filtered("name", "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*"), []],
+    ["without deprecated images", { include_deprecated: false }, []],
+    ["of another account", { owners: ["123456789012"] }, ["image"]],
+    ["of two accounts", { owners: ["099720109477", "123456789012"] }, ["image"]],
+    ["of an old release", filtered("name", "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-*"), ["image"]],
+    ["of any name", filtered("name", "*"), ["image"]],
+    ["with deprecated images", { include_deprecated: true }, ["image"]],
+    ["any of several", { most_recent: false }, ["image"]],
+    ["of a name expression", { name_regex: "2016" }, ["image"]],
+    ["with one more filter", { filter: [...LOOKUP.filter, { name: "creation-date", values: ["2016*"] }] }, ["image"]],
+    ["by its id", {}, ["image"], { constant_value: "ami-1" }],
+  ])(
+    "a new machine's image: %s",
+    (_case, lookup, kinds, ami = { references: ["data.aws_ami.u.id", "data.aws_ami.u"] }) => {
+      const resources = [
+        { address: "aws_instance.a", mode: "managed", expressions: { ami } },
+        { address: "data.aws_ami.u", mode: "data", expressions: constants({ ...LOOKUP, ...lookup }) },
+      ];
+      const json = {
+        ...JSON.parse(plan({ address: "aws_instance.a", ...create({ ami: "ami-1" }) })),
+        configuration: { root_module: { resources } },
+      };
+      expect(kindsOf(JSON.stringify(json))).toEqual(kinds);
+    },
+  );
 
   describe("a copy that is made", () => {
     const SETTINGS = { copies: { kubeconfigs: true, encryptionConfig: true } };
@@ -378,8 +403,6 @@ describe("the findings of a plan", () => {
         ([type, byName]) =>
           Object.entries(byName).map(([name, block]) => ({ type, address: `${type}.${name}`, block })),
       );
-      const constants = (block: Block) =>
-        Object.fromEntries(Object.entries(block).map(([key, value]) => [key, { constant_value: value }]));
       const resources = blocks.map(
         ({ type, address, block: { provisioner, connection: _, "//": _notes, ...block } }) => ({
           address,
@@ -546,13 +569,11 @@ describe("the findings of a plan", () => {
       key_name: "$" + "{aws_key_pair.key-pair.key_name}",
       vpc_security_group_ids: ["$" + "{aws_security_group.a.id}"],
     };
-    const constants = (values: object) =>
-      Object.fromEntries(Object.entries(values).map(([key, value]) => [key, { constant_value: value }]));
     const added = (values: object, others = ["aws_instance.worker-0"]) => {
       const resources = [
         ...others.map((address) => ({ address, expressions: constants(USUAL) })),
         { address: "aws_instance.worker-1", expressions: constants({ ...USUAL, ...values }) },
-        { address: "data.aws_ami.u", mode: "data", expressions: constants({ owners: ["099720109477"] }) },
+        { address: "data.aws_ami.u", mode: "data", expressions: constants(LOOKUP) },
       ];
       const change = { address: "aws_instance.worker-1", ...create({}) };
       return kindsOf(JSON.stringify({ ...JSON.parse(plan(change)), configuration: { root_module: { resources } } }));
