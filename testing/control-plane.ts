@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BINARIES } from "../cloud/kubernetes/build";
-import { type Ended, type Running, start } from "../cloud/program";
-import { SshNetwork, until } from "../cloud/ssh-hosts";
+import { type Ended, type Running, start, until } from "../cloud/program";
 import { API_SERVER_PORT } from "../model/ports";
+import { SshNetwork } from "./ssh-hosts";
 
 /** The addresses of the three etcd members, which are the control plane machines'. */
 export const MEMBERS = ["172.31.0.10", "172.31.0.11", "172.31.0.12"];

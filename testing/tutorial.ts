@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import { type SshHost, USERS } from "../cloud/ssh-hosts";
+import type { Host } from "./host";
 import type { CertificateFields } from "./read-certificate";
 
 /** The tutorial's name for the cluster and for most of its resources. */
@@ -112,10 +112,10 @@ export function tutorialFiles(id: string): Record<string, string> {
 }
 
 /** Expects exactly the tutorial's files on a machine. Each certificate must match the CA and its key. */
-export function expectTutorialFiles(host: SshHost, id: string): void {
+export function expectTutorialFiles(host: Host, id: string): void {
   const files = host.files();
   expect(Object.fromEntries(Object.entries(files).map(([name, { mode, owner }]) => [name, { mode, owner }]))).toEqual(
-    Object.fromEntries(Object.entries(tutorialFiles(id)).map(([name, mode]) => [name, { mode, owner: USERS.ubuntu }])),
+    Object.fromEntries(Object.entries(tutorialFiles(id)).map(([name, mode]) => [name, { mode, owner: host.ubuntu }])),
   );
   for (const name of Object.keys(files).filter((file) => !file.endsWith("-key.pem"))) {
     execFileSync("openssl", ["verify", "-x509_strict", "-CAfile", join(host.home, "ca.pem"), join(host.home, name)], {

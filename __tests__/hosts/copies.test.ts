@@ -1,12 +1,12 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Running } from "../../cloud/program";
+import { type Running, signalInside, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import { type SshHost, SshNetwork, signalInside, USERS, until } from "../../cloud/ssh-hosts";
 import { credentialFiles } from "../../credentials/files";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
+import { type SshHost, SshNetwork, USERS } from "../../testing/ssh-hosts";
 import { synthesizeCluster } from "../../testing/synthesize";
 import { TerraformFolder } from "../../testing/terraform";
 import { originalAddress, toTerraformData } from "../../testing/terraform-data";

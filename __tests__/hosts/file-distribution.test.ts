@@ -1,8 +1,8 @@
 import { describeSuite } from "../../cloud/requirements";
-import { SshNetwork } from "../../cloud/ssh-hosts";
 import { resourcesOf } from "../../cloud/terraform-json";
 import { FileDistribution, type FileToDistribute } from "../../constructs/index";
 import { someMachines } from "../../testing/parts";
+import { SshNetwork } from "../../testing/ssh-hosts";
 import { synthesizeConstructs } from "../../testing/synthesize";
 import { TerraformFolder } from "../../testing/terraform";
 import { toTerraformData } from "../../testing/terraform-data";

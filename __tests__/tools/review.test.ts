@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import { until } from "../../cloud/ssh-hosts";
 
 const PROJECT = join(__dirname, "../..");
 

@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { start } from "../../cloud/program";
+import { start, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import { until } from "../../cloud/ssh-hosts";
 import { TerraformFolder } from "../../testing/terraform";
 
 const STATE = "terraform.tfstate";

@@ -1,17 +1,12 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { start } from "./program";
+import { killProcesses } from "../cloud/namespace";
+import { ENDS_WITH_PARENT, firstProcess, OWN_PROCESSES, start, until } from "../cloud/program";
+import { Host } from "./host";
 
 /** The user ids of the accounts on every host: `ubuntu`, to which the key logs in, and `stranger`, another user. */
 export const USERS = { ubuntu: 51000, stranger: 51001 };
-
-/** A command prefix. The program ends when its parent process ends, even by a crash, so no process is left. */
-const ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
-
-/** A command prefix. The program gets a separate process namespace, so that all processes that it starts end with it. */
-const OWN_PROCESSES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
 /** The size of a host's disk, in MiB. */
 const DISK_SIZE = 16;
@@ -84,15 +79,6 @@ export interface SshHostProps {
   readonly authorizedKey: string;
 }
 
-/** A file on a host. */
-export interface FileStatus {
-  readonly owner: number;
-  /** Permission bits, in octal: `0600`. */
-  readonly mode: string;
-  readonly inode: number;
-  readonly modified: number;
-}
-
 /**
  * A network of real ssh hosts on one machine, separate from everything else on it. It needs root, iproute2, util-linux and
  * openssh-server.
@@ -159,28 +145,21 @@ export class SshNetwork {
 
   /** Ends the network, and every program in it. */
   close(): void {
-    for (const pid of this.processes()) killIfRunning(pid);
+    killProcesses(`/proc/${this.holder.pid}/ns/net`);
     this.holder.kill("SIGKILL");
-  }
-
-  /** The ids, on this machine, of the processes in the network; empty if it has ended. */
-  processes(): number[] {
-    const namespace = networkNamespaceOf(this.holder.pid as number);
-    // Other processes of the machine share a namespace that is not separate.
-    if (namespace === undefined || namespace === networkNamespaceOf(process.pid)) return [];
-    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    return pids.map(Number).filter((pid) => networkNamespaceOf(pid) === namespace);
   }
 }
 
 /** A real ssh host: sshd with its own home folder and host key. */
-export class SshHost {
+export class SshHost extends Host {
+  readonly ubuntu = USERS.ubuntu;
   /** The host's name. */
   readonly name: string;
   private readonly parts: { readonly sshd: ChildProcess; readonly log: () => string; readonly home: string };
 
   /** Only {@link SshNetwork.start} calls it. */
   constructor(props: SshHostProps, parts: { sshd: ChildProcess; log: () => string; home: string }) {
+    super();
     this.name = props.name;
     this.parts = parts;
   }
@@ -193,24 +172,6 @@ export class SshHost {
   /** The number of logins since the host was started. */
   get sessions(): number {
     return this.parts.log().split("Accepted publickey for ubuntu").length - 1;
-  }
-
-  /** The files and folders in the home folder, by their relative paths, without the folder `.ssh`, which each host has. */
-  files(): Record<string, FileStatus> {
-    const all = readdirSync(this.home, { recursive: true, encoding: "utf8" }).sort();
-    const names = all.filter((name) => name !== ".ssh");
-    return Object.fromEntries(
-      names.map((name) => {
-        const { uid, mode, ino, mtimeMs } = lstatSync(join(this.home, name));
-        const bits = (mode & 0o7777).toString(8).padStart(4, "0");
-        return [name, { owner: uid, mode: bits, inode: ino, modified: mtimeMs }];
-      }),
-    );
-  }
-
-  /** The content of a file. @param name - its path in the home folder */
-  read(name: string): string {
-    return readFileSync(join(this.home, name), "utf8");
   }
 
   /**
@@ -275,39 +236,6 @@ export class SshHost {
   }
 }
 
-/** Sends a signal to a program that was started through {@link SshNetwork.inside}. */
-export function signalInside(program: ChildProcess, signal: NodeJS.Signals): void {
-  process.kill(firstProcess(program), signal);
-}
-
-/** The network namespace of a process; undefined if the process has ended. */
-function networkNamespaceOf(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return undefined;
-  }
-}
-
-function killIfRunning(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended since the list was made, perhaps together with another process of the list.
-  }
-}
-
-/**
- * The process id, on this machine, of the first process in the namespace that {@link OWN_PROCESSES} created.
- * @throws Error if it has ended. Otherwise a signal could go to process 0, which means the sender's own process group.
- */
-function firstProcess({ pid }: ChildProcess): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-  const first = Number.parseInt(children, 10);
-  if (!(first > 1)) throw new Error(`process ${pid} has ended`);
-  return first;
-}
-
 function sshdConfig(disk: string, addresses: readonly string[]): string {
   return [
     ...addresses.map((address) => `ListenAddress ${address}:22`),
@@ -322,24 +250,4 @@ function sshdConfig(disk: string, addresses: readonly string[]): string {
     "LogLevel VERBOSE",
     "",
   ].join("\n");
-}
-
-/**
- * Waits until a condition is true. It checks the condition every 2 ms.
- * @param happened - the condition
- * @param waiting.what - describes the condition, for the error
- * @param waiting.process - the program on which the condition depends @default - none
- * @param waiting.seconds - the limit @default 20
- * @throws Error if the time is over or the program has ended
- */
-export async function until(
-  happened: () => boolean,
-  waiting: { what: () => string; process?: ChildProcess; seconds?: number },
-): Promise<void> {
-  const deadline = Date.now() + (waiting.seconds ?? 20) * 1000;
-  while (!happened()) {
-    const ended = waiting.process?.exitCode ?? null;
-    if (ended !== null || Date.now() > deadline) throw new Error(`did not happen: ${waiting.what()}`);
-    await sleep(2);
-  }
 }
