@@ -13,7 +13,7 @@ module.exports = {
       ...common,
       displayName: "unit",
       testMatch: [
-        "<rootDir>/__tests__/{model,kubernetes,settings,constructs,review}/**/*.test.ts",
+        "<rootDir>/__tests__/{model,kubernetes,settings,constructs,review,cloud}/**/*.test.ts",
         "<rootDir>/__tests__/rooms.test.ts",
       ],
     },
