@@ -1,45 +1,70 @@
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { emulatorCommand } from "./emulator";
-import { InstanceHosts } from "./instance-hosts";
-import { start } from "./program";
-import { SshNetwork, until } from "./ssh-hosts";
+import { Machines } from "./machine/machine";
+import { installRoot } from "./machine/root";
+import { Mirror } from "./mirror/mirror";
+import { Network } from "./network";
+import { start, until } from "./program";
+import { Reconciler } from "./reconciler";
+import { OUTSIDE_ADDRESS } from "./vpc/addresses";
 
-/** The name of the file with Terraform's calls. */
+/** The names of a cloud's files: Terraform's calls, and the names of load balancers. */
 const CALLS = "calls";
+const HOSTS = "hosts";
+
+/** The properties of an {@link EmulatedCloud}. */
+export interface EmulatedCloudProps {
+  /** A file for the output of the emulator and for events of machines @default - none */
+  readonly log?: string;
+  /** The folder for the machines' disks; `close` deletes it @default - a temporary folder */
+  readonly disks?: string;
+  /** A folder with release files and images, which machines download at `http://198.51.100.1` @default - none */
+  readonly mirror?: string;
+}
 
 /**
- * An emulated AWS: its API, and a real ssh host for each running instance, in a network that is separate from everything
- * else on this machine. All of it ends with the program that opened it. It needs the installed emulator, and everything
- * that {@link SshNetwork} needs.
+ * An emulated AWS: its API, a machine that boots Linux for each running instance, the networks of its VPCs, and its load
+ * balancers, separate from everything else on this machine. All of it ends with the program that opened it. It needs the
+ * installed emulator, the installed root of the machines, and root.
  */
 export class EmulatedCloud {
   private constructor(
-    /** The network of the API and the hosts. */
-    readonly network: SshNetwork,
+    /** The network of the API: the internet of the cloud. */
+    readonly network: Network,
     /** The emulator's socket file. Programs outside the network use it to reach the API. */
     readonly socket: string,
-    /** The hosts of the instances. */
-    readonly instanceHosts: InstanceHosts,
-    private readonly parts: { readonly folder: string; readonly emulator: ChildProcess },
+    /** The machines of the instances. */
+    readonly machines: Reconciler,
+    private readonly parts: { readonly folder: string; readonly disks: string; readonly emulator: ChildProcess },
   ) {}
 
   /**
    * Opens an empty cloud.
-   * @param log - a file for the output of the emulator and of the instance hosts @default - none
+   * @throws UserError if the mirror's folder does not exist
    */
-  static async open(log?: string): Promise<EmulatedCloud> {
+  static async open({ log, disks, mirror }: EmulatedCloudProps = {}): Promise<EmulatedCloud> {
     const writeLog = (text: string) => log && appendFileSync(log, text, { mode: 0o600 });
+    const logLine = (line: string) => writeLog(`${line}\n`);
     const folder = mkdtempSync(join(tmpdir(), "cloud-"));
-    const socket = join(folder, "aws.sock");
-    const network = await SshNetwork.open();
+    const disksFolder = disks ?? join(folder, "disks");
+    const [socket, hosts] = [join(folder, "aws.sock"), join(folder, HOSTS)];
+    writeFileSync(hosts, "127.0.0.1 localhost\n");
+    const root = await installRoot(logLine);
+    const network = await Network.open(hosts);
+    if (mirror !== undefined) {
+      await network.addAddress(OUTSIDE_ADDRESS);
+      const cache = join(folder, "images");
+      await Mirror.start({ namespace: network.path, address: OUTSIDE_ADDRESS, folder: mirror, cache, log: logLine });
+    }
     const { command, env } = emulatorCommand(socket, join(folder, CALLS));
     const { process: emulator, output } = start([...network.inside, ...command], { env, onOutput: writeLog });
     await until(() => output().includes("ready"), { what: () => `the emulator: ${output()}`, process: emulator });
-    const instanceHosts = new InstanceHosts({ network, socket, log: (line) => writeLog(`${line}\n`) });
-    return new EmulatedCloud(network, socket, instanceHosts, { folder, emulator });
+    const machines = new Machines({ folder: disksFolder, root, log: logLine });
+    const reconciler = new Reconciler({ network, socket, machines, hosts, log: logLine });
+    return new EmulatedCloud(network, socket, reconciler, { folder, disks: disksFolder, emulator });
   }
 
   /** Terraform's calls in their order, by their names in IAM, such as `ec2:RunInstances`. */
@@ -49,9 +74,10 @@ export class EmulatedCloud {
 
   /** Ends the cloud and everything in it. */
   async close(): Promise<void> {
-    await this.instanceHosts.stop();
+    await this.machines.stop();
     this.parts.emulator.kill("SIGKILL");
-    this.network.close();
+    await this.network.close();
+    Machines.clean(this.parts.disks);
     rmSync(this.parts.folder, { recursive: true, force: true });
   }
 }

@@ -7,16 +7,19 @@ usage: python emulator.py SOCKET CALLS
 
 import os
 import sys
+from itertools import cycle
 from threading import Thread
 
 from moto.core.responses import BaseResponse
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.instances import Instance
+from moto.ec2.models import ec2_backends, elastic_network_interfaces
+from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses.dhcp_options import DHCPOptions
 from moto.elbv2.models import ELBv2Backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from vpcs import ACCOUNT, application, description, note_change
 from werkzeug.serving import make_server
 
 
@@ -78,6 +81,28 @@ def terminated_instances_leave_nothing(self, _):
         self.ec2_backend.enis.pop(interface.id, None)
 
 
+@after(Instance, "reboot")
+def reboots_are_counted(self, _):
+    """A machine is restarted when the number grows."""
+    self.reboots = getattr(self, "reboots", 0) + 1
+
+
+modify_metadata_options = InstanceBackend.modify_instance_metadata_options
+
+
+def metadata_options_keep_the_others(self, instance_id, **changes):
+    """Without it, options that the call does not name are lost."""
+    previous = vars(self.get_instance(instance_id).metadata_options)
+    options = modify_metadata_options(self, instance_id, **changes)
+    for name, value in previous.items():
+        if getattr(options, name) is None or (name.endswith("hop_limit") and changes.get("hop_limit") is None):
+            setattr(options, name, value)
+    return options
+
+
+InstanceBackend.modify_instance_metadata_options = metadata_options_keep_the_others
+
+
 @before(Subnet, "request_ip")
 def an_address_in_use_is_the_clients_error(self, ip, instance):
     """Without it, moto reports an error of the server, and the provider retries the call for many minutes."""
@@ -88,6 +113,27 @@ def an_address_in_use_is_the_clients_error(self, ip, instance):
 def addresses_in_use(subnet):
     interfaces = subnet.ec2_backend.get_all_network_interfaces()
     return {*subnet._subnet_ips, *(each.private_ip_address for each in interfaces if each.subnet.id == subnet.id)}
+
+
+# The networks for documentation (RFC 5737), which nobody on the internet has. One address is that of the internet itself:
+# Terraform's, and the mirror's (OUTSIDE_ADDRESS in vpc/addresses.ts).
+PUBLIC_ADDRESSES = cycle(
+    f"{network}.{host}" for network in ("203.0.113", "198.51.100", "192.0.2") for host in range(1, 255)
+)
+RESERVED = {"198.51.100.1"}
+
+
+def public_address():
+    """Without it, moto draws addresses that other people have on the internet. This does not draw one again soon."""
+    taken = {each.public_ip for ec2 in ec2_backends[ACCOUNT].values() for each in list(ec2.enis.values())}
+    for _ in range(3 * 254):
+        address = next(PUBLIC_ADDRESSES)
+        if address not in taken | RESERVED:
+            return address
+    raise EC2ClientError("AddressLimitExceeded", "The emulated cloud has 761 public addresses, and all are in use.")
+
+
+elastic_network_interfaces.random_public_ip = public_address
 
 
 @after(ELBv2Backend, "create_load_balancer")
@@ -101,6 +147,8 @@ def a_load_balancer_draws_an_address_in_each_subnet(self, balancer):
         address = next(str(host) for host in free if not any(host in cidr for cidr in reserved))
         interface = self.ec2_backend.create_network_interface(subnet, address, description=description(balancer.arn))
         interface.requester_managed = True
+        if balancer.scheme != "internal":
+            interface.public_ip = public_address()
 
 
 @before(ELBv2Backend, "delete_load_balancer")
@@ -110,15 +158,16 @@ def a_deleted_load_balancer_leaves_no_interface(self, arn):
         del enis[id]
 
 
-def description(arn):
-    """The description that EC2 gives to the interfaces of a network load balancer: ELB net/NAME/ID."""
-    return "ELB net/" + "/".join(arn.split("/")[-2:])
-
-
 # If a rule refers to a group, its description is a field of the reference.
 SecurityGroupRule.description = property(
     lambda self: self.ip_range.get("Description") or self.source_group.get("Description")
 )
+
+
+@after(BaseResponse, "call_action")
+def machines_and_networks_follow(self, _):
+    if not self._get_action().startswith(("Describe", "Get", "List")):
+        note_change()
 
 
 @before(BaseResponse, "call_action")
@@ -142,7 +191,7 @@ class Handler(MotoRequestHandler):
 
 
 def server(host, port=0):
-    app = DomainDispatcherApplication(create_backend_app)
+    app = application(DomainDispatcherApplication(create_backend_app))
     return make_server(host, port, app, threaded=True, request_handler=Handler)
 
 

@@ -92,5 +92,29 @@ async function withTargets(client: elb.ElasticLoadBalancingV2Client, group: elb.
   const { TargetHealthDescriptions = [] } = await client.send(
     new elb.DescribeTargetHealthCommand({ TargetGroupArn: group.TargetGroupArn }),
   );
-  return { ...group, targets: TargetHealthDescriptions.map(({ Target }) => `${Target?.Id}:${Target?.Port}`).sort() };
+  const states = TargetHealthDescriptions.map(
+    ({ Target, TargetHealth }) => [`${Target?.Id}:${Target?.Port}`, TargetHealth?.State ?? ""] as const,
+  );
+  const health = Object.fromEntries(states.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return { ...group, targets: Object.keys(health), health };
+}
+
+/** A change of an instance, as a person makes it in AWS's console. */
+export interface InstanceChange {
+  readonly id: string;
+  readonly region: string;
+  readonly change: "stop" | "start" | "reboot" | "terminate";
+}
+
+/** Changes an instance through the API. @param socket - the emulator's socket file */
+export async function changeInstance(socket: string, { id, region, change }: InstanceChange): Promise<void> {
+  const client = new ec2.EC2Client(clientConfiguration(socket, region));
+  const request = { InstanceIds: [id] };
+  const calls = {
+    stop: () => client.send(new ec2.StopInstancesCommand(request)),
+    start: () => client.send(new ec2.StartInstancesCommand(request)),
+    reboot: () => client.send(new ec2.RebootInstancesCommand(request)),
+    terminate: () => client.send(new ec2.TerminateInstancesCommand(request)),
+  };
+  await calls[change]().finally(() => client.destroy());
 }

@@ -1,10 +1,27 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statfsSync } from "node:fs";
+import { freemem } from "node:os";
+import { join } from "node:path";
 import { isEmulatorInstalled } from "./emulator";
+import { hasMemoryGroups } from "./machine/cgroups";
+import { isRootInstalled } from "./machine/root";
 import { CLI_CONFIG } from "./providers";
+
+const PROJECT = join(__dirname, "..");
+
+/** The file systems on which the kernel refuses a machine's disk, by the number that statfs returns. */
+const UNFIT_FILE_SYSTEMS = { overlay: 0x794c7630, NFS: 0x6969, "9p": 0x01021997, FAT: 0x4d44 };
 
 /** The command of the linter for GitHub's workflows. It runs from source, at a fixed version. */
 export const ACTIONLINT = ["go", "run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"] as const;
+
+/** Mounts an overlay. It runs in a mount namespace of its own. */
+const OVERLAY_SCRIPT = `
+mount -t tmpfs tmpfs /mnt
+cd /mnt
+mkdir lower upper work root
+mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay root
+`;
 
 /** The requirements that a program or test may have of the machine: a check of each, and the way to meet it. */
 const REQUIREMENTS = {
@@ -28,16 +45,65 @@ const REQUIREMENTS = {
   Go: { isMet: () => succeeds("go", "version"), get: "install Go 1.24 or later" },
   etcd: { isMet: () => ["etcd", "etcdctl"].every(isCommand), get: "install etcd-server and etcd-client" },
   curl: { isMet: () => isCommand("curl"), get: "install curl" },
+  "ping and dig": { isMet: () => ["ping", "dig"].every(isCommand), get: "install iputils-ping and bind9-dnsutils" },
   "Go that can fetch actionlint": {
     isMet: () => succeeds(...ACTIONLINT, "-version"),
     get: "install Go 1.24 or later",
   },
+  "systemd-nspawn": { isMet: () => isCommand("systemd-nspawn"), get: "install systemd-container" },
+  debootstrap: {
+    isMet: () => isCommand("debootstrap") && existsSync("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    get: "install debootstrap and debian-archive-keyring",
+  },
+  nftables: { isMet: () => isCommand("nft"), get: "install nftables" },
+  "x86_64 processor": {
+    isMet: () => process.arch === "x64",
+    get: `use a machine with an x86_64 processor, ${process.arch} is not supported`,
+  },
+  "permission to mount": {
+    isMet: () => succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"),
+    get: "run it as root, and outside of a container or in a container with all privileges (docker run --privileged)",
+  },
+  overlayfs: {
+    isMet: () => succeeds("unshare", "--mount", "sh", "-ec", OVERLAY_SCRIPT),
+    get: "load the kernel's module: modprobe overlay",
+  },
+  "control groups for memory": {
+    isMet: hasMemoryGroups,
+    get: "mount /sys/fs/cgroup writable, with the memory controller (cgroup_enable=memory)",
+  },
+  "a disk for overlays": {
+    isMet: () => !Object.values(UNFIT_FILE_SYSTEMS).includes(statfsSync(PROJECT).type),
+    get: `move the project to a local disk, ${Object.keys(UNFIT_FILE_SYSTEMS).join(", ")} cannot have a machine's disk`,
+  },
+  "512 MiB of free memory": { isMet: () => availableMemory() >= 512 * 2 ** 20, get: "end other programs" },
+  "3 GB of free disk": {
+    isMet: () => freeDisk() >= 3e9,
+    get: "make room in the project's file system",
+  },
   "installed providers": { isMet: () => existsSync(CLI_CONFIG), get: "npm run cloud -- deploy installs them" },
   moto: { isMet: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
+  "the machines' Debian": { isMet: () => isRootInstalled(), get: "npm run cloud -- up installs it" },
 };
 
 /** The name of a requirement that a program or test may have of the machine. */
 export type Requirement = keyof typeof REQUIREMENTS;
+
+/** The requirements of machines that boot. */
+export const MACHINES = [
+  "x86_64 processor",
+  "root with network namespaces",
+  "permission to mount",
+  "overlayfs",
+  "a disk for overlays",
+  "control groups for memory",
+  "systemd-nspawn",
+  "debootstrap",
+  "nftables",
+  "sshd",
+  "512 MiB of free memory",
+  "3 GB of free disk",
+] as const satisfies readonly Requirement[];
 
 /** The test suites that some machines cannot run, and the requirements of each. */
 const SUITES = {
@@ -46,11 +112,15 @@ const SUITES = {
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
   "files on machines": ["sshd", "sudo", "jq", "root with network namespaces"],
   "a full disk, and folders of others": ["root with network namespaces"],
+  "a mirror in the network of the emulated cloud": ["root with network namespaces"],
+  "networks of the emulated cloud": ["root with network namespaces", "nftables", "openssl"],
   actionlint: ["Go that can fetch actionlint"],
   "the workflows' scripts": ["gh"],
   "the workflows' scripts with Terraform": ["gh", "Terraform 1.11"],
+  "machines that boot": MACHINES,
+  "the network of a VPC": ["root with network namespaces", "nftables", "ping and dig", "curl"],
+  "the emulated cloud": [...MACHINES, "moto", "the machines' Debian"],
   "the providers' schemas": ["Terraform 1.11", "installed providers"],
-  "the emulated cloud": ["sshd", "root with network namespaces", "moto"],
 } as const satisfies Record<string, readonly Requirement[]>;
 
 /** The requirements that this machine does not meet, each with the way to meet it. */
@@ -93,4 +163,17 @@ function hasTerraform(): boolean {
   const { stdout } = spawnSync("terraform", ["version", "-json"], { encoding: "utf8" });
   const [, major, minor] = /"terraform_version": "(\d+)\.(\d+)/.exec(stdout ?? "") ?? [];
   return Number(major) > 1 || (Number(major) === 1 && Number(minor) >= 11);
+}
+
+/** The memory that programs can get, in bytes. */
+function availableMemory(): number {
+  if (!existsSync("/proc/meminfo")) return freemem();
+  const [, kiB] = /^MemAvailable: +(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8")) ?? [];
+  return Number(kiB) * 1024;
+}
+
+/** The free space in the project's file system, in bytes. */
+function freeDisk(): number {
+  const { bavail, bsize } = statfsSync(PROJECT);
+  return bavail * bsize;
 }

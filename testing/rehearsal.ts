@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { isDeepStrictEqual, stripVTControlCharacters } from "node:util";
 import { ClusterFolder, cloudEnvironment, privately, toItsEnd } from "../cloud/cluster-folder";
 import { EmulatedCloud } from "../cloud/emulated-cloud";
-import type { Machine } from "../cloud/instance-hosts";
 import { type Inventory, takeInventory } from "../cloud/inventory";
 import { type Ended, type Running, start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
-import type { FileStatus } from "../cloud/ssh-hosts";
+import type { RunningMachine } from "../cloud/reconciler";
+import type { FileStatus } from "./host";
+import { MachineHost } from "./machine-host";
 import { TUTORIAL_NAME } from "./tutorial";
 
 const PROJECT = join(__dirname, "..");
@@ -51,7 +52,7 @@ export class Rehearsal {
   /** Opens a cloud, and synthesizes and initializes a cluster in a new folder. */
   static async begin(settings: object = {}): Promise<Rehearsal> {
     const folder = new ClusterFolder(mkdtempSync(join(tmpdir(), "rehearsal-")));
-    const cloud = await EmulatedCloud.open(join(folder.path, "cloud.log"));
+    const cloud = await EmulatedCloud.open({ log: join(folder.path, "cloud.log") });
     const rehearsal = new Rehearsal(cloud, folder);
     mkdirSync(rehearsal.temporaryFolder);
     await rehearsal.configure(settings);
@@ -123,10 +124,10 @@ export class Rehearsal {
   }
 
   /** A running machine. @param id - `master-0`, `worker-0` and so on */
-  machine(id: string): Machine {
-    const machine = this.cloud.instanceHosts.machines.find(({ name }) => name === `${TUTORIAL_NAME}-${id}`);
-    if (machine === undefined) throw new Error(`${id} does not run`);
-    return machine;
+  machine(id: string): RunningMachine & { readonly host: MachineHost } {
+    const running = this.cloud.machines.running.find(({ name }) => name === `${TUTORIAL_NAME}-${id}`);
+    if (running === undefined) throw new Error(`${id} does not run`);
+    return { ...running, host: new MachineHost(running.machine) };
   }
 
   /** Everything in AWS's region. */
@@ -161,12 +162,15 @@ export class Rehearsal {
 
   /** The running machines, by their names in Terraform. */
   private async snapshots(): Promise<Record<string, MachineSnapshot>> {
-    await this.cloud.instanceHosts.settled();
+    await this.cloud.machines.settled();
     return Object.fromEntries(
-      this.cloud.instanceHosts.machines.map(({ name, id, publicIp, host }) => [
-        name.slice(TUTORIAL_NAME.length + 1),
-        { run: `${id} at ${publicIp}`, sessions: host.sessions, files: host.files() },
-      ]),
+      this.cloud.machines.running.map(({ name, id, publicIp, machine }) => {
+        const host = new MachineHost(machine);
+        return [
+          name.slice(TUTORIAL_NAME.length + 1),
+          { run: `${id} at ${publicIp}`, sessions: host.sessions, files: host.files() },
+        ];
+      }),
     );
   }
 

@@ -2,8 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { installEmulator } from "../cloud/emulator";
+import { installRoot } from "../cloud/machine/root";
 import { installProviders, NoProvidersError } from "../cloud/providers";
-import { missing } from "../cloud/requirements";
+import { MACHINES, missing } from "../cloud/requirements";
 import type { TerraformJson } from "../cloud/terraform-json";
 import { synthesizeStack } from "../review/base";
 import { runProgram } from "./program";
@@ -11,15 +12,16 @@ import { runProgram } from "./program";
 const STATUS = { missing: 2, noProviders: 3 };
 
 const USAGE = `npm run e2e [-- arguments of jest]    deploys, changes and destroys clusters in the emulated cloud, with real
-                                      Terraform, real providers and real ssh hosts
+                                      Terraform, real providers and machines that boot
 
 exit status   0: passed   1: failed   2: this machine lacks something   3: Terraform cannot install the providers`;
 
 async function main(args: string[]): Promise<number> {
-  const lacks = missing(["Terraform 1.11", "openssl", "sshd", "root with network namespaces", "Python 3 with venv"]);
+  const lacks = missing([...MACHINES, "Terraform 1.11", "openssl", "Python 3 with venv"]);
   for (const { requirement, get } of lacks) console.error(`e2e: ${requirement} is missing: ${get}`);
   if (lacks.length > 0) return STATUS.missing;
   installEmulator();
+  await installRoot(console.error);
   try {
     const json = await synthesizeStack(join(__dirname, ".."), "the working tree");
     await installProviders(json as unknown as TerraformJson);

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
@@ -11,7 +10,7 @@ import {
 } from "@aws-sdk/client-ec2";
 import { clientConfiguration } from "../../cloud/emulator";
 import type { Inventory } from "../../cloud/inventory";
-import { until } from "../../cloud/ssh-hosts";
+import { until } from "../../cloud/program";
 import type { Changes } from "../../review/changes";
 import { compare, type Document } from "../../review/compare";
 import { readPlan } from "../../review/plan";
@@ -393,7 +392,7 @@ story({
 
     await rehearsal.configure({});
     expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({ ...NO_CHANGES, resources });
-    expect(rehearsal.cloud.instanceHosts.machines).toHaveLength(MACHINES.length);
+    expect(rehearsal.cloud.machines.running).toHaveLength(MACHINES.length);
     expectComplete();
   },
 
@@ -465,7 +464,7 @@ story({
       const [refusing, hanging, full] = ["worker-0", "worker-1", "master-0"] as const;
       const broken = [full, refusing, hanging];
       const healthy = MACHINES.filter((id) => !(broken as string[]).includes(id));
-      await host(refusing).stop();
+      host(refusing).refuse();
       host(hanging).freeze();
       host(full).fillDisk();
 
@@ -481,11 +480,11 @@ story({
         expect([...output.matchAll(/with null_resource\.pems-(.+),/g)].map(([, id]) => id).sort()).toEqual(broken);
         return output;
       });
-      // The home of the full machine changed too: the failed copy left its staging folder there.
-      expect(changes.rewritten).toEqual([full, ...healthy]);
+      // The failed copy may leave its staging folder on the full machine.
+      expect(changes.rewritten.filter((id) => id !== full)).toEqual(healthy);
 
-      await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(refusing));
-      await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(hanging));
+      await rehearsal.cloud.machines.restart(rehearsal.machine(refusing));
+      await rehearsal.cloud.machines.restart(rehearsal.machine(hanging));
       host(full).clearDisk();
       await rehearsal.configure(SMALL);
       expect(await rehearsal.changesOf(() => rehearsal.apply())).toEqual({
@@ -564,14 +563,8 @@ story({
     const output = stripVTControlCharacters(await rehearsal.npm("destroy", "--auto-approve"));
     expect(output).toContain("Destroy complete! Resources: 73 destroyed.");
     expect(await rehearsal.inventory()).toEqual(initialInventory);
-    await rehearsal.cloud.instanceHosts.settled();
-    expect(rehearsal.cloud.instanceHosts.machines).toEqual([]);
-    const sockets = execFileSync(rehearsal.cloud.network.inside[0] as string, [
-      ...rehearsal.cloud.network.inside.slice(1),
-      "ss",
-      "-ltnH",
-    ]);
-    expect(sockets.toString()).not.toContain(":22 ");
+    await rehearsal.cloud.machines.settled();
+    expect(rehearsal.cloud.machines.running).toEqual([]);
     expect(notAllowed(rehearsal.cloud.calls, policy("The policy to apply"))).toEqual([]);
   },
 });

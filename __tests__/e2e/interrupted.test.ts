@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Ended, Running } from "../../cloud/program";
-import { signalInside, until } from "../../cloud/ssh-hosts";
+import { type Ended, type Running, signalInside, until } from "../../cloud/program";
 import { shellBlocks } from "../../testing/documented";
 import { Rehearsal } from "../../testing/rehearsal";
 import { story } from "../../testing/story";
@@ -78,7 +77,7 @@ async function expectComplete(): Promise<void> {
   for (const list of [keyPairs, loadBalancers, targetGroups, loadBalancers[0]?.listeners]) expect(list).toHaveLength(1);
   expect(targetGroups[0]?.targets).toHaveLength(3);
   expect(found.securityGroupRules.filter(({ Tags = [] }) => Tags.length > 0)).toHaveLength(8);
-  await rehearsal.cloud.instanceHosts.settled();
+  await rehearsal.cloud.machines.settled();
   for (const id of MACHINES) expectTutorialFiles(rehearsal.machine(id).host, id);
 }
 
@@ -120,7 +119,7 @@ story({
         rehearsal.machine(id).host.freeze();
         await sleep(5_000);
       }, `-replace=aws_instance.${id}`);
-      await rehearsal.cloud.instanceHosts.restart(rehearsal.machine(id));
+      await rehearsal.cloud.machines.restart(rehearsal.machine(id));
       expect(Object.keys(rehearsal.machine(id).host.files())).not.toContain(key);
       const lock = readdirSync(rehearsal.folder.path).filter((name) => name.endsWith(".lock.info"));
       expect(lock).toEqual([`.terraform.${TUTORIAL_NAME}.tfstate.lock.info`]);
@@ -214,7 +213,7 @@ async function orphaned(id: string): Promise<string> {
   const before = rehearsal.machine(id).id;
   await killed(async ({ process, output }) => {
     const runs = () =>
-      rehearsal.cloud.instanceHosts.machines.some(
+      rehearsal.cloud.machines.running.some(
         ({ name, id: instance }) => name === `${TUTORIAL_NAME}-${id}` && instance !== before,
       );
     await until(runs, { what: () => `a new instance of ${id}: ${output()}`, process, seconds: 120 });

@@ -3,11 +3,11 @@ import { dirname, join } from "node:path";
 import * as ec2 from "@aws-sdk/client-ec2";
 import { EmulatedCloud } from "../../cloud/emulated-cloud";
 import { clientConfiguration } from "../../cloud/emulator";
-import type { Machine } from "../../cloud/instance-hosts";
-import { takeInventory } from "../../cloud/inventory";
-import { start } from "../../cloud/program";
+import { changeInstance, type InstanceChange, takeInventory } from "../../cloud/inventory";
+import { start, until } from "../../cloud/program";
+import type { RunningMachine } from "../../cloud/reconciler";
 import { describeSuite } from "../../cloud/requirements";
-import { until } from "../../cloud/ssh-hosts";
+import { MachineHost } from "../../testing/machine-host";
 
 const REGION = "eu-central-1";
 const ADDRESS = "172.31.0.20";
@@ -22,13 +22,28 @@ describeSuite("the emulated cloud", () => {
     cloud = await EmulatedCloud.open();
     client = new ec2.EC2Client(clientConfiguration(cloud.socket, REGION));
     const { Vpc } = await client.send(new ec2.CreateVpcCommand({ CidrBlock: "172.31.0.0/16" }));
+    const VpcId = Vpc?.VpcId;
     const made = await Promise.all([
-      client.send(new ec2.CreateSubnetCommand({ VpcId: Vpc?.VpcId, CidrBlock: "172.31.0.0/24" })),
-      client.send(new ec2.CreateSecurityGroupCommand({ VpcId: Vpc?.VpcId, GroupName: "g", Description: "g" })),
+      client.send(new ec2.CreateSubnetCommand({ VpcId, CidrBlock: "172.31.0.0/24" })),
+      client.send(new ec2.CreateSecurityGroupCommand({ VpcId, GroupName: "g", Description: "g" })),
       client.send(new ec2.CreateKeyPairCommand({ KeyName: "k" })),
+      client.send(new ec2.CreateInternetGatewayCommand({})),
+      client.send(new ec2.DescribeRouteTablesCommand({ Filters: [{ Name: "vpc-id", Values: [VpcId as string] }] })),
     ]);
     subnet = made[0].Subnet?.SubnetId as string;
     group = made[1].GroupId as string;
+    const [GatewayId, RouteTableId] = [
+      made[3].InternetGateway?.InternetGatewayId,
+      made[4].RouteTables?.[0]?.RouteTableId,
+    ];
+    await client.send(new ec2.AttachInternetGatewayCommand({ InternetGatewayId: GatewayId, VpcId }));
+    await client.send(new ec2.CreateRouteCommand({ RouteTableId, DestinationCidrBlock: "0.0.0.0/0", GatewayId }));
+    await client.send(
+      new ec2.AuthorizeSecurityGroupIngressCommand({
+        GroupId: group,
+        IpPermissions: [{ IpProtocol: "tcp", FromPort: 22, ToPort: 22, IpRanges: [{ CidrIp: "0.0.0.0/0" }] }],
+      }),
+    );
   });
 
   afterAll(async () => {
@@ -60,56 +75,73 @@ describeSuite("the emulated cloud", () => {
     return Instances?.[0] as ec2.Instance;
   }
 
-  const machine = (name: string) => cloud.instanceHosts.machines.find((each) => each.name === name) as Machine;
+  const machine = (name: string) => cloud.machines.running.find((each) => each.name === name) as RunningMachine;
   const running = (name: string) => until(() => machine(name) !== undefined, { what: () => `${name} runs` });
   const gone = (name: string) => until(() => machine(name) === undefined, { what: () => `${name} is gone` });
+  const change = (id: string, what: InstanceChange["change"]) =>
+    changeInstance(cloud.socket, { id, region: REGION, change: what });
+  const files = (name: string) => Object.keys(new MachineHost(machine(name).machine).files());
+  const onMachine = (name: string, ...command: string[]) => start(machine(name).machine.run(command)).ended;
 
   /** The host key that ssh-keyscan receives from a machine; empty without an answer. */
-  async function hostKey({ publicIp }: Machine): Promise<string> {
+  async function hostKey({ publicIp }: RunningMachine): Promise<string> {
     const { output } = await start([...cloud.network.inside, "ssh-keyscan", "-t", "ed25519", publicIp]).ended;
     return /ssh-ed25519 \S+/.exec(output)?.[0] ?? "";
   }
 
-  test("an instance has a host while it runs, and a stopped instance keeps its disk", async () => {
-    const InstanceIds = [(await runInstance("a")).InstanceId as string];
+  test("an instance has a machine while it runs, and a stopped instance keeps its disk", async () => {
+    const { InstanceId: id = "" } = await runInstance("a");
     await running("a");
     const before = machine("a");
+    await before.machine.listens();
     const key = await hostKey(before);
     expect(key).not.toBe("");
-    before.host.fillDisk();
-    const disks = join(before.host.home, "../..");
-    expect(readdirSync(disks)).toEqual(InstanceIds);
+    await onMachine("a", "touch", "/home/ubuntu/kept");
 
-    await client.send(new ec2.StopInstancesCommand({ InstanceIds }));
+    await change(id, "stop");
     await gone("a");
-    expect(await hostKey(before)).toBe("");
-    await client.send(new ec2.StartInstancesCommand({ InstanceIds }));
+    await change(id, "start");
     await running("a");
     expect(machine("a").publicIp).not.toBe(before.publicIp);
+    await machine("a").machine.listens();
     expect(await hostKey(machine("a"))).toBe(key);
-    expect(Object.keys(machine("a").host.files())).toEqual(["filler"]);
+    expect(files("a")).toEqual(["kept"]);
 
-    await client.send(new ec2.StopInstancesCommand({ InstanceIds }));
+    await change(id, "reboot");
+    await until(() => files("a").length === 1 && machine("a").publicIp !== "", { what: () => "a reboots" });
+
+    await change(id, "terminate");
     await gone("a");
-    await client.send(new ec2.TerminateInstancesCommand({ InstanceIds }));
-    await cloud.instanceHosts.settled();
-    expect(readdirSync(disks)).toEqual([]);
+    await cloud.machines.settled();
   });
 
-  test("a replacement with the same address is a new host with an empty disk", async () => {
+  test("a machine that powers itself off stops its instance", async () => {
+    const { InstanceId: id = "" } = await runInstance("off");
+    await running("off");
+    await machine("off").machine.listens();
+    await onMachine("off", "systemctl", "poweroff");
+    await gone("off");
+    const stopped = async () => (await takeInventory(cloud.socket, REGION)).instances[0]?.State?.Name;
+    while ((await stopped()) !== "stopped") await cloud.machines.settled();
+    await change(id, "terminate");
+  });
+
+  test("a replacement with the same address is a new machine with an empty disk", async () => {
     const { InstanceId: first = "" } = await runInstance("b");
     await running("b");
-    const before = { ...machine("b"), key: await hostKey(machine("b")) };
-    before.host.fillDisk();
-    await client.send(new ec2.TerminateInstancesCommand({ InstanceIds: [first] }));
+    await machine("b").machine.listens();
+    const key = await hostKey(machine("b"));
+    await onMachine("b", "touch", "/home/ubuntu/lost");
+    await change(first, "terminate");
     await gone("b");
 
     const { InstanceId: second = "" } = await runInstance("b");
     await running("b");
     expect(machine("b")).toMatchObject({ id: second, privateIp: ADDRESS });
-    expect(await hostKey(machine("b"))).not.toBe(before.key);
-    expect(machine("b").host.files()).toEqual({});
-    await client.send(new ec2.TerminateInstancesCommand({ InstanceIds: [second] }));
+    await machine("b").machine.listens();
+    expect(await hostKey(machine("b"))).not.toBe(key);
+    expect(files("b")).toEqual([]);
+    await change(second, "terminate");
   });
 
   test("a terminated instance leaves no interface and no volume", async () => {
@@ -156,7 +188,7 @@ describeSuite("the emulated cloud", () => {
   });
 
   test("a program in the network cannot reach an address outside", async () => {
-    const outside = `require("net").connect(443, "192.0.2.1").on("error", (error) => console.log(error.code))`;
+    const outside = `require("net").connect(443, "8.8.8.8").on("error", (error) => console.log(error.code))`;
     const { output } = await start([...cloud.network.inside, "node", "-e", outside]).ended;
     expect(output.trim()).toBe("ENETUNREACH");
   });
@@ -165,12 +197,12 @@ describeSuite("the emulated cloud", () => {
     "%s to the program that opened a cloud leaves no process of the cloud",
     async (signal) => {
       const program = `require("./cloud/emulated-cloud").EmulatedCloud.open()
-        .then(({ network, socket }) => console.log(network.inside.join(" "), socket))`;
+        .then(({ network, socket }) => console.log(network.path, socket))`;
       const owner = start(["node", "--import", "tsx", "--input-type=commonjs", "-e", program], {
         cwd: join(__dirname, "../.."),
       });
-      await until(() => /--target \d+/.test(owner.output()), { what: owner.output, process: owner.process });
-      const [, holder] = /--target (\d+)/.exec(owner.output()) as unknown as [string, string];
+      await until(() => /ns\/net /.test(owner.output()), { what: owner.output, process: owner.process });
+      const [, holder] = /(\d+)\/ns\/net /.exec(owner.output()) as unknown as [string, string];
       const namespace = readlinkSync(`/proc/${holder}/ns/net`);
       expect(processesIn(namespace).length).toBeGreaterThan(2);
 
