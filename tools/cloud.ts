@@ -1,18 +1,22 @@
-/** `npm run cloud`: an emulated AWS with an ssh host for each instance, in which a cluster can be deployed and tried. */
+/** `npm run cloud`: an emulated AWS with a machine for each instance, in which a cluster can be deployed and tried. */
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } from "../cloud/cluster-folder";
+import { readMachines, serveMachines } from "../cloud/control";
 import { EmulatedCloud } from "../cloud/emulated-cloud";
 import { ENDPOINT_URL, installEmulator } from "../cloud/emulator";
-import { takeInventory } from "../cloud/inventory";
+import { changeInstance, takeInventory } from "../cloud/inventory";
+import { Machines } from "../cloud/machine/machine";
+import { installRoot } from "../cloud/machine/root";
 import { start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
-import { missing, type Requirement } from "../cloud/requirements";
+import { MACHINES, missing, type Requirement } from "../cloud/requirements";
+import { SSH_PORT } from "../model/ports";
 import { UserError } from "../model/user-error";
-import { runProgram, unknownWord } from "./program";
+import { parseOptions, runProgram, unknownWord } from "./program";
 
 const PROJECT = join(__dirname, "..");
 /** The folder with the files of a cloud. Tests set another folder. */
@@ -22,6 +26,8 @@ const LOG = join(FOLDER, "cloud.log");
 const UP = join(FOLDER, "up.json");
 /** The folder of the deployed clusters: their synthesized files and their states. */
 const CLUSTERS = join(FOLDER, "clusters");
+/** The folder of the machines' disks. */
+const DISKS = join(FOLDER, "disks");
 /** The folder for `credentials`. */
 const CREDENTIALS = join(FOLDER, "credentials");
 /** The key and the known hosts of `ssh`. */
@@ -37,11 +43,14 @@ const TIME_LIMIT = 30_000;
 interface Up {
   readonly pid: number;
   readonly socket: string;
+  /** The command prefix that starts a program in the cloud. */
   readonly inside: readonly string[];
+  /** The socket at which the cloud's program answers questions about machines. */
+  readonly control: string;
 }
 
 const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: string[]) => Promise<number> }> = {
-  up: { usage: "up               starts the cloud", run: up },
+  up: { usage: "up [--mirror DIR] starts the cloud; machines download the files in DIR", run: up },
   status: { usage: "status           prints the state of the cloud and its machines", run: status },
   deploy: { usage: "deploy           runs cdktf deploy in the cloud", run: deploy },
   diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => runScript("diff", args) },
@@ -54,12 +63,23 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
     usage: "credentials ...  runs npm run credentials in the cloud, with the folder .cloud/credentials",
     run: credentials,
   },
+  stop: {
+    usage: "stop NAME        stops a machine, as a person does in AWS's console",
+    run: (args) => inConsole("stop", args),
+  },
+  start: { usage: "start NAME       starts a stopped machine", run: (args) => inConsole("start", args) },
+  reboot: { usage: "reboot NAME      reboots a machine", run: (args) => inConsole("reboot", args) },
+  terminate: {
+    usage: "terminate NAME   terminates a machine, with its disk",
+    run: (args) => inConsole("terminate", args),
+  },
+  logs: { usage: "logs NAME ...    prints a machine's journal; options are journalctl's", run: logs },
   destroy: { usage: "destroy          runs cdktf destroy in the cloud", run: (args) => runScript("destroy", args) },
   down: { usage: "down             ends the cloud and deletes everything in it", run: down },
 };
 
 /** The commands without arguments. */
-const WITHOUT_ARGUMENTS = ["up", "status", "down"];
+const WITHOUT_ARGUMENTS = ["status", "down"];
 
 const USAGE = [
   "npm run cloud -- COMMAND    an emulated AWS, in which a cluster can be deployed and tried",
@@ -69,8 +89,8 @@ const USAGE = [
 
 async function main([name = "", ...args]: string[]): Promise<number> {
   // Started by `up`, in the background.
-  if (name === "serve") return serve();
-  if (name === "help" || (WITHOUT_ARGUMENTS.includes(name) && args.includes("--help"))) {
+  if (name === "serve") return serve(args[0]);
+  if (name === "help" || (["up", ...WITHOUT_ARGUMENTS].includes(name) && args.includes("--help"))) {
     console.log(USAGE);
     return 0;
   }
@@ -84,20 +104,29 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   return command.run(args);
 }
 
-async function up(): Promise<number> {
-  checkRequirements("sshd", "root with network namespaces", "Python 3 with venv", "Terraform 1.11");
+async function up(args: string[]): Promise<number> {
+  const { mirror } = parseOptions(args, { mirror: { type: "string" } }).values;
+  if (mirror !== undefined && !statSync(mirror, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UserError(`'--mirror' must be a folder with HOST/PATH for each file, got: ${mirror}`);
+  }
+  checkRequirements(...MACHINES, "Python 3 with venv", "Terraform 1.11");
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
   lockFolder();
   if (await findCloud()) throw new UserError("it is already running: npm run cloud -- status");
   removeCloudFiles();
   console.log("Installing the emulator, moto, unless it is installed ...");
   installEmulator();
+  await installRoot(console.log);
   const log = openSync(LOG, "a", 0o600);
-  const server = spawn(process.execPath, [...process.execArgv, __filename, "serve"], {
-    cwd: PROJECT,
-    detached: true,
-    stdio: ["ignore", log, log],
-  });
+  const server = spawn(
+    process.execPath,
+    [...process.execArgv, __filename, "serve", ...(mirror === undefined ? [] : [resolve(mirror)])],
+    {
+      cwd: PROJECT,
+      detached: true,
+      stdio: ["ignore", log, log],
+    },
+  );
   server.unref();
   await waitUntil(async () => (await findCloud()) !== undefined || server.exitCode !== null);
   if (server.exitCode !== null) throw new UserError(`it did not start, see its log: ${LOG}`);
@@ -123,10 +152,13 @@ function lockFolder(): void {
 }
 
 /** Runs the cloud, in the background, until a signal ends it. */
-async function serve(): Promise<number> {
-  const cloud = await EmulatedCloud.open(LOG);
+async function serve(mirror?: string): Promise<number> {
+  const cloud = await EmulatedCloud.open({ log: LOG, disks: DISKS, mirror });
   const { socket, network } = cloud;
-  writeFileSync(`${UP}.new`, JSON.stringify({ pid: process.pid, socket, inside: network.inside } satisfies Up));
+  const control = join(dirname(socket), "control.sock");
+  await serveMachines(control, () => cloud.machines.running);
+  const up: Up = { pid: process.pid, socket, inside: network.inside, control };
+  writeFileSync(`${UP}.new`, JSON.stringify(up));
   renameSync(`${UP}.new`, UP);
   await new Promise((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, resolve);
@@ -151,20 +183,52 @@ async function down(): Promise<number> {
 async function status(): Promise<number> {
   const cloud = await runningCloud();
   console.log(`The cloud is up. Its API is ${ENDPOINT_URL}, in a separate network; its log is ${LOG}`);
-  const machines = await machinesIn(cloud);
+  const [machines, running] = await Promise.all([machinesIn(cloud), readMachines(cloud.control)]);
   if (machines.length === 0) console.log("No machines: npm run cloud -- deploy");
-  for (const { name, state, privateIp, publicIp } of machines) {
-    console.log([name.padEnd(40), state.padEnd(8), privateIp.padEnd(15), publicIp].join(" ").trimEnd());
-  }
+  const lines = machines.map(async ({ id, name, state, privateIp, publicIp }) => {
+    const memory = running.find((each) => each.id === id)?.memory;
+    const used = memory && `${mebibytes(memory.used)} of ${mebibytes(memory.limit)} MiB`;
+    const ssh = publicIp === "" ? "" : (await answers(cloud, publicIp, SSH_PORT)) ? "ssh" : "no ssh";
+    const columns = [name.padEnd(40), state.padEnd(8), privateIp.padEnd(15), publicIp.padEnd(15), ssh.padEnd(6), used];
+    return columns.join(" ").trimEnd();
+  });
+  for (const line of await Promise.all(lines)) console.log(line);
+  for (const { target, health } of await targetsIn(cloud)) console.log(`${target.padEnd(40)} ${health}`);
   return 0;
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
+
+/** Whether a program listens at an address of the cloud, and the security groups let the internet connect to it. */
+async function answers({ inside }: Up, address: string, port: number): Promise<boolean> {
+  const connect = ["timeout", "2", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`];
+  return (await start([...inside, ...connect]).ended).status === 0;
+}
+
+/** Changes a machine through the API. */
+async function inConsole(change: "stop" | "start" | "reboot" | "terminate", args: readonly string[]): Promise<number> {
+  const cloud = await runningCloud();
+  const { id, region, name } = await machineNamed(cloud, args);
+  await changeInstance(cloud.socket, { id, region, change });
+  console.log(`${name}: ${change} was called; npm run cloud -- status`);
+  return 0;
+}
+
+/** Prints a machine's journal. */
+async function logs([wanted = "", ...options]: string[]): Promise<number> {
+  const cloud = await runningCloud();
+  const { id, name } = await machineNamed(cloud, [wanted]);
+  const machine = (await readMachines(cloud.control)).find((each) => each.id === id);
+  if (machine === undefined) throw new UserError(`${name} does not run: npm run cloud -- start ${wanted}`);
+  return run([...machine.command, "journalctl", "--no-pager", ...options], { cwd: PROJECT });
 }
 
 async function deploy(args: string[]): Promise<number> {
   const status = await runScript("deploy", args);
   if (status === 0) {
-    console.log(
-      "The addresses above exist only in the emulated cloud; on the internet, they belong to other people. Log in with: npm run cloud -- ssh worker-0",
-    );
+    console.log("The addresses above exist only in the emulated cloud. Log in with: npm run cloud -- ssh worker-0");
   }
   return status;
 }
@@ -196,13 +260,8 @@ async function runScript(name: Script, args: readonly string[]): Promise<number>
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
   const cloud = await runningCloud();
-  const { clusterName, states } = deployedCluster();
-  const machines = (await machinesIn(cloud)).filter(({ publicIp }) => publicIp !== "");
-  const machine = machines.find(({ name }) => [name, name.replace(`${clusterName}-`, "")].includes(wanted));
-  if (machine === undefined) {
-    const names = machines.map(({ name }) => name.replace(`${clusterName}-`, "")).join(", ");
-    throw new UserError(`the machine must be a running one (${names || "none"}), got: '${wanted}'`);
-  }
+  const machine = await machineNamed(cloud, [wanted], ({ publicIp }) => publicIp !== "");
+  const { states } = deployedCluster();
   const key = states.find(({ machines }) => machines.includes(machine.name))?.sshKey;
   if (key === undefined) {
     throw new UserError(
@@ -231,21 +290,57 @@ async function credentials(args: string[]): Promise<number> {
   return inside(await runningCloud(), ["npm", "run", "--silent", "credentials", "--", ...options, ...args]);
 }
 
-/** The instances in the regions of the deployed clusters. */
-async function machinesIn({ socket }: Up) {
+/**
+ * The machine with a name: the whole name, or the name within the cluster that was synthesized last.
+ * @throws UserError if there is none, or if the arguments are not one name
+ */
+async function machineNamed(
+  cloud: Up,
+  [wanted = "", ...more]: readonly string[],
+  isAllowed: (machine: CloudMachine) => boolean = () => true,
+): Promise<CloudMachine> {
+  const { clusterName } = deployedCluster();
+  if (more.length > 0) throw new UserError(`one machine is needed, got also: ${more.join(" ")}`);
+  const machines = (await machinesIn(cloud)).filter(isAllowed);
+  const shortName = (name: string) => name.replace(`${clusterName}-`, "");
+  const machine = machines.find(({ name }) => [name, shortName(name)].includes(wanted));
+  if (machine !== undefined) return machine;
+  const names = machines.map(({ name }) => shortName(name)).join(", ");
+  throw new UserError(`the machine must be a running one (${names || "none"}), got: '${wanted}'`);
+}
+
+type CloudMachine = Awaited<ReturnType<typeof machinesIn>>[number];
+
+/** The regions of the deployed clusters. */
+function regionsOfClusters(): string[] {
   if (!isSynthesized()) return [];
   const { region, states } = deployedCluster();
-  const regions = [...new Set([region, ...states.flatMap((state) => state.regions)])];
-  const inventories = await Promise.all(regions.map((region) => takeInventory(socket, region)));
-  return inventories
-    .flatMap(({ instances }) => instances)
-    .map(({ InstanceId = "", Tags, State, PrivateIpAddress, PublicIpAddress }) => ({
-      name: Tags?.find(({ Key }) => Key === "Name")?.Value ?? InstanceId,
-      state: State?.Name ?? "",
-      privateIp: PrivateIpAddress ?? "",
-      publicIp: PublicIpAddress ?? "",
-    }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...new Set([region, ...states.flatMap((state) => state.regions)])];
+}
+
+/** The instances in the regions of the deployed clusters. */
+async function machinesIn({ socket }: Up) {
+  const found = regionsOfClusters().map(async (region) =>
+    (await takeInventory(socket, region)).instances.map((instance) => ({
+      id: instance.InstanceId ?? "",
+      region,
+      name: instance.Tags?.find(({ Key }) => Key === "Name")?.Value ?? instance.InstanceId ?? "",
+      state: instance.State?.Name ?? "",
+      privateIp: instance.PrivateIpAddress ?? "",
+      publicIp: instance.PublicIpAddress ?? "",
+    })),
+  );
+  return (await Promise.all(found)).flat().sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The targets of load balancers in the regions of the deployed clusters. */
+async function targetsIn({ socket }: Up): Promise<{ readonly target: string; readonly health: string }[]> {
+  const inventories = await Promise.all(regionsOfClusters().map((region) => takeInventory(socket, region)));
+  return inventories.flatMap(({ targetGroups }) =>
+    targetGroups.flatMap(({ TargetGroupName, health }) =>
+      Object.entries(health).map(([target, state]) => ({ target: `${TargetGroupName} ${target}`, health: state })),
+    ),
+  );
 }
 
 /** The folder of the cluster that was synthesized last. @throws UserError if there is none */
@@ -292,6 +387,7 @@ function removeCloudFiles(): void {
   // A cloud that was killed has not removed its socket.
   const socket = readUp()?.socket;
   if (socket !== undefined) rmSync(dirname(socket), { recursive: true, force: true });
+  Machines.clean(DISKS);
   for (const path of CLOUD_FILES) rmSync(path, { recursive: true, force: true });
 }
 

@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Running } from "../../cloud/program";
-import { until } from "../../cloud/ssh-hosts";
+import { type Running, until } from "../../cloud/program";
 import { CloudProgram } from "../../testing/cloud-program";
 import { shellBlocks } from "../../testing/documented";
 import { story } from "../../testing/story";
@@ -81,6 +80,13 @@ const expectNoChanges = async () =>
     "No changes.",
   );
 
+/** Waits until a machine lets a person log in. */
+async function expectSsh(name: string): Promise<void> {
+  for (const end = Date.now() + 60_000; (await cloud.run("ssh", name, "true")).status !== 0; ) {
+    expect(Date.now()).toBeLessThan(end);
+  }
+}
+
 story({
   "Ctrl-C during npm run cloud -- deploy lets Terraform save its state": async () => {
     await succeed("up");
@@ -96,7 +102,9 @@ story({
 
   "the next deploy completes the cluster": async () => {
     await succeed("deploy", "--auto-approve");
-    expect(await succeed("status")).toMatch(/-master-0 +running +172\.31\.0\.10 +54\..*\n.*-worker-0 +running/);
+    expect(await succeed("status")).toMatch(
+      /-master-0 +running +172\.31\.0\.10 +203\.0\.113\..*\n.*-worker-0 +running/,
+    );
   },
 
   "ten times Ctrl-C during a change of the running cluster: the state is whole each time": async () => {
@@ -188,14 +196,44 @@ story({
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
   },
 
-  "a second cluster in the cloud: its first diff works, and ssh to a machine of the first cluster uses that one's key":
+  "a second cluster with the same private addresses: its first diff works, and both have their own machines and keys":
     async () => {
-      const subnets = [{ cidrBlock: "10.1.0.0/24" }];
-      cloud.configure({ ...SETTINGS, name: "second", network: { cidrBlock: "10.1.0.0/16", subnets } });
+      cloud.configure({ ...SETTINGS, name: "second" });
       expect(await succeed("diff")).toContain("Plan:");
-      await succeed("exec", "terraform", "apply", "-target=tls_private_key.ssh-key", "-auto-approve", "-no-color");
-      expect(await succeed("ssh", `${TUTORIAL_NAME}-worker-0`, "id -un")).toBe("ubuntu\n");
+      await succeed("exec", "terraform", "apply", "-target=aws_instance.worker-0", "-auto-approve", "-no-color");
+      await expectSsh(`${TUTORIAL_NAME}-worker-0`);
+      const status = await succeed("status");
+      for (const name of [`${TUTORIAL_NAME}-worker-0`, "second-worker-0"]) {
+        expect(status).toMatch(new RegExp(`^${name} +running +172\\.31\\.0\\.20 .* ssh `, "m"));
+      }
+      await succeed("exec", "terraform", "destroy", "-auto-approve", "-no-color");
     },
+
+  "a machine is stopped, started, rebooted and terminated by commands, and its journal is printed": async () => {
+    cloud.configure(CHANGED_SETTINGS);
+    await succeed("diff");
+    const isStopped = async () => /worker-0 +stopped/.test(await succeed("status"));
+    await succeed("stop", "worker-0");
+    expect(await isStopped()).toBe(true);
+    expect(await cloud.run("logs", "worker-0")).toEqual({
+      status: 1,
+      output: `cloud: ${TUTORIAL_NAME}-worker-0 does not run: npm run cloud -- start worker-0\n`,
+    });
+    await succeed("start", "worker-0");
+    await expectSsh("worker-0");
+    await succeed("ssh", "worker-0", "sudo systemd-run --unit=not-enabled sleep infinity");
+    await succeed("reboot", "worker-0");
+    const isRebooted = async () =>
+      (await cloud.run("ssh", "worker-0", "systemctl is-active not-enabled")).output.trim() === "inactive";
+    for (const end = Date.now() + 60_000; !(await isRebooted()); ) expect(Date.now()).toBeLessThan(end);
+    expect(await succeed("logs", "worker-0", "--unit=ssh", "--lines=50")).toContain("Server listening on");
+    await succeed("terminate", "worker-0");
+    expect(await succeed("status")).not.toContain("worker-0");
+    expect(await cloud.run("reboot", "worker-0")).toMatchObject({
+      status: 1,
+      output: expect.stringContaining("(master-0), got: 'worker-0'"),
+    });
+  },
 
   "a state in S3 is refused": async () => {
     cloud.configure({ ...CHANGED_SETTINGS, backend: { type: "s3", bucket: "our-states" } });

@@ -13,10 +13,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { start } from "../../cloud/program";
+import { start, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import { USERS, until } from "../../cloud/ssh-hosts";
 import { CloudProgram } from "../../testing/cloud-program";
+import { USERS } from "../../testing/ssh-hosts";
 
 const PROJECT = join(__dirname, "../..");
 const NOT_UP = { status: 1, output: "cloud: it is not up: npm run cloud -- up\n" };
@@ -34,7 +34,7 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("statsu")).toEqual({
       status: 1,
       output:
-        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, status, deploy, diff, ssh, exec, credentials, destroy, down\n",
+        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, status, deploy, diff, ssh, exec, credentials, stop, start, reboot, terminate, logs, destroy, down\n",
     });
     expect((await cloud.run("toString")).output).toMatch(/^cloud: 'toString' is not a command, /);
     const { status, output } = await cloud.run();
@@ -43,19 +43,41 @@ describeSuite("the emulated cloud", () => {
   });
 
   test("commands for a running cloud report that it is not up", async () => {
-    const commands = ["status", "deploy", "diff", "ssh", "exec", "destroy", "down"];
+    const commands = ["status", "deploy", "diff", "ssh", "exec", "stop", "reboot", "logs", "destroy", "down"];
     const alone = ["status", "down"];
     const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(alone.includes(name) ? [] : ["ls"]))));
     expect(ends).toEqual(commands.map(() => NOT_UP));
   });
 
-  test("up, status and down reject arguments", async () => {
-    for (const name of ["up", "status", "down"]) {
+  test("status and down reject arguments; up rejects unknown options, and a mirror that is no folder", async () => {
+    for (const name of ["status", "down"]) {
       expect(await cloud.run(name, "--bogus")).toEqual({
         status: 1,
         output: `cloud: ${name} takes no arguments, got: --bogus\n`,
       });
     }
+    expect(await cloud.run("up", "--miror", "here")).toEqual({
+      status: 1,
+      output: "cloud: '--miror' is not an option, did you mean '--mirror'? allowed: --mirror\n",
+    });
+    expect(await cloud.run("up", "--mirror", "/nowhere")).toEqual({
+      status: 1,
+      output: "cloud: '--mirror' must be a folder with HOST/PATH for each file, got: /nowhere\n",
+    });
+  });
+
+  test("machines download files of the mirror, and the log names what is missing", async () => {
+    const mirror = mkdtempSync(join(tmpdir(), "mirror-"));
+    mkdirSync(join(mirror, "dl.example"));
+    writeFileSync(join(mirror, "dl.example/file"), "content");
+    expect((await cloud.run("up", "--mirror", mirror)).status).toBe(0);
+    const download = (name: string) =>
+      cloud.run("exec", "curl", "--silent", "--fail", "--location", `http://198.51.100.1/dl.example/${name}`);
+    expect(await download("file")).toEqual({ status: 0, output: "content" });
+    expect((await download("nothing")).status).toBe(22);
+    expect(readFileSync(join(cloud.folder, "cloud.log"), "utf8")).toContain("dl.example/nothing");
+    await cloud.run("down");
+    rmSync(mirror, { recursive: true });
   });
 
   test("up starts one cloud and prints the next commands; down leaves nothing", async () => {
