@@ -180,6 +180,13 @@ describeSuite("machines that boot", () => {
     expect(await machine.journal("--unit=ssh")).toContain("Accepted publickey for ubuntu");
   });
 
+  /** Whether a service with a limit of memory may use 80 MB: perl makes the text twice. */
+  const serviceWithin = (n: number, limit: string) =>
+    on(
+      n,
+      `sudo systemd-run --quiet --wait --property=MemoryMax=${limit} perl -e '$x = "a" x 40e6' && echo yes || echo no`,
+    );
+
   test("programs on a machine have its memory and not the box's, and its settings are not the box's", async () => {
     const machine = running(1);
     expect(machine.memory().limit).toBe(MEMORY * 2 ** 20);
@@ -191,6 +198,8 @@ describeSuite("machines that boot", () => {
     const { status } = await ssh(1, `exec perl -e '$x = "a" x ${(MEMORY + 10) * 2 ** 20}'`);
     expect(status).not.toBe(0);
     expect(await on(1, "hostname")).toBe("ip-172-31-1-10");
+
+    expect([await serviceWithin(1, "50M"), await serviceWithin(1, "200M")]).toEqual(["no", "yes"]);
 
     const box = readFileSync("/proc/sys/vm/overcommit_memory", "utf8");
     const other = box.trim() === "1" ? "0" : "1";
@@ -242,6 +251,8 @@ describeSuite("machines that boot", () => {
     );
     expect(await on(1, "cat /proc/sys/kernel/random/boot_id")).not.toBe(bootId);
     expect(await on(1, "systemctl is-system-running --wait")).toBe("running");
+
+    expect([await serviceWithin(1, "50M"), await serviceWithin(1, "200M")]).toEqual(["no", "yes"]);
 
     await ssh(1, "sudo poweroff");
     expect(await machine.ended).toBe("poweroff");

@@ -41,8 +41,8 @@ export function createGroups(cloud: string, id: string, memoryMiB: number): stri
     const parent = join(base, cloud);
     const group = join(parent, id);
     mkdirSync(parent, { recursive: true });
-    if (version === 2) for (const folder of [base, parent]) enableControllers(folder);
     mkdirSync(group, { recursive: true });
+    if (version === 2) for (const folder of [base, parent, group]) enableControllers(folder);
     for (const folder of [parent, group]) inheritCpus(folder);
     const limit = join(group, FILES[version].limit);
     if (existsSync(limit)) writeFileSync(limit, String(memoryMiB * 2 ** 20));

@@ -8,7 +8,14 @@ shift 5
 # A mount, because its path in /proc is not valid in the process namespace.
 touch "$folder/network"
 mount --bind "$namespace" "$folder/network"
+# Version 2 has one hierarchy, and version 1 may have it too. A group in it has either processes or controllers for its
+# groups, so these processes have a group of their own, and each boot another.
 for group; do
+  if [ -e "$group/cgroup.subtree_control" ]; then
+    unified=$group
+    group=$group/supervisor
+    mkdir "$group"
+  fi
   echo $$ >"$group/cgroup.procs"
 done
 
@@ -19,12 +26,9 @@ mount --bind "$root" /run/lower
 mount --rbind "$folder" /run/machine
 mount -t overlay -o lowerdir=/run/lower,upperdir=/run/machine/upper,workdir=/run/machine/work overlay /run/machine/root
 
-# After a reboot, systemd-nspawn ends with status 133.
-until_off='while :; do systemd-nspawn "$@"; status=$?; [ $status = 133 ] || exit $status; done'
-
 # /tmp is on the disk, as on Ubuntu.
 exec env --ignore-environment PATH="$PATH" SYSTEMD_NSPAWN_API_VFS_WRITABLE=network SYSTEMD_NSPAWN_TMPFS_TMP=0 \
-  unshare --pid --fork --kill-child --mount-proc sh -c "$until_off" sh \
+  unshare --pid --fork --kill-child --mount-proc sh "$(dirname "$0")/boots.sh" "${unified:-}" \
   --quiet --settings=no --register=no --keep-unit --machine="$id" --hostname="$hostname" \
   --directory=/run/machine/root --network-namespace-path=/run/machine/network \
   --capability=all --system-call-filter="add_key keyctl request_key bpf perf_event_open" \
