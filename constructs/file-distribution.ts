@@ -19,7 +19,7 @@ import type { SshKey } from "./ssh-key";
 
 /** A file to copy to a machine. */
 export interface FileToDistribute extends DistributedFile {
-  /** The content of the file. */
+  /** The content of the file: text in Unicode's composed form (NFC). Terraform would change other text. */
   readonly content: string;
   /**
    * A text that changes when the content changes. It must not be secret: the plan contains a hash of it.
@@ -69,7 +69,8 @@ const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp
  * Two sets on one machine must not be copied at the same time, because they use the same staging folder: the second needs
  * `dependsOn: [first.completed]`. A copy waits for the script of an apply that was killed, which still runs on the machine.
  *
- * @throws Error if a path, mode or owner is not allowed, if the copy itself uses a path, or if a path occurs twice
+ * @throws Error if a path, mode or owner is not allowed, if the copy itself uses a path, if a path occurs twice, or if
+ *   Terraform would change a content
  */
 export class FileDistribution extends Construct {
   /** The copy, as a dependency of elements that need the files in place. */
@@ -78,10 +79,14 @@ export class FileDistribution extends Construct {
   constructor(scope: Construct, id: string, props: FileDistributionProps) {
     super(scope, id);
     const { node, sshKey, files } = props;
-    files.forEach(({ path, mode, owner }, index) => {
+    files.forEach(({ path, content, mode, owner }, index) => {
       assertLiteral(`files[${index}].path`, FILE_PATH, path);
       assertLiteral(`files[${index}].mode`, FILE_MODE, mode);
       assertLiteral(`files[${index}].owner`, FILE_OWNER, owner);
+      const changed = firstChanged(content);
+      if (changed !== undefined) {
+        throw new Error(mustBe(`files[${index}].content`, "text in Unicode's composed form (NFC)", changed));
+      }
       if (isReserved(path)) {
         throw new Error(mustBe(`files[${index}].path`, "a path that the copy itself does not use", path));
       }
@@ -126,17 +131,26 @@ export class FileDistribution extends Construct {
   }
 }
 
+/** The first characters of a text that Terraform would change; undefined if there are none. */
+function firstChanged(text: string): string | undefined {
+  const [characters, composed] = [[...text], [...text.normalize("NFC")]];
+  const index = characters.findIndex((each, at) => /\p{Surrogate}/u.test(each) || each !== composed[at]);
+  return index === -1 ? undefined : characters.slice(index, index + 2).join("");
+}
+
 /** A token of cdktf in a text. */
 const TOKEN = /(\$\{TfToken\[[^\]]+\]\})/;
 
 /**
  * A Terraform expression for a text with tokens. `Fn.rawString` escapes quotes, newlines and `${` between the tokens, but
- * neither backslashes nor `%{` (https://developer.hashicorp.com/terraform/language/expressions/strings).
+ * neither backslashes, carriage returns nor `%{` (https://developer.hashicorp.com/terraform/language/expressions/strings).
  */
 function literal(text: string): string {
   const parts = text.split(TOKEN).filter((part) => part !== "");
   const values = parts.map((part) =>
-    TOKEN.test(part) ? part : Fn.rawString(part.replaceAll("\\", "\\\\").replaceAll("%{", "%%{")),
+    TOKEN.test(part)
+      ? part
+      : Fn.rawString(part.replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("%{", "%%{")),
   );
   const [first = "", ...others] = values;
   return others.length === 0 ? first : Fn.join("", values);

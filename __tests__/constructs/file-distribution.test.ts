@@ -100,6 +100,22 @@ test("a changed command is run again: it is in the trigger", () => {
   expect(files(['echo "$HOME" \\n'])).toContain(String.raw`, "echo \"$HOME\" \\n"]`);
 });
 
+test.each([
+  ["a decomposed letter", "e\u0301", '"e\u0301"'],
+  ["a decomposed letter beside a token", "$" + "{TfToken[TOKEN.0]}e\u0301", "e\u0301"],
+  ["a letter that Unicode replaces", "\u212b", "\u212b"],
+  ["half of a surrogate pair", "a\ud800b", "\\ud800"],
+])("refuses a content with %s, which Terraform would change", (_case, content, got) => {
+  const refused = () => distribute([{ ...CERTIFICATE, content }]);
+  expect(refused).toThrow(/^'files\[0\].content' must be text in Unicode's composed form \(NFC\), got: /);
+  expect(refused).toThrow(got);
+});
+
+test("takes composed letters, emoji and carriage returns in a content", () => {
+  const { copy } = distribute([{ ...CERTIFICATE, content: "é 🙂\r\n" }]);
+  expect(copy.provisioner[1].file.content).toContain(String.raw`{base64encode("é 🙂\r\n")}`);
+});
+
 test("a copy waits for what it depends on, and others can wait for it", () => {
   const json = synthesizeConstructs((scope) => {
     const { sshKey, nodes } = someMachines(scope, 1);

@@ -11,7 +11,7 @@ import { issueTls } from "../../testing/tls-resources";
 const ADDRESS = "198.51.100.20";
 
 /** A text with all characters that Terraform, JSON or a shell could change. */
-const CONFIG = `name: "é $HOME" \\d $\{a} %{b} $$\{c} '\t%\n`;
+const CONFIG = `name: "é $HOME" \\d $\{a} %{b} $$\{c} '\t\ufeff\u2028\r%\r\n`;
 
 const FILES: readonly FileToDistribute[] = [
   { path: "/etc/etcd/config", content: CONFIG, mode: "0600", owner: "root", version: "1" },
