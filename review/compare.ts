@@ -41,10 +41,16 @@ const HANDLED_SEPARATELY = ["//", "resource", "data", "output"];
 /** The place of the state. */
 const BACKEND = /^terraform\.backend\./;
 
+/** The note for a `moved` or a `removed` block. */
+const MOVED = "applies only to a resource that the state has at the old address";
+
 const DEFAULT_TAGS = /^provider\.aws\b.*\.default_tags\b/;
 
-/** The effect of a change outside of resources. */
-const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
+/** The address of a resource outside of modules, without a key. */
+const RESOURCE = /^(?!module\.)[a-z]\w*\.[\w-]+$/;
+
+/** The effect of a change outside of resources. If a row has a pattern of values, other values are unknown. */
+const NOTES: readonly (readonly [path: RegExp, note: string, value?: RegExp])[] = [
   [/^provider\.\w+\[0\]\.region$/, "the region of every resource"],
   [/^data\.aws_ami\./, "applies only to machines that are created later"],
   [
@@ -55,7 +61,9 @@ const NOTES: readonly (readonly [path: RegExp, note: string])[] = [
   [/^terraform\.required_/, "the versions of Terraform and its providers"],
   [/^output\./, "affects only readers of the output"],
   [/^provider\./, "the configuration of a provider"],
-  [/^(moved|removed)\b/, "applies only to a resource that the state has at the old address"],
+  [/^moved(\[\d+\])?\.(from|to)$/, MOVED, RESOURCE],
+  [/^removed(\[\d+\])?\.from$/, MOVED, RESOURCE],
+  [/^removed(\[\d+\])?\.lifecycle(\[0\])?\.destroy$/, MOVED],
   [/^cdktf\.json\.app\b/, "the command that synthesizes"],
   [/^cdktf\.json\.output\b/, "the folder of the stacks, where relative paths of the state begin"],
 ];
@@ -72,7 +80,7 @@ const KEPT = "no longer set: the existing value stays";
  * @returns the changes and their consequences
  */
 export function compare(base: Document, changed: Document): Changes {
-  const moves = (changed.moved ?? []) as readonly Move[];
+  const moves = movesOf(base, changed);
   const moved = applyMoves(base, moves);
   const outside = elsewhere(moved, changed);
   const hasChanged = (pattern: RegExp) =>
@@ -91,10 +99,7 @@ export function compare(base: Document, changed: Document): Changes {
     : [];
   const outcomes = propagate(after, direct, tagged);
 
-  const movedFrom = (address: string) =>
-    base.resource?.[typeOf(address)]?.[address.split(".")[1] as string] === undefined
-      ? moves.find(({ to }) => to === address)?.from
-      : undefined;
+  const movedFrom = (address: string) => moves.find(({ to }) => to === address)?.from;
   const created = [...after.keys()].filter((address) => !before.has(address));
   const destroyed = [...before.keys()].filter((address) => !after.has(address));
   const renames = new Map(
@@ -338,7 +343,10 @@ function differences(before: Arguments, after: Arguments): ArgumentChange[] {
   return paths
     .filter((path) => !isDeepStrictEqual(before.get(path), after.get(path)))
     .map((path) => {
-      const note = NOTES.find(([pattern]) => pattern.test(path))?.[1];
+      const values = [before.get(path), after.get(path)].filter((value) => value !== undefined);
+      const note = NOTES.find(
+        ([pattern, , known]) => pattern.test(path) && values.every((value) => known?.test(String(value)) !== false),
+      )?.[1];
       const change = { path, before: before.get(path), after: after.get(path), action: "none" as const };
       return note === undefined ? { ...change, note: UNKNOWN, unknown: true as const } : { ...change, note };
     })
@@ -353,19 +361,39 @@ interface Move {
   readonly to: string;
 }
 
-/** Applies `moved` blocks to a document: moved resources get their new addresses, and so do the references to them. */
-function applyMoves(document: Document, moves: readonly Move[]): Document {
-  const applied = moves.filter(({ from }) => {
-    const [type = "", name = ""] = from.split(".");
-    return document.resource?.[type]?.[name] !== undefined;
+/**
+ * The moves that Terraform makes if the state has the base's resources. It moves a resource step by step through the `moved`
+ * blocks, and never to an address that already has one. Addresses in modules and with keys are not followed.
+ */
+function movesOf(base: Document, { moved }: Document): readonly Move[] {
+  const steps = [moved]
+    .flat()
+    .filter(isObject)
+    .filter(({ from, to }) => RESOURCE.test(String(from)) && RESOURCE.test(String(to))) as unknown as readonly Move[];
+  const existing = [...blocks(base.resource).keys()];
+  const taken = new Set(existing);
+  return existing.flatMap((from) => {
+    let to = from;
+    for (;;) {
+      const next = steps.find((step) => step.from === to)?.to;
+      if (next === undefined || taken.has(next)) break;
+      taken.add(next);
+      to = next;
+    }
+    return to === from ? [] : [{ from, to }];
   });
-  if (applied.length === 0) return document;
-  const text = applied.reduce(
-    (known, { from, to }) => known.replaceAll(new RegExp(`\\b${from.replace(".", "\\.")}(?![\\w-])`, "g"), to),
-    JSON.stringify(document),
+}
+
+/** Makes moves in a document: moved resources get their new addresses, and so do the references to them. */
+function applyMoves(document: Document, moves: readonly Move[]): Document {
+  if (moves.length === 0) return document;
+  const targets = new Map(moves.map(({ from, to }) => [from, to]));
+  const text = JSON.stringify(document).replaceAll(
+    /(?<![\w.-])[a-z]\w*\.[\w-]+/g,
+    (address) => targets.get(address) ?? address,
   );
   const changed = JSON.parse(text);
-  for (const { from, to } of applied) {
+  for (const { from, to } of moves) {
     const [[fromType = "", fromName = ""], [toType = "", toName = ""]] = [from.split("."), to.split(".")];
     const { [fromName]: block, ...others } = changed.resource[fromType];
     changed.resource[fromType] = others;

@@ -535,6 +535,70 @@ test("a resource of a moved block has a new address and no other change", () => 
   expect(findingsOf(changes)).toEqual([]);
 });
 
+describe("moved blocks", () => {
+  const keys = (...names: string[]): Document => ({
+    resource: { tls_private_key: Object.fromEntries(names.map((name) => [name, { algorithm: "RSA" }])) },
+  });
+  const move = (from: string, to: string) => ({ from: `tls_private_key.${from}`, to: `tls_private_key.${to}` });
+  const actions = (before: Document, after: Document, moved: unknown) =>
+    Object.fromEntries(
+      compare(before, { ...after, moved }).resources.map(({ address, action, movedFrom }) => [
+        address.replace(/^.*\./, ""),
+        movedFrom === undefined ? action : `from ${movedFrom.replace(/^.*\./, "")}`,
+      ]),
+    );
+
+  test.each<[string, Document, Document, unknown, object]>([
+    ["to an address that has a resource", keys("a", "b"), keys("b"), [move("a", "b")], { a: "destroy" }],
+    [
+      "of two resources to one address",
+      keys("a", "b"),
+      keys("c"),
+      [move("a", "c"), move("b", "c")],
+      { b: "destroy", c: "from a" },
+    ],
+    ["in two steps", keys("a"), keys("c"), [move("b", "c"), move("a", "b")], { c: "from a" }],
+    ["of which the first was made before", keys("b"), keys("c"), [move("a", "b"), move("b", "c")], { c: "from b" }],
+    [
+      "to an address that is left by a move",
+      keys("a", "b"),
+      keys("b", "c"),
+      [move("b", "c"), move("a", "b")],
+      { a: "destroy", b: "create", c: "from b" },
+    ],
+    [
+      "in a circle",
+      keys("a"),
+      keys("b"),
+      [move("a", "b"), move("b", "c"), move("c", "b")],
+      { b: "create", c: "from a" },
+    ],
+    ["as an object", keys("a"), keys("b"), move("a", "b"), { b: "from a" }],
+    ["to a key", keys("a"), keys("b"), [move("a", 'b["x"]')], { a: "destroy", b: "create" }],
+  ])("move %s as Terraform does", (_case, before, after, moved, expected) => {
+    expect(actions(before, after, moved)).toEqual(expected);
+  });
+
+  test("the CA's key that is moved onto another key is a destroyed key of the CA", () => {
+    const [before, after] = changed((r, d) => {
+      delete r.tls_private_key?.["ca-private-key"];
+      Object.assign(d, { moved: [move("ca-private-key", "worker-0-private-key")] });
+    });
+    expect(findingsOf(compare(before, after)).map(({ kind }) => kind)).toContain("replace-ca");
+  });
+
+  test("an address that this page does not follow is unknown", () => {
+    for (const moved of [
+      [move("a", 'b["x"]')],
+      [{ from: "module.a", to: "module.b" }],
+      [{ from: " a.b", to: "a.c" }],
+    ]) {
+      expect(findingsOf(compare({}, { moved })).map(({ kind }) => kind)).toEqual(["unknown"]);
+    }
+    expect(findingsOf(compare({}, { moved: [move("a", "b")] }))).toEqual([]);
+  });
+});
+
 test("page and picture fit into a comment together, or the picture is left out", () => {
   const many = (count: number) => Array.from({ length: count }, (_, index) => `198.51.${index}.0/24`);
   const large = cluster({
