@@ -8,6 +8,6 @@ module.exports = {
   rootDir: "../..",
   testMatch: ["<rootDir>/__tests__/e2e/*.test.ts"],
   // Some steps wait for a load balancer, and the speed of a machine varies.
-  testTimeout: 300_000,
+  testTimeout: 600_000,
   verbose: true,
 };
