@@ -222,7 +222,7 @@ function propagate(
       const because = new Set<string>();
       const effects: Effect[] = [outcome.action];
       for (const [path, value] of argumentsOf(after, address)) {
-        const triggers = path === "lifecycle.replace_triggered_by";
+        const triggers = withoutIndexes(path) === TRIGGERS;
         const causes = triggers ? triggersOf(value) : references(value);
         const hits = causes.filter((reference) =>
           reference.attribute === ""
@@ -252,7 +252,10 @@ function argumentChanges(address: string, before: Arguments, after: Arguments): 
     const change = { path, before: before.get(path), after: after.get(path) };
     if (isDeepStrictEqual(change.before, change.after)) return [];
     if (isIgnored(after, path)) return [{ ...change, action: "none", note: "ignored for existing resources" }];
-    if (path === "lifecycle.ignore_changes") return [ignoreListChange(address, change)];
+    if (withoutIndexes(path) === "lifecycle.ignore_changes") return [ignoreListChange(address, change)];
+    if (withoutIndexes(path) === TRIGGERS && ![change.after ?? []].flat().every((each) => TRIGGER.test(String(each)))) {
+      return [{ ...change, action: "replace", note: UNKNOWN, unknown: true }];
+    }
     const effect = effectOf(typeOf(address), withoutIndexes(path), change.before, change.after);
     if (effect === undefined) return [{ ...change, action: "update", note: UNKNOWN, unknown: true }];
     if (change.after === undefined && isKept(typeOf(address), withoutIndexes(path))) {
@@ -426,16 +429,27 @@ function argumentsOf(all: Resources, address: string): Arguments {
   return all.get(address) ?? new Map();
 }
 
+const TRIGGERS = "lifecycle.replace_triggered_by";
+
+/** A trigger as this project writes it: an address, or one of its attributes. */
+const TRIGGER = /^([a-z]\w*\.[\w-]+)(?:\.(\w+))?$/;
+
+/** The triggers in `replace_triggered_by`. In an expression of another form, each resource that it may mean is a trigger. */
 function triggersOf(value: unknown): Reference[] {
-  return (value as readonly string[]).map((trigger) => {
-    const [type, name, attribute = ""] = trigger.split(".");
-    return { address: `${type}.${name}`, attribute };
+  return [value].flat().flatMap((trigger) => {
+    const [, address, attribute = ""] = TRIGGER.exec(String(trigger)) ?? [];
+    if (address !== undefined) return [{ address, attribute }];
+    const text = String(trigger).replaceAll(/\s+|\/\*.*?\*\//gs, "");
+    return [...text.matchAll(/[a-z]\w*\.[\w-]+/g)].map(([each]) => ({ address: each, attribute: "" }));
   });
 }
 
 function isIgnored(block: Arguments, path: string): boolean {
-  const ignored = block.get("lifecycle.ignore_changes");
-  return Array.isArray(ignored) && ignored.includes(withoutIndexes(path).split(".")[0]);
+  const name = withoutIndexes(path).split(".")[0];
+  return [...block].some(
+    ([each, value]) =>
+      withoutIndexes(each) === "lifecycle.ignore_changes" && Array.isArray(value) && value.includes(name),
+  );
 }
 
 /** Whether two resources differ only in names: their own, and those of the resources that they refer to. */

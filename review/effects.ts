@@ -156,6 +156,10 @@ const TABLE: Readonly<Record<string, Row>> = {
 /** Terraform's own arguments. They do not affect existing resources, only the creation of a resource. */
 export const META = /^(depends_on|lifecycle|connection|provisioner)(?=[.[(]|$)/;
 
+/** The parts of `lifecycle` that this page knows. A condition has no effect, except that an apply may fail. */
+const LIFECYCLE =
+  /^lifecycle\.(ignore_changes|replace_triggered_by|create_before_destroy|prevent_destroy|(pre|post)condition\.(condition|error_message))$/;
+
 /** Whether the table has a resource type and every one of these arguments. @param paths - with or without indexes */
 export function isFullyKnown(type: string, paths: Iterable<string>): boolean {
   return (
@@ -187,6 +191,7 @@ export const CHANGED_BY_RESTART = ["public_ip", "public_dns"];
  * @returns undefined if the table does not know the argument
  */
 export function effectOf(type: string, path: string, before: unknown, after: unknown): Effect | undefined {
+  if (/^lifecycle\./.test(path) && !LIFECYCLE.test(path)) return undefined;
   if (META.test(path)) return "none";
   if (/^tags(_all)?(\.|$)/.test(path) && type.startsWith("aws_")) return "update";
   if (type === "null_resource" && /^triggers(\.|$)/.test(path)) return "replace";

@@ -599,6 +599,42 @@ describe("moved blocks", () => {
   });
 });
 
+describe("replace_triggered_by", () => {
+  const kindsOf = (lifecycle: (vpc: string) => unknown) =>
+    findingsOf(
+      compare(
+        ...changed((r, d) => {
+          d.provider.aws[0].default_tags[0].tags.team = "a";
+          const key = r.tls_private_key?.["ca-private-key"] as Block;
+          key.lifecycle = lifecycle(`aws_vpc.${Object.keys(r.aws_vpc ?? {})[0]}`);
+        }),
+      ),
+    ).map(({ kind }) => kind);
+
+  test.each<[string, (vpc: string) => unknown, boolean]>([
+    ["an address", (vpc) => ({ replace_triggered_by: [vpc] }), false],
+    ["lifecycle as a list", (vpc) => [{ replace_triggered_by: [vpc] }], false],
+    ["lifecycle as a list of two", (vpc) => [{}, { replace_triggered_by: [vpc] }], false],
+    ["a text instead of a list", (vpc) => ({ replace_triggered_by: vpc }), false],
+    ["a space before the address", (vpc) => ({ replace_triggered_by: [` ${vpc}`] }), true],
+    ["spaces in the address", (vpc) => ({ replace_triggered_by: [vpc.replace(".", " .\n ")] }), true],
+    ["a comment in the address", (vpc) => ({ replace_triggered_by: [vpc.replace(".", "/* */.")] }), true],
+    ["a key", (vpc) => ({ replace_triggered_by: [`${vpc}[0]`] }), true],
+    ["a template", (vpc) => ({ replace_triggered_by: [`$\{${vpc}}`] }), true],
+  ])("with %s is followed", (_case, lifecycle, isUnknown) => {
+    const kinds = kindsOf(lifecycle);
+    expect(kinds).toContain("replace-ca");
+    expect(kinds.includes("unknown")).toBe(isUnknown);
+  });
+
+  test("another part of lifecycle is unknown", () => {
+    expect(kindsOf(() => ({ action_trigger: [{ events: ["after_create"], actions: ["action.a.b"] }] }))).toEqual([
+      "unknown",
+    ]);
+    expect(kindsOf(() => ({ create_before_destroy: true }))).toEqual([]);
+  });
+});
+
 describe("a removed block", () => {
   const from = "aws_route.pod-route-worker-2";
   const kindsOf = (removed: unknown) =>
