@@ -1,5 +1,15 @@
 import { type ChildProcess, execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -83,12 +93,13 @@ export interface Version {
 
 /**
  * Synthesizes a git reference and the working tree at the same time. If one fails, the other is ended.
- * @throws UserError as {@link synthesizeReference} and {@link synthesizeCheckout}
+ * @throws UserError as {@link synthesizeReference}, {@link synthesizeCheckout} and {@link synthesizeWithFiles}
  */
 export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Version, Version]> {
+  const tracked = await trackedFiles(project);
   const both = [
     synthesizeReference(project, reference),
-    synthesizeCheckout(project, "the working tree", project),
+    synthesizeWithFiles(project, "the working tree", project, tracked),
   ] as const;
   try {
     return await Promise.all(both);
@@ -212,8 +223,78 @@ export async function synthesizeReference(project: string, reference: string): P
       throw new UserError(`${reference} does not synthesize: it has no ${join(prefix, "cdktf.json")}`);
     }
     await provideDependencies(project, folder);
-    return synthesizeCheckout(folder, reference, project);
+    return synthesizeWithFiles(folder, reference, project, filesBelow(folder, outputOf(folder)));
   });
+}
+
+/** The files that may be in the folder of the stacks in git: those of synthesis, and the lock file that a team keeps. */
+const KEPT_FILES = /^(manifest\.json|stacks\/[^/]+\/(cdk\.tf\.json|\.terraform\.lock\.hcl))$/;
+
+/** The files that Terraform reads in a stack's folder, in addition to those of synthesis and to its own. */
+const READ_FILES =
+  /^stacks\/[^/]+\/((?!cdk\.tf\.json$).*\.tf(\.json)?|.*\.tfvars(\.json)?|terraform\.d|\.terraformrc)$/;
+
+/**
+ * Synthesizes a checkout, and adds its lock files.
+ * @param tracked - the files of git in the folder of the stacks, relative to that folder
+ * @throws UserError if Terraform would read other files in it, which a comparison cannot show
+ */
+async function synthesizeWithFiles(
+  folder: string,
+  name: string,
+  project: string,
+  tracked: readonly string[],
+): Promise<Version> {
+  const output = outputOf(folder);
+  const found = filesBelow(folder, output, 3).filter((path) => READ_FILES.test(path));
+  const [other] = [...tracked.filter((path) => !KEPT_FILES.test(path)), ...found];
+  if (other !== undefined) {
+    throw new UserError(
+      `the folder of a stack must have no files of Terraform other than synthesis writes, got in ${name}: ${join(output, other)}`,
+    );
+  }
+  const version = await synthesizeCheckout(folder, name, project);
+  const locks = tracked
+    .filter((path) => path.endsWith(".terraform.lock.hcl"))
+    .map((path) => [
+      path,
+      existsSync(join(folder, output, path)) ? readFileSync(join(folder, output, path), "utf8") : "",
+    ]);
+  return { ...version, files: { ...version.files, ...Object.fromEntries(locks) } };
+}
+
+/** The folder of the stacks, as the CLI takes it from cdktf.json. */
+function outputOf(folder: string): string {
+  try {
+    const { output } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
+    return typeof output === "string" && output !== "" ? output : "cdktf.out";
+  } catch {
+    // Synthesis reports it.
+    return "cdktf.out";
+  }
+}
+
+/** The files of git in the folder of the stacks, also those that are not committed yet; none outside of a repository. */
+async function trackedFiles(project: string): Promise<string[]> {
+  const output = outputOf(project);
+  const args = ["-z", "--cached", "--others", "--exclude-standard", "--", output];
+  const list = await git(project, undefined, "ls-files", ...args).catch(() => "");
+  return list
+    .split("\0")
+    .filter(Boolean)
+    .map((path) => relative(output, path));
+}
+
+/** The paths below a folder, to a depth, relative to it. A link counts as a file. */
+function filesBelow(parent: string, folder: string, depth = 20): string[] {
+  const top = resolve(parent, folder);
+  const below = (path: string, level: number): string[] =>
+    readdirSync(join(top, path), { withFileTypes: true }).flatMap((entry) => {
+      const inner = join(path, entry.name);
+      return entry.isDirectory() && level < depth ? below(inner, level + 1) : [inner];
+    });
+  if (!existsSync(top)) return [];
+  return lstatSync(top).isDirectory() ? below("", 1) : [""];
 }
 
 /** The variables that git sets for a hook. With them, git would not look for the repository of a folder. */

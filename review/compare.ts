@@ -64,6 +64,7 @@ const NOTES: readonly (readonly [path: RegExp, note: string, value?: RegExp])[] 
   [/^moved(\[\d+\])?\.(from|to)$/, MOVED, RESOURCE],
   [/^removed(\[\d+\])?\.from$/, MOVED, RESOURCE],
   [/^removed(\[\d+\])?\.lifecycle(\[0\])?\.destroy$/, MOVED],
+  [/^stacks\/.*\.terraform\.lock\.hcl$/, "the versions and hashes of the providers"],
   [/^cdktf\.json\.app\b/, "the command that synthesizes"],
   [/^cdktf\.json\.output\b/, "the folder of the stacks, where relative paths of the state begin"],
 ];

@@ -544,8 +544,9 @@ const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes:
   backend: ({ path }, { isSecondCluster }) =>
     /^cdktf\.json\.output\b/.test(path) || (path.startsWith("terraform.backend.") && isSecondCluster !== true),
   provider: ({ path }) =>
-    /^(terraform\.required_providers|provider)\./.test(path) &&
-    !/^provider\.aws\[0\]\.(region$|default_tags\[0\]\.tags(\.|$))/.test(path),
+    /^stacks\/.*\.terraform\.lock\.hcl$/.test(path) ||
+    (/^(terraform\.required_providers|provider)\./.test(path) &&
+      !/^provider\.aws\[0\]\.(region$|default_tags\[0\]\.tags(\.|$))/.test(path)),
   image: ({ path }) => /^data\.aws_ami\./.test(path),
   unknown: ({ unknown }) => unknown === true,
 };

@@ -13,6 +13,15 @@ fi
 stack=${1:?$usage}
 page=${2:?$usage}
 
+# Terraform also reads other files: they are on no page. Its own folder is made again.
+other=$(find "$stack" -mindepth 1 -maxdepth 1 ! -name cdk.tf.json ! -name .terraform.lock.hcl ! -name .terraform \
+  ! -name plan ! -name terraform.tfstate ! -name terraform.tfstate.backup | head -n 1)
+if [ -n "$other" ]; then
+  echo "the folder of a stack must have no files other than synthesis and Terraform write, got: $other" >&2
+  exit 1
+fi
+rm -rf "$stack/.terraform"
+
 terraform -chdir="$stack" init -input=false -no-color >&2
 terraform -chdir="$stack" plan -input=false -no-color -out=plan >&2
 

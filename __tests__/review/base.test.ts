@@ -149,6 +149,67 @@ describe("synthesizeReference", () => {
     }
   });
 
+  describe("a file beside the synthesized ones", () => {
+    const stack = join(project, "cdktf.out/stacks/a");
+    const add = (path: string, text = "x") => {
+      mkdirSync(join(stack, path, ".."), { recursive: true });
+      writeFileSync(join(stack, path), text);
+    };
+    const lineFor = (name: string, path: string) =>
+      `the folder of a stack must have no files of Terraform other than synthesis writes, got in ${name}: cdktf.out/${path}`;
+
+    beforeEach(() => writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "2")));
+    afterEach(() => {
+      git("reset", "-q", "--hard", "two");
+      rmSync(join(project, "cdktf.out"), { recursive: true, force: true });
+      rmSync(join(project, ".git/info/exclude"), { force: true });
+    });
+
+    test.each([
+      "more.tf",
+      "cdk_override.tf.json",
+      "x.auto.tfvars.json",
+      "terraform.d/plugins/x",
+      ".terraform/environment",
+      "../../x",
+    ])("%s is refused, in the working tree and in the base", async (file) => {
+      add(file);
+      const path = join("stacks/a", file);
+      await expect(synthesizeBoth(project, "two")).rejects.toThrow(new UserError(lineFor("the working tree", path)));
+      git("add", "-A");
+      git("commit", "-q", "-m", "more");
+      await expect(synthesizeReference(project, "HEAD")).rejects.toThrow(new UserError(lineFor("HEAD", path)));
+    });
+
+    test("a file that git ignores is refused if Terraform reads it", async () => {
+      writeFileSync(join(project, ".git/info/exclude"), "cdktf.out\n");
+      for (const file of ["cdk.tf.json", ".terraform/environment", "terraform.tfstate", "plan"]) add(file);
+      await synthesizeBoth(project, "two");
+      add("more.tf");
+      const message = lineFor("the working tree", "stacks/a/more.tf");
+      await expect(synthesizeBoth(project, "two")).rejects.toThrow(new UserError(message));
+    });
+
+    test("a link instead of the folder of the stacks is refused", async () => {
+      symlinkSync("elsewhere", join(project, "cdktf.out"));
+      await expect(synthesizeBoth(project, "two")).rejects.toThrow(/^the folder of a stack must have no files/);
+    });
+
+    test("another lock file is another provider", async () => {
+      add(".terraform.lock.hcl", "one");
+      git("add", "-A");
+      git("commit", "-q", "-m", "lock");
+      const kinds = async () => {
+        const [before, after] = await synthesizeBoth(project, "HEAD");
+        const elsewhere = fileChanges(before.files, after.files);
+        return findingsOf({ resources: [], copies: [], elsewhere }).map(({ kind }) => kind);
+      };
+      expect(await kinds()).toEqual([]);
+      add(".terraform.lock.hcl", "two");
+      expect(await kinds()).toEqual(["provider"]);
+    });
+  });
+
   test("works in a folder of a larger repository, and with the variables of a git hook", async () => {
     const larger = mkdtempSync(join(tmpdir(), "larger-"));
     const inLarger = (...args: string[]) =>

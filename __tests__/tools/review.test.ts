@@ -150,6 +150,19 @@ describeSuite("real Terraform", () => {
       ({ name }: { name: string }) => name,
     );
 
+  test.each(["more.tf", "x_override.tf.json", "terraform.d", "x.auto.tfvars"])(
+    "plans nothing if the folder of the stack also has %s",
+    (file) => {
+      synthesize("a");
+      writeFileSync(join(stack(), file), "");
+      expect(tool("plan-page.sh", stack(), page("now"))).toMatchObject({
+        status: 1,
+        stderr: `the folder of a stack must have no files other than synthesis and Terraform write, got: ${join(stack(), file)}\n`,
+      });
+      expect(existsSync(page("now"))).toBe(false);
+    },
+  );
+
   test("applies a plan only if its page equals the reviewed page", () => {
     const open = process.umask(0o022);
     try {
