@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
 import { isPrivate, prefixLength } from "../model/addressing";
-import { type Identity, identities } from "../model/identities";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
 import {
   type Arguments,
@@ -8,12 +7,15 @@ import {
   type LeafChange,
   leafChanges,
   nameOf,
+  typeOf,
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
+import { isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
 import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
 import { isExposed, refersToSecret } from "./secrets";
+import { differencesFromSiblings, machinesOf } from "./siblings";
 
 /** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
 export const FINDINGS = {
@@ -90,11 +92,6 @@ function isReplacedOrDestroyed(action: Action): boolean {
   return action === "replace" || action === "destroy";
 }
 
-/** Whether a resource has a name of this project. In a stack of its own, cdktf adds a prefix and a hash. */
-function isNamed(address: string, name: string): boolean {
-  return new RegExp(`(^|_)${name}(_[0-9A-F]{8})?$`).test(nameOf(address));
-}
-
 /** A change together with all changes. */
 interface Context {
   readonly change: ResourceChange;
@@ -156,9 +153,33 @@ function isCreatedToo({ changes }: Context, address: string | undefined): boolea
   return changes.resources.some((other) => other.action === "create" && withoutKeys(other.address) === address);
 }
 
-/** Whether nothing existed before. */
-function isFirst({ resources }: Changes): boolean {
-  return resources.every(({ action }) => action === "create");
+/** Whether no machine existed before. A plan does not contain the configuration before: then, if everything is created. */
+function isFirst({ resources, before }: Changes): boolean {
+  return before === undefined ? resources.every(({ action }) => action === "create") : machinesOf(before).size === 0;
+}
+
+/** The kind of finding for each argument in which a new resource differs from its sibling; `unknown` for others. */
+const DIFFERENCES: readonly (readonly [path: RegExp, kind: FindingKind])[] = [
+  [/^ami$/, "image"],
+  [/^user_data/, "user-data"],
+  [/^key_name$/, "login-key"],
+  [/^(vpc_security_group_ids|subnet_id|private_ip)$/, "access"],
+  [/^(source_dest_check|destination_cidr_block|network_interface_id|gateway_id|route_table_id)$/, "route"],
+  [
+    /^(private_key_pem|subject|dns_names|ip_addresses|cert_request_pem|ca_\w+|allowed_uses|validity_.*)(\.|$)/,
+    "identity",
+  ],
+  [/^(connection|provisioner)\b/, "commands"],
+];
+
+/**
+ * Whether a new resource of a machine differs from those of other machines of its role in an argument of a kind. Only a
+ * comparison knows which machines are new.
+ */
+function differsFromSibling({ change, changes: { before, after } }: Context, kind: FindingKind): boolean {
+  if (change.action !== "create" || before === undefined || after === undefined) return false;
+  const differences = differencesFromSiblings(withoutKeys(change.address), { before, after });
+  return differences.some((path) => (DIFFERENCES.find(([pattern]) => pattern.test(path))?.[1] ?? "unknown") === kind);
 }
 
 // Security rules
@@ -231,7 +252,8 @@ const changesAccess: Test = (context) => {
   if (type === "aws_instance") return changesPath(change, /^vpc_security_group_ids$/);
   if (!RULE.test(type)) return false;
   if (action === "create") {
-    return !isCreatedToo(context, refersTo(written(context, "security_group_id"), "aws_security_group", "id"));
+    const group = refersTo(written(context, "security_group_id"), "aws_security_group", "id");
+    return !isFirst(context.changes) || !isCreatedToo(context, group);
   }
   return isGone(action) || isNewRule(change) || changesPath(change, /^referenced_security_group_id$/);
 };
@@ -301,37 +323,31 @@ const addsLoginKey: Test = ({ change, changes }) => {
 
 // Certificates
 
-/** The certificates of every cluster, by the names of their resources. */
-const KNOWN: readonly Identity[] = identities({ apiServer: { dnsNames: [], ipAddresses: [] }, kubelets: [] });
-
-const KUBELET = { commonName: /^system:node:[\w.-]+$/, organization: "system:nodes" };
-
-/** Whether a request has the user and group of a certificate of this project. */
-function isKnownRequest(context: Context): boolean {
-  const field = (name: string) => String(written(context, `subject.${name}`) ?? "");
-  const [commonName, organization] = [field("common_name"), field("organization")];
-  if (KUBELET.commonName.test(commonName)) return organization === KUBELET.organization;
-  return KNOWN.some(
-    (known) =>
-      isNamed(context.change.address, `${known.id ?? known.fileName}-request`) &&
-      commonName === known.commonName &&
-      // Without a group of its own, a certificate has the subject's organization, which must be no group of Kubernetes.
-      (known.organization === undefined ? !organization.startsWith("system:") : organization === known.organization),
-  );
-}
+/** The arguments of a request that define its user, its names and its key. */
+const REQUEST = /^(subject|dns_names|ip_addresses|private_key_pem)(\.|$)/;
 
 const signsOther: Test = (context) => {
-  const { change } = context;
-  if (isGone(change.action)) return false;
-  if (change.type === "tls_cert_request") {
-    return (isMade(change.action) || changesPath(change, /^subject\./)) && !isKnownRequest(context);
+  const { change, changes } = context;
+  const { type, action, address } = change;
+  if (isGone(action)) return false;
+  const configuration = changes.after ?? NONE;
+  const configured = withoutKeys(address);
+  // A second certificate, with the name of an existing one.
+  const isSecond = () =>
+    [...configuration.keys()].filter(
+      (other) => typeOf(other) === type && isNamed(other, nameOf(address).replace(/^.*_(?=[a-z])|_[0-9A-F]{8}$/g, "")),
+    ).length > 1;
+  if (type === "tls_self_signed_cert") return action === "create" && !isFirst(changes);
+  if (type === "tls_cert_request") {
+    if (!isMade(action) && !changesPath(change, REQUEST)) return false;
+    const isPlanned = changes.before === undefined;
+    const value = (path: string) => (isPlanned ? valuesOf(context, path)[0] : written(context, path));
+    return (
+      (action === "create" && isSecond()) || !isKnownRequest({ address: configured, value, isPlanned }, configuration)
+    );
   }
-  if (change.type !== "tls_locally_signed_cert") return false;
-  return (
-    [written(context, "allowed_uses")].flat().some((use) => /^(cert|crl)_signing$/.test(String(use))) ||
-    (context.source.size > 0 &&
-      refersTo(written(context, "cert_request_pem"), "tls_cert_request", "cert_request_pem") === undefined)
-  );
+  if (type !== "tls_locally_signed_cert" || !configuration.has(configured)) return false;
+  return (isMade(action) || change.arguments.length > 0) && !isKnownCertificate(configured, configuration);
 };
 
 const isCaKey: Test = ({ change: { address, type } }) =>
@@ -524,7 +540,9 @@ export function findingsOf(changes: Changes): Finding[] {
   const news = changes.isSecondCluster === true ? contexts.filter(differsFromFirst(changes)) : contexts;
   return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind): Finding[] => {
     const isFound = RESOURCE_TESTS[kind];
-    const found = news.filter((context) => isFound?.(context)).map(({ change }) => change);
+    const found = news
+      .filter((context) => isFound?.(context) === true || differsFromSibling(context, kind))
+      .map(({ change }) => change);
     const isWhole =
       WHOLE_TESTS[kind]?.(changes) === true ||
       changes.elsewhere.some((change) => OTHER_TESTS[kind]?.(change, changes) === true);

@@ -1,0 +1,274 @@
+import type { Block } from "../../cloud/terraform-json";
+import { bundleEnd, type DistributedFile, distributionScript, readDistributionScript } from "../../model/distribution";
+import { compare, type Document } from "../../review/compare";
+import { findingsOf } from "../../review/findings";
+import { renderPage } from "../../review/page";
+import { synthesizeCluster } from "../../testing/synthesize";
+
+/** Changes that somebody makes in the code, to hide an effect from the page. */
+
+type Resources = Record<string, Record<string, Block>>;
+type Change = (resource: Resources, document: Block) => void;
+
+const CLUSTER = JSON.stringify(synthesizeCluster());
+const WITH_WORKER = JSON.stringify(synthesizeCluster({ workers: { count: 4 } }));
+
+/** The default cluster, and a document after a change by hand. */
+function changed(change: Change, after = CLUSTER): [Document, Document] {
+  const document = JSON.parse(after);
+  change(document.resource, document);
+  return [JSON.parse(CLUSTER), document];
+}
+
+function kindsOf(change: Change, after?: string): string[] {
+  return findingsOf(compare(...changed(change, after))).map(({ kind }) => kind);
+}
+
+function at(resource: Resources, address: string): Block {
+  const [type = "", name = ""] = address.split(".");
+  return resource[type]?.[name] as Block;
+}
+
+function copyOf(block: Block): Block {
+  return JSON.parse(JSON.stringify(block));
+}
+
+/** A Terraform expression. */
+const template = (expression: string) => `\${${expression}}`;
+
+/** Adds a file to a copy, in the form that FileDistribution writes. */
+function addFile(copy: Block, file: DistributedFile, content: string): void {
+  const [, { file: bundle }, { "remote-exec": script }] = copy.provisioner;
+  const files = [...(readDistributionScript(script.inline)?.files ?? []), file];
+  bundle.content = bundle.content.replace(/end \w+\n$/, `${content}\n${bundleEnd(files)}\n`);
+  script.inline = distributionScript(files);
+}
+
+/** A copy that goes to another machine, in all its connections. */
+function sendTo(copy: Block, machine: string): void {
+  const host = template(`aws_instance.${machine}.public_ip`);
+  copy.connection.host = host;
+  copy.provisioner[0]["remote-exec"].connection.host = host;
+}
+
+const CA_KEY = template("base64encode(tls_private_key.ca-private-key.private_key_pem)");
+
+describe("a new machine differs from those of its role", () => {
+  test.each<[string, string[], Change]>([
+    ["in nothing", [], () => {}],
+    ["by a login key", ["login-key"], (r) => Object.assign(at(r, "aws_instance.worker-3"), { key_name: "bobs-key" })],
+    [
+      "by a login key in an expression",
+      ["login-key"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3"), { key_name: template('"bobs-key"') }),
+    ],
+    [
+      "by a group",
+      ["access"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3"), { vpc_security_group_ids: [template('"sg-1"')] }),
+    ],
+    [
+      "by a subnet that is not of the cluster",
+      ["access"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3"), { subnet_id: "subnet-1" }),
+    ],
+    [
+      "by an address out of order",
+      ["access"],
+      (r) => {
+        const text = JSON.stringify(r)
+          .replaceAll("172.31.0.23", "172.31.0.77")
+          .replaceAll("172-31-0-23", "172-31-0-77");
+        Object.assign(r, JSON.parse(text));
+      },
+    ],
+    [
+      "by an address of pods out of order",
+      ["user-data", "route"],
+      (r) => {
+        at(r, "aws_instance.worker-3").user_data = "name=worker-3|pod-cidr=172.20.9.0/24";
+      },
+    ],
+    [
+      "by user data",
+      ["user-data", "route"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3"), { user_data: "name=master-0" }),
+    ],
+    [
+      "by its metadata options",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3").metadata_options, { http_endpoint: "disabled" }),
+    ],
+    [
+      "by its lifecycle",
+      ["unknown"],
+      (r) => Object.assign(at(r, "aws_instance.worker-3").lifecycle, { ignore_changes: "all" }),
+    ],
+    [
+      "by its name",
+      ["unknown"],
+      (r) => Object.assign(r.aws_instance as object, { bastion: at(r, "aws_instance.worker-2") }),
+    ],
+    [
+      "by a file of its copy",
+      ["copies"],
+      (r) =>
+        addFile(at(r, "null_resource.pems-worker-3"), { path: "/etc/cron.d/x", mode: "0644", owner: "root" }, "eA=="),
+    ],
+    [
+      "by the source of a file",
+      ["copies"],
+      (r) => {
+        const { file } = at(r, "null_resource.pems-worker-3").provisioner[1];
+        file.content = file.content.replace(/.*worker-3-private-key.*/, CA_KEY);
+      },
+    ],
+    [
+      "by the files of another role",
+      ["copies", "unknown"],
+      (r) => {
+        const copy = copyOf(at(r, "null_resource.pems-master-0"));
+        sendTo(copy, "worker-3");
+        Object.assign(r.null_resource as object, { "pems-worker-3": copy });
+      },
+    ],
+    [
+      "by the user of its copy",
+      ["secret", "commands"],
+      (r) => Object.assign(at(r, "null_resource.pems-worker-3").connection, { user: "root" }),
+    ],
+  ])("%s", (_case, expected, change) => {
+    expect(kindsOf(change, WITH_WORKER)).toEqual(expected);
+  });
+
+  test("by a file: the page lists the file, and no other", () => {
+    const file = { path: "/home/ubuntu/x.pem", mode: "0644", owner: "ubuntu" } as const;
+    const { copies } = compare(
+      ...changed((r) => addFile(at(r, "null_resource.pems-worker-3"), file, CA_KEY), WITH_WORKER),
+    );
+    expect(copies).toEqual([{ address: "null_resource.pems-worker-3", file: file.path, change: "added" }]);
+  });
+});
+
+test("a rule of a new security group is a finding too", () => {
+  const kinds = kindsOf((r) => {
+    const group = { ...at(r, "aws_security_group.security-group"), name: "more" };
+    const rule = { security_group_id: template("aws_security_group.more.id"), cidr_ipv4: "64.0.0.0/8" };
+    Object.assign(r.aws_security_group as object, { more: group });
+    Object.assign(r.aws_vpc_security_group_ingress_rule as object, { more: { ...rule, ip_protocol: "-1" } });
+  });
+  expect(kinds).toEqual(["access"]);
+});
+
+test("the page shows each value of a new resource that is not only a reference", () => {
+  const page = renderPage(
+    compare(
+      ...changed((r) => Object.assign(at(r, "aws_instance.worker-3"), { key_name: template('"x"') }), WITH_WORKER),
+    ),
+  );
+  expect(page).toContain(`\`key_name\` \`${template('"x"')}\``);
+});
+
+describe("a copy", () => {
+  test.each<[string, string[], Change]>([
+    ["to another machine", ["copies"], (r) => sendTo(at(r, "null_resource.pems-master-0"), "worker-0")],
+    [
+      "whose script goes to another machine than its bundle",
+      ["commands"],
+      (r) => {
+        const host = template("aws_instance.worker-0.public_ip");
+        Object.assign(at(r, "null_resource.pems-worker-1").provisioner[0]["remote-exec"].connection, { host });
+      },
+    ],
+    [
+      "that is new, to an existing machine",
+      ["copies"],
+      (r) => {
+        const copy = copyOf(at(r, "null_resource.pems-worker-1"));
+        sendTo(copy, "worker-0");
+        Object.assign(r.null_resource as object, { "pems-worker-9": copy });
+      },
+    ],
+    [
+      "with its connections in a list",
+      ["secret", "commands", "foreign-host"],
+      (r) => {
+        const copy = at(r, "null_resource.pems-worker-0");
+        copy.connection = [{ ...copy.connection, host: "evil.example" }];
+      },
+    ],
+  ])("%s", (_case, expected, change) => {
+    expect(kindsOf(change)).toEqual(expected);
+  });
+});
+
+describe("a certificate", () => {
+  const request = (r: Resources, name: string) => at(r, `tls_cert_request.${name}-request`);
+  test.each<[string, string[], Change]>([
+    [
+      "of a second administrator with a prefix in its name",
+      ["identity"],
+      (r) => Object.assign(r.tls_cert_request as object, { "x_admin-request": request(r, "admin") }),
+    ],
+    [
+      "of a machine with the names of the API server",
+      ["identity", "replace-certificate"],
+      (r) => Object.assign(request(r, "worker-0"), { dns_names: request(r, "master-kubernetes").dns_names }),
+    ],
+    [
+      "of a machine with an address of the control plane",
+      ["identity", "replace-certificate"],
+      (r) => request(r, "worker-0").ip_addresses.push("172.31.0.10"),
+    ],
+    [
+      "of a machine with the user of another",
+      ["identity", "replace-certificate"],
+      (r) => Object.assign(request(r, "worker-0").subject[0], { common_name: "system:node:ip-172-31-0-21" }),
+    ],
+    [
+      "of a client with a name",
+      ["identity", "replace-certificate"],
+      (r) => Object.assign(request(r, "kube-proxy"), { dns_names: ["kubernetes"] }),
+    ],
+    [
+      "of the API server with a foreign name",
+      ["identity", "replace-certificate"],
+      (r) => request(r, "master-kubernetes").dns_names.push("evil.example"),
+    ],
+    [
+      "of the administrator for the key of a machine",
+      ["identity", "replace-certificate"],
+      (r) =>
+        Object.assign(request(r, "admin"), {
+          private_key_pem: template("tls_private_key.worker-0-private-key.private_key_pem"),
+        }),
+    ],
+    [
+      "of a machine for the request of the administrator",
+      ["identity", "replace-certificate"],
+      (r) =>
+        Object.assign(at(r, "tls_locally_signed_cert.worker-0-certificate"), {
+          cert_request_pem: template("tls_cert_request.admin-request.cert_request_pem"),
+        }),
+    ],
+    [
+      "that is valid for longer than the others",
+      ["identity", "replace-certificate"],
+      (r) => Object.assign(at(r, "tls_locally_signed_cert.admin-certificate"), { validity_period_hours: 876_000 }),
+    ],
+    [
+      "that signs others",
+      ["identity", "replace-certificate"],
+      (r) => {
+        for (const each of Object.values(r.tls_locally_signed_cert ?? {})) each.allowed_uses.push("cert_signing");
+      },
+    ],
+    [
+      "of a second CA",
+      ["identity"],
+      (r) => Object.assign(r.tls_self_signed_cert as object, { more: at(r, "tls_self_signed_cert.ca-certificate") }),
+    ],
+  ])("%s", (_case, expected, change) => {
+    expect(kindsOf(change)).toEqual(expected);
+  });
+});
