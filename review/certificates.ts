@@ -18,7 +18,7 @@ export interface Request {
 const SERVICE_ADDRESSES = 1;
 
 /** The domain of private host names in a region. */
-const INTERNAL_DOMAIN = /\.(ec2|[a-z0-9-]+\.compute)\.internal$/;
+export const INTERNAL_DOMAIN = /(?:^|\.)(ec2|[a-z0-9-]+\.compute)\.internal$/;
 
 /** Whether a resource has a name of this project. In a stack of its own, cdktf adds a prefix and a hash. */
 export function isNamed(address: string, name: string): boolean {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { isPrivate, prefixLength } from "../model/addressing";
+import { isCidr, isPrivate, overlaps, prefixLength } from "../model/addressing";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
 import {
   type Arguments,
@@ -11,11 +11,11 @@ import {
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
-import { isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
+import { INTERNAL_DOMAIN, isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
 import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
 import { isExposed, refersToSecret } from "./secrets";
-import { differencesFromSiblings, machinesOf } from "./siblings";
+import { arePodsInOrder, differencesFromSiblings, machinesOf } from "./siblings";
 
 /** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
 export const FINDINGS = {
@@ -362,47 +362,109 @@ const keepsKey: Test = ({ change: { settings, action, because, arguments: change
 
 // The load balancer and routes
 
+/** The types of a load balancer's parts. A cluster has one of each, and a target for each machine of the control plane. */
+const BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
+
+/** Whether such a resource is destroyed by the same change. */
+function isDestroyedToo({ changes }: Context, isIt: (other: ResourceChange) => boolean): boolean {
+  return changes.resources.some((other) => isGone(other.action) && isIt(other));
+}
+
 const changesListener: Test = (context) => {
   const { change, changes } = context;
   const { type, action } = change;
-  if (type === "aws_lb_listener") {
-    if (action !== "create") return changesPath(change, /^(port|protocol|default_action\.)/);
-    const balancer = written(context, "load_balancer_arn");
-    const siblings = [...(changes.after ?? [])].filter(
-      ([address, block]) => address.includes("aws_lb_listener.") && block.get("load_balancer_arn") === balancer,
-    );
-    return siblings.length > 1 || !isCreatedToo(context, refersTo(balancer, "aws_lb", "arn"));
+  const all = [...(changes.after ?? NONE)];
+  if (type === "aws_lb_target_group_attachment") {
+    const target = valuesOf(context, "target_id")[0];
+    const machines = [...machinesOf(changes.after ?? NONE).values()].filter(({ role }) => role === "master");
+    const isTarget = machines.some(({ privateIp }) => privateIp === target);
+    // A machine of the control plane is removed with its target.
+    if (isGone(action)) return isTarget;
+    if (action !== "create" && change.arguments.length === 0) return false;
+    const ports = all
+      .filter(([address]) => typeOf(address) === "aws_lb_target_group")
+      .map(([, each]) => each.get("port"));
+    const port = valuesOf(context, "port")[0];
+    return !(isTarget && ports.map(String).includes(String(port)));
   }
-  if (type === "aws_lb_target_group") return changesPath(change, /^(port|protocol|target_type)$/);
-  if (type !== "aws_lb_target_group_attachment" || isGone(action)) return false;
-  if (action !== "create" && !changesPath(change, /^(target_id|port)$/)) return false;
-  const machines = [...(changes.after ?? [])].filter(([address]) => address.includes("aws_instance."));
-  const [target] = valuesOf(context, "target_id");
-  const groupPorts = [...(changes.after ?? [])]
-    .filter(([address]) => address.includes("aws_lb_target_group."))
-    .map(([, block]) => String(block.get("port")));
-  return !(
-    machines.some(([, block]) => block.get("private_ip") === target) &&
-    groupPorts.includes(String(valuesOf(context, "port")[0]))
+  if (!BALANCER_PARTS.includes(type)) return false;
+  if (type !== "aws_lb" && isGone(action)) return true;
+  if (action === "create") return all.filter(([address]) => typeOf(address) === type).length > 1;
+  if (type === "aws_lb") return false;
+  const balancer = refersTo(written(context, "load_balancer_arn"), "aws_lb", "arn") ?? "";
+  return (
+    changesPath(change, /^(port|protocol|target_type|default_action\.)/) ||
+    (changesPath(change, /^load_balancer_arn$/) && changes.after?.has(balancer) !== true)
   );
 };
 
-const changesRoute: Test = (context) => {
-  const { change } = context;
-  const { type, action } = change;
-  if (isGone(action)) return false;
-  if (type === "aws_vpc_dhcp_options") {
-    return (action === "create" || changesPath(change, /^domain_name_servers$/)) && !hasAmazonDns(context);
-  }
-  if (type === "aws_route_table_association") return changesPath(change, /^(route_table_id|subnet_id)$/);
-  if (type !== "aws_route") return false;
-  if (action !== "create" && !changesPath(change, /^(destination_cidr_block|gateway_id|network_interface_id)$/))
-    return false;
+/** Whether a route leads to the pods of the machine to which it goes, as the other routes do. */
+function isPodRoute(context: Context): boolean {
+  const { changes } = context;
+  const configuration = changes.after ?? NONE;
+  const machines = [...machinesOf(configuration).values()];
+  const machineOfRoute = (value: unknown) => {
+    const address = refersTo(value, "aws_instance", "primary_network_interface_id");
+    return machines.find((each) => each.address === address);
+  };
+  const routes = [...configuration].flatMap(([address, block]) => {
+    const machine = machineOfRoute(block.get("network_interface_id"));
+    return typeOf(address) === "aws_route" && machine !== undefined
+      ? [{ machine, destination: String(block.get("destination_cidr_block")) }]
+      : [];
+  });
   const destination = String(written(context, "destination_cidr_block"));
+  const machine = machineOfRoute(written(context, "network_interface_id"));
+  const networks = [...configuration].flatMap(([address, block]) =>
+    typeOf(address) === "aws_vpc" ? [String(block.get("cidr_block"))] : [],
+  );
+  return (
+    machine !== undefined &&
+    isCidr(destination) &&
+    isPrivate(destination) &&
+    !networks.some((network) => isCidr(network) && overlaps(network, destination)) &&
+    (machine.pods === undefined || machine.pods === destination) &&
+    routes.every((other) => arePodsInOrder(other, { machine, destination }))
+  );
+}
+
+const changesRoute: Test = (context) => {
+  const { change, changes } = context;
+  const { type, action } = change;
+  const isRefersTo = (path: string, otherType: string) => {
+    const address = refersTo(written(context, path), otherType, "id");
+    return address !== undefined && changes.after?.has(address) === true;
+  };
+  if (isGone(action)) {
+    if (type === "aws_route") {
+      const { network_interface_id } = change.settings;
+      const machine = refersTo(network_interface_id, "aws_instance", "primary_network_interface_id");
+      return !isDestroyedToo(context, ({ address }) => address === machine);
+    }
+    if (type === "aws_route_table_association") {
+      const subnet = refersTo(change.settings.subnet_id, "aws_subnet", "id");
+      return !isDestroyedToo(context, ({ address }) => address === subnet);
+    }
+    return /^aws_(vpc_dhcp_options(_association)?|internet_gateway|route_table)$/.test(type);
+  }
+  const isNew = action === "create";
+  if (type === "aws_vpc_dhcp_options") {
+    if (isNew && !hasAmazonDns(context)) return true;
+    const hasDomain = INTERNAL_DOMAIN.test(String(written(context, "domain_name")));
+    return changesPath(change, /^domain_name(_servers)?$/) && !(hasAmazonDns(context) && hasDomain);
+  }
+  if (type === "aws_vpc_dhcp_options_association") {
+    return (isNew || change.arguments.length > 0) && !isRefersTo("dhcp_options_id", "aws_vpc_dhcp_options");
+  }
+  if (type === "aws_internet_gateway") return changesPath(change, /^vpc_id$/);
+  if (type === "aws_route_table_association") {
+    if (!isNew) return changesPath(change, /^(route_table_id|subnet_id)$/);
+    return !isFirst(changes) && !isCreatedToo(context, refersTo(written(context, "subnet_id"), "aws_subnet", "id"));
+  }
+  if (type !== "aws_route" || (!isNew && change.arguments.length === 0)) return false;
   const gateway = refersTo(written(context, "gateway_id"), "aws_internet_gateway", "id");
-  const machine = refersTo(written(context, "network_interface_id"), "aws_instance", "primary_network_interface_id");
-  const isInternet = destination === "0.0.0.0/0" && isCreatedToo(context, gateway);
-  return !(isInternet || (machine !== undefined && /^[\d.]+\/\d+$/.test(destination) && isPrivate(destination)));
+  const isInternet = written(context, "destination_cidr_block") === "0.0.0.0/0" && isCreatedToo(context, gateway);
+  return !isInternet && !isPodRoute(context);
 };
 
 function hasAmazonDns(context: Context): boolean {
@@ -449,8 +511,6 @@ const usesForeignHost: Test = ({ change, changes, source, sourceBefore }) => {
   return hosts.length > 0 && !isDeepStrictEqual(hosts, known);
 };
 
-const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
-
 const hasAction =
   (type: string, ...actions: readonly Action[]): Test =>
   ({ change }) =>
@@ -491,7 +551,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
       ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
     ),
   "replace-load-balancer": ({ change: { type, action } }) =>
-    LOAD_BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
+    BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
   forget: ({ change }) => change.action === "forget",
   rename: ({ change }) => change.renamedFrom !== undefined,
   copies: ({ change, changes }) => changes.copies.some(({ address }) => address === change.address),

@@ -151,6 +151,19 @@ function subnetOf({ address }: Machine, configuration: Configuration): unknown {
   return configuration.get(address)?.get("subnet_id");
 }
 
+/** A machine and the CIDR of a route to it. */
+export interface PodNetwork {
+  readonly machine: Machine;
+  readonly destination: string;
+}
+
+/** Whether the pod networks of two machines of a role are as far apart as their indexes. */
+export function arePodsInOrder(one: PodNetwork, other: PodNetwork): boolean {
+  if (one.machine.role !== other.machine.role) return true;
+  const shift = other.machine.index - one.machine.index;
+  return isShifted(one.destination, other.destination, shift, NODE_POD_ADDRESSES);
+}
+
 /** Whether an address or CIDR is another one plus a number of steps. */
 function isShifted(from: string | undefined, to: string | undefined, count: number, step: number): boolean {
   if (from === undefined || to === undefined) return from === to;

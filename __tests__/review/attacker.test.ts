@@ -3,6 +3,7 @@ import { bundleEnd, type DistributedFile, distributionScript, readDistributionSc
 import { compare, type Document } from "../../review/compare";
 import { findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
+import type { ClusterSettingsInput } from "../../settings/schema";
 import { synthesizeCluster } from "../../testing/synthesize";
 
 /** Changes that somebody makes in the code, to hide an effect from the page. */
@@ -271,4 +272,112 @@ describe("a certificate", () => {
   ])("%s", (_case, expected, change) => {
     expect(kindsOf(change)).toEqual(expected);
   });
+});
+
+describe("the load balancer", () => {
+  const part = (r: Resources, type: string) => Object.values(r[type] ?? {})[0] as Block;
+  test.each<[string, string[], Change]>([
+    [
+      "has a double for other ports",
+      ["listener"],
+      (r) => {
+        const group = { ...part(r, "aws_lb_target_group"), name: "web", port: 2379 };
+        const action = [{ type: "forward", target_group_arn: template("aws_lb_target_group.web.arn") }];
+        const listener = { ...part(r, "aws_lb_listener"), port: 2379, default_action: action };
+        Object.assign(r.aws_lb as object, { web: { ...part(r, "aws_lb"), name: "web" } });
+        Object.assign(r.aws_lb_target_group as object, { web: group });
+        Object.assign(r.aws_lb_listener as object, {
+          web: { ...listener, load_balancer_arn: template("aws_lb.web.arn") },
+        });
+      },
+    ],
+    [
+      "has a second target group",
+      ["listener"],
+      (r) =>
+        Object.assign(r.aws_lb_target_group as object, { web: { ...part(r, "aws_lb_target_group"), port: 10250 } }),
+    ],
+    [
+      "forwards to a worker",
+      ["listener"],
+      (r) => Object.assign(part(r, "aws_lb_target_group_attachment"), { target_id: "172.31.0.20" }),
+    ],
+    [
+      "has a listener of a foreign load balancer",
+      ["listener", "replace-load-balancer"],
+      (r) => Object.assign(part(r, "aws_lb_listener"), { load_balancer_arn: "arn:aws:elasticloadbalancing:x" }),
+    ],
+    ["has no targets", ["listener"], (r) => delete r.aws_lb_target_group_attachment],
+    ["has no listener", ["listener", "replace-load-balancer"], (r) => delete r.aws_lb_listener],
+  ])("%s", (_case, expected, change) => {
+    expect(kindsOf(change)).toEqual(expected);
+  });
+});
+
+describe("traffic and name lookups", () => {
+  const PODS_1 = "aws_route.pod-route-worker-1";
+  const to = (machine: string) => ({
+    network_interface_id: template(`aws_instance.${machine}.primary_network_interface_id`),
+  });
+  test.each<[string, string[], Change]>([
+    [
+      "by other DHCP options",
+      ["route"],
+      (r) =>
+        Object.assign(at(r, "aws_vpc_dhcp_options_association.dhcp-options-association"), {
+          dhcp_options_id: "dopt-1",
+        }),
+    ],
+    [
+      "by a foreign search domain",
+      ["route"],
+      (r) => Object.assign(at(r, "aws_vpc_dhcp_options.dhcp-options"), { domain_name: "evil.example" }),
+    ],
+    ["of pods to another machine", ["route"], (r) => Object.assign(at(r, PODS_1), to("worker-0"))],
+    [
+      "of pods to another machine, whose user data agrees",
+      ["route"],
+      (r) => {
+        Object.assign(at(r, PODS_1), to("worker-0"));
+        at(r, "aws_instance.worker-0").user_data = "name=worker-0|pod-cidr=172.20.1.0/24";
+      },
+    ],
+    [
+      "of a machine to another machine",
+      ["route"],
+      (r) =>
+        Object.assign(r.aws_route as object, {
+          more: { ...at(r, PODS_1), ...to("worker-0"), destination_cidr_block: "172.31.0.10/32" },
+        }),
+    ],
+    ["without the route to the internet", ["route"], (r) => delete r.aws_route?.["default-route"]],
+    ["without the route to pods", ["route"], (r) => delete r.aws_route?.["pod-route-worker-1"]],
+    ["without a route table", ["route"], (r) => delete r.aws_route_table_association],
+    ["without DHCP options", ["route"], (r) => delete r.aws_vpc_dhcp_options_association],
+    [
+      "by another route table of a subnet",
+      ["route"],
+      (r) => {
+        Object.assign(r.aws_route_table as object, { more: at(r, "aws_route_table.route-table") });
+        const table = template("aws_route_table.more.id");
+        Object.assign(at(r, "aws_route_table_association.subnet-0-route-table"), { route_table_id: table });
+      },
+    ],
+  ])("%s", (_case, expected, change) => {
+    expect(kindsOf(change)).toEqual(expected);
+  });
+});
+
+test("fewer machines, other subnets and other pods have no finding for the load balancer", () => {
+  const kinds = (settings: ClusterSettingsInput) =>
+    findingsOf(compare(JSON.parse(CLUSTER), JSON.parse(JSON.stringify(synthesizeCluster(settings))))).map(
+      ({ kind }) => kind,
+    );
+  expect(kinds({ controlPlane: { count: 1 } })).toEqual(["destroy-machine", "replace-certificate"]);
+  expect(kinds({ podNetwork: { cidrBlock: "10.244.0.0/16" } })).toEqual(["access"]);
+  const subnets = ["a", "b"].map((zone, index) => ({
+    cidrBlock: `172.31.${index}.0/24`,
+    availabilityZone: `eu-central-1${zone}`,
+  }));
+  expect(kinds({ network: { subnets }, workers: { count: 6 } })).not.toContain("listener");
 });
