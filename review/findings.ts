@@ -14,7 +14,7 @@ import {
 import { INTERNAL_DOMAIN, isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
 import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
-import { isExposed, refersToSecret } from "./secrets";
+import { isExposed, refersToSecret, unmarks } from "./secrets";
 import { arePodsInOrder, differencesFromSiblings, machinesOf } from "./siblings";
 
 /** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
@@ -267,6 +267,23 @@ function describeRule({ type, settings }: ResourceChange): string | undefined {
     from_port == null || from_port === -1 ? "" : ` ${from_port}${from_port === to_port ? "" : `-${to_port}`}`;
   const other = cidr_ipv4 ?? cidr_ipv6 ?? (referenced_security_group_id === undefined ? undefined : "a security group");
   return `${protocol}${ports}${other === undefined ? "" : ` ${/egress/.test(type) ? "to" : "from"} ${other}`}`;
+}
+
+/**
+ * A number for the sources and ports that a change of access allows: the more, the larger. An unknown source, and a change
+ * that is no rule, count as the whole internet; a rule that is removed or that allows no more than members counts least.
+ */
+function harmOf({ type, action, settings }: ResourceChange): number {
+  if (!RULE.test(type)) return Number.MAX_VALUE;
+  const { ip_protocol, from_port, to_port, cidr_ipv4, referenced_security_group_id } = settings;
+  const isMember = /^\$\{aws_instance\.[\w-]+\.public_ip\}\/32$/.test(String(cidr_ipv4));
+  if (isGone(action) || referenced_security_group_id !== undefined || isMember) return 0;
+  const isLiteral = typeof cidr_ipv4 === "string" && isCidr(cidr_ipv4);
+  const sources = isLiteral ? (isPrivate(cidr_ipv4) ? 0 : 33) - prefixLength(cidr_ipv4) : 33;
+  const isAllTraffic = ip_protocol === "-1" || Number(from_port) < 0;
+  const ports = isAllTraffic ? 65_536 : Number(to_port ?? 65_535) - Number(from_port ?? 0) + 1;
+  // Sources count first, since each size of the prefix doubles them.
+  return 2 ** sources * (1 + ports / 65_536);
 }
 
 /** Whether the source of a rule is an expression that this page cannot resolve. */
@@ -566,7 +583,7 @@ const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes:
   secret: ({ path, before, after }) => {
     if (path.endsWith(".sensitive")) return before === true && after === false;
     if (isExposed(after) && !isExposed(before)) return true;
-    return path.startsWith("output.") ? /nonsensitive\s*\(/.test(JSON.stringify(after ?? "")) : refersToSecret(after);
+    return path.startsWith("output.") ? unmarks(after) && !unmarks(before) : refersToSecret(after);
   },
   region: ({ path }, { isSecondCluster }) => path === "provider.aws[0].region" && isSecondCluster !== true,
   backend: ({ path }, { isSecondCluster }) => path.startsWith("terraform.backend.") && isSecondCluster !== true,
@@ -607,6 +624,8 @@ export function findingsOf(changes: Changes): Finding[] {
       WHOLE_TESTS[kind]?.(changes) === true ||
       changes.elsewhere.some((change) => OTHER_TESTS[kind]?.(change, changes) === true);
     if (found.length === 0 && !isWhole) return [];
+    // The page names only the first addresses.
+    if (["open-world", "access"].includes(kind)) found.sort((one, other) => harmOf(other) - harmOf(one));
     const details = found.flatMap((change) => {
       const rule = ["open-world", "access"].includes(kind) ? describeRule(change) : undefined;
       return rule === undefined ? [] : [[change.address, rule] as const];

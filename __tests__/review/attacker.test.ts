@@ -1,6 +1,7 @@
 import type { Block } from "../../cloud/terraform-json";
 import { bundleEnd, type DistributedFile, distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
+import { renderDiagram } from "../../review/diagram";
 import { findingsOf } from "../../review/findings";
 import { renderPage } from "../../review/page";
 import type { ClusterSettingsInput } from "../../settings/schema";
@@ -380,4 +381,83 @@ test("fewer machines, other subnets and other pods have no finding for the load 
     availabilityZone: `eu-central-1${zone}`,
   }));
   expect(kinds({ network: { subnets }, workers: { count: 6 } })).not.toContain("listener");
+});
+
+describe("a secret in a template", () => {
+  const KEY = "tls_private_key.ca-private-key";
+  test.each([
+    [`${KEY}[replace("].x", "].x", "private_key_pem")]`],
+    [`${KEY}["private_key_pem"]`],
+    [`${KEY} . private_key_pem`],
+    [`values(${KEY})[5]`],
+    [`${KEY}[*].private_key_pem[0]`],
+    [`[for each in [${KEY}] : each.private_key_pem][0]`],
+    [`"a \${${KEY}.private_key_pem}"`],
+    [`jsonencode(tls_cert_request.admin-request)`],
+    ['file/* */("/root/.ssh/id_rsa")'],
+    ['file # (\n("/root/.ssh/id_rsa")'],
+    ['templatefile("/etc/shadow", {})'],
+    ['provider::other::read("x")'],
+  ])("%s", (code) => {
+    expect(kindsOf((r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: template(code) }))).toEqual(["secret"]);
+    const inProvider = kindsOf((_r, d) =>
+      Object.assign(d.provider.aws[0].default_tags[0].tags, { key: template(code) }),
+    );
+    expect(inProvider).toContain("secret");
+  });
+
+  test.each([["nonsensitive/**/"], ["nonsensitive\n"], ["nonsensitive # join\n"]])("that %j unmarks", (call) => {
+    const value = template(`${call}(${KEY}.private_key_pem)`);
+    expect(kindsOf((_r, d) => Object.assign(d.output, { key: { value } }))).toEqual(["secret"]);
+    expect(kindsOf((_r, d) => Object.assign(d.output, { key: { value: { a: [value] } } }))).toEqual(["secret"]);
+  });
+
+  test.each([
+    ["tls_self_signed_cert.ca-certificate.cert_pem"],
+    ["tls_private_key.ssh-key[0].public_key_openssh"],
+    ['join("#(//", [trimspace(aws_vpc.vpc.id), "file("])'],
+    ["1 + (2 * 3)"],
+    ['true ? "a" : ("b")'],
+  ])("is not %s", (code) => {
+    expect(kindsOf((r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key: template(code) }))).toEqual([]);
+  });
+
+  test("is not an escaped template", () => {
+    const key = "$$" + "{file(x)} file(x)";
+    expect(kindsOf((r) => Object.assign(at(r, "aws_vpc.vpc").tags, { key }))).toEqual([]);
+  });
+});
+
+test("the rules that allow most are listed first", () => {
+  const after = JSON.stringify(
+    synthesizeCluster({ podNetwork: { cidrBlock: "64.0.0.0/8" }, access: { api: ["10.0.0.0/8"] } }),
+  );
+  const [finding] = findingsOf(compare(...changed(() => {}, after))).filter(({ kind }) => kind === "access");
+  expect(finding?.details?.[finding.addresses[0] as string]).toBe("all traffic from 64.0.0.0/8");
+});
+
+describe("no text of a picture leaves its place", () => {
+  const EVIL = 'tcp"\n```\n\n## Nothing changes <img src="x">\n\n```text\n';
+  test.each<[string, Change]>([
+    [
+      "a protocol",
+      (r) => {
+        for (const each of Object.values(r.aws_vpc_security_group_ingress_rule ?? {})) each.ip_protocol = EVIL;
+      },
+    ],
+    ["the address of a machine", (r) => Object.assign(at(r, "aws_instance.worker-0"), { private_ip: EVIL })],
+    ["the name of a group", (r) => Object.assign(r.aws_security_group as object, { [EVIL]: {} })],
+    ["the protocol of a listener", (r) => Object.assign(at(r, "aws_lb_listener.listener"), { protocol: EVIL })],
+  ])("%s", (_case, change) => {
+    const [, document] = changed(change);
+    const picture = renderDiagram(document);
+    expect(picture.replaceAll("<br/>", "")).not.toMatch(/`|<|\n\n|^#/m);
+  });
+
+  test("a provisioner may be an object", () => {
+    const [, document] = changed((r) => {
+      at(r, "null_resource.pems-worker-0").provisioner = { "remote-exec": { inline: ["true"] } };
+    });
+    expect(renderDiagram(document)).toContain("flowchart");
+  });
 });

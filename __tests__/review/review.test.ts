@@ -478,7 +478,7 @@ describe("the findings of a change", () => {
     ],
     [
       "a machine that Terraform forgets",
-      ["replace-load-balancer", "forget"],
+      ["listener", "replace-load-balancer", "forget"],
       (r, d) => {
         delete r.aws_lb;
         delete r.aws_lb_listener;
