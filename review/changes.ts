@@ -56,12 +56,22 @@ export interface ResourceChange {
   readonly renamedFrom?: string;
 }
 
-/** A change of a file that is copied to a machine. */
+/**
+ * A change of a file that is copied to a machine. The copy of a new machine is compared with that of a machine of the same
+ * role.
+ */
 export interface CopyChange {
   /** The address of the copy. */
   readonly address: string;
   readonly file: string;
-  readonly change: "added" | "removed" | "mode changed" | "owner changed" | "source changed" | "not of this project";
+  readonly change:
+    | "added"
+    | "removed"
+    | "mode changed"
+    | "owner changed"
+    | "source changed"
+    | "sent to another machine"
+    | "not of this project";
   /** Whether it is not of this project, and contains a private key. */
   readonly secret?: true;
 }

@@ -10,16 +10,9 @@ import {
   typeOf,
   withoutIndexes,
 } from "./arguments";
-import {
-  type Action,
-  type ArgumentChange,
-  type Changes,
-  type CopyChange,
-  NAME_TAG,
-  type ResourceChange,
-} from "./changes";
+import { type Action, type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
+import { copyChanges } from "./copies";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isFullyKnown, isKept, refusalOf } from "./effects";
-import { type CopiedFile, readDistribution } from "./provisioners";
 
 /** The compared part of a synthesized document. */
 export interface Document {
@@ -283,38 +276,6 @@ function ignoreListChange(address: string, change: Omit<ArgumentChange, "action"
     action,
     note: action === "none" ? undefined : `if ${released.join(" or ")} differs from the existing resource`,
   };
-}
-
-/**
- * The changes of the files that are copied to machines that exist before and after. The provisioners of a copy contain its
- * files; the last one contains their modes.
- */
-function copyChanges(before: Resources, after: Resources): CopyChange[] {
-  const machine = (all: Resources, address: string) =>
-    references(argumentsOf(all, address).get("connection.host"))[0]?.address;
-  const stays = (address = "") => before.has(address) && after.has(address);
-  const copies = [...new Set([...before.keys(), ...after.keys()])].filter((address) =>
-    address.startsWith("null_resource."),
-  );
-  const addresses = copies.filter((address) => stays(machine(after, address) ?? machine(before, address)));
-  return addresses.sort().flatMap((address) => {
-    const [filesBefore, filesAfter] = [copiedFiles(before.get(address)), copiedFiles(after.get(address))];
-    // Other provisioners are reported as commands.
-    if (filesBefore === undefined || filesAfter === undefined) return [];
-    return [...new Set([...filesBefore.keys(), ...filesAfter.keys()])].sort().flatMap((file): CopyChange[] => {
-      const [one, other] = [filesBefore.get(file), filesAfter.get(file)];
-      if (one === undefined) return [{ address, file, change: "added" }];
-      if (other === undefined) return [{ address, file, change: "removed" }];
-      if (one.mode !== other.mode) return [{ address, file, change: "mode changed" }];
-      if (one.owner !== other.owner) return [{ address, file, change: "owner changed" }];
-      return one.content === other.content ? [] : [{ address, file, change: "source changed" }];
-    });
-  });
-}
-
-/** The files of a copy: none without a copy, undefined if the provisioners are not those of a distribution. */
-function copiedFiles(copy: Arguments = new Map()): ReadonlyMap<string, CopiedFile> | undefined {
-  return [...copy.keys()].some((path) => path.startsWith("provisioner")) ? readDistribution(copy)?.files : new Map();
 }
 
 /** The changes outside of resources. */

@@ -89,7 +89,7 @@ function machines(all: Resources): Machine[] {
 }
 
 function copiedFiles({ provisioner = [] }: Block): string[] {
-  const scripts = (provisioner as Block[]).flatMap((each) => each["remote-exec"] ?? []);
+  const scripts = [provisioner as Block | Block[]].flat().flatMap((each) => each["remote-exec"] ?? []);
   const files = scripts.flatMap(({ inline }) => readDistributionScript(inline ?? [])?.files ?? []);
   return files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
 }
@@ -206,19 +206,26 @@ function targets(sets: readonly MachineSet[], all: Resources): string[] {
 }
 
 function frame(id: string, title: string, content: readonly string[]): string[] {
-  return [`subgraph ${id}[${text([title])}]`, ...indented(content), "end"];
+  return [`subgraph ${safeId(id)}[${text([title])}]`, ...indented(content), "end"];
 }
 
 function node(id: string, lines: readonly string[], open = "[", close = "]"): string {
-  return `${id}${open}${text(lines)}${close}`;
+  return `${safeId(id)}${open}${text(lines)}${close}`;
 }
 
 function arrow(from: string, labels: readonly string[], to: string): string {
-  return `${from} -- ${text([...new Set(labels)])} --> ${to}`;
+  return `${safeId(from)} -- ${text([...new Set(labels)])} --> ${safeId(to)}`;
+}
+
+function safeId(id: string): string {
+  return id.replaceAll(/[^\w-]/g, "-");
 }
 
 function text(lines: readonly string[]): string {
-  return `"${lines.join("<br/>").replaceAll('"', "#quot;")}"`;
+  // Mermaid's own escapes. All but harmless characters have one, so that no text ends its place or the whole block.
+  const escaped = (line: string) =>
+    [...line].map((each) => (/[\p{L}\p{N} .,:;/_()+*='-]/u.test(each) ? each : `#${each.codePointAt(0)};`)).join("");
+  return `"${lines.map(escaped).join("<br/>")}"`;
 }
 
 function indented(lines: readonly string[]): string[] {

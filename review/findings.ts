@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { isPrivate, prefixLength } from "../model/addressing";
-import { type Identity, identities } from "../model/identities";
+import { isCidr, isPrivate, overlaps, prefixLength } from "../model/addressing";
 import { UBUNTU_RELEASES } from "../model/images";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
 import {
@@ -14,9 +13,11 @@ import {
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
+import { INTERNAL_DOMAIN, isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
 import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
 import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
-import { isExposed, refersToSecret } from "./secrets";
+import { isExposed, refersToSecret, unmarks } from "./secrets";
+import { arePodsInOrder, differencesFromSiblings, machinesOf } from "./siblings";
 
 /** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
 export const FINDINGS = {
@@ -95,11 +96,6 @@ function isReplacedOrDestroyed(action: Action): boolean {
   return action === "replace" || action === "destroy";
 }
 
-/** Whether a resource has a name of this project. In a stack of its own, cdktf adds a prefix and a hash. */
-function isNamed(address: string, name: string): boolean {
-  return new RegExp(`(^|_)${name}(_[0-9A-F]{8})?$`).test(nameOf(address));
-}
-
 /** A change together with all changes. */
 interface Context {
   readonly change: ResourceChange;
@@ -170,9 +166,33 @@ function differsFromOthers({ change, changes, source }: Context, path: string): 
   return others.length > 0 && !others.some(([, block]) => isDeepStrictEqual(block.get(path), source.get(path)));
 }
 
-/** Whether nothing existed before. */
-function isFirst({ resources }: Changes): boolean {
-  return resources.every(({ action }) => action === "create");
+/** Whether no machine existed before. A plan does not contain the configuration before: then, if everything is created. */
+function isFirst({ resources, before }: Changes): boolean {
+  return before === undefined ? resources.every(({ action }) => action === "create") : machinesOf(before).size === 0;
+}
+
+/** The kind of finding for each argument in which a new resource differs from its sibling; `unknown` for others. */
+const DIFFERENCES: readonly (readonly [path: RegExp, kind: FindingKind])[] = [
+  [/^ami$/, "image"],
+  [/^user_data/, "user-data"],
+  [/^key_name$/, "login-key"],
+  [/^(vpc_security_group_ids|subnet_id|private_ip)$/, "access"],
+  [/^(source_dest_check|destination_cidr_block|network_interface_id|gateway_id|route_table_id)$/, "route"],
+  [
+    /^(private_key_pem|subject|dns_names|ip_addresses|cert_request_pem|ca_\w+|allowed_uses|validity_.*)(\.|$)/,
+    "identity",
+  ],
+  [/^(connection|provisioner)\b/, "commands"],
+];
+
+/**
+ * Whether a new resource of a machine differs from those of other machines of its role in an argument of a kind. Only a
+ * comparison knows which machines are new.
+ */
+function differsFromSibling({ change, changes: { before, after } }: Context, kind: FindingKind): boolean {
+  if (change.action !== "create" || before === undefined || after === undefined) return false;
+  const differences = differencesFromSiblings(withoutKeys(change.address), { before, after });
+  return differences.some((path) => (DIFFERENCES.find(([pattern]) => pattern.test(path))?.[1] ?? "unknown") === kind);
 }
 
 // Security rules
@@ -247,7 +267,8 @@ const changesAccess: Test = (context) => {
   }
   if (!RULE.test(type)) return false;
   if (action === "create") {
-    return !isCreatedToo(context, refersTo(written(context, "security_group_id"), "aws_security_group", "id"));
+    const group = refersTo(written(context, "security_group_id"), "aws_security_group", "id");
+    return !isFirst(context.changes) || !isCreatedToo(context, group);
   }
   return isGone(action) || isNewRule(change) || changesPath(change, /^referenced_security_group_id$/);
 };
@@ -261,6 +282,23 @@ function describeRule({ type, settings }: ResourceChange): string | undefined {
     from_port == null || from_port === -1 ? "" : ` ${from_port}${from_port === to_port ? "" : `-${to_port}`}`;
   const other = cidr_ipv4 ?? cidr_ipv6 ?? (referenced_security_group_id === undefined ? undefined : "a security group");
   return `${protocol}${ports}${other === undefined ? "" : ` ${/egress/.test(type) ? "to" : "from"} ${other}`}`;
+}
+
+/**
+ * A number for the sources and ports that a change of access allows: the more, the larger. An unknown source, and a change
+ * that is no rule, count as the whole internet; a rule that is removed or that allows no more than members counts least.
+ */
+function harmOf({ type, action, settings }: ResourceChange): number {
+  if (!RULE.test(type)) return Number.MAX_VALUE;
+  const { ip_protocol, from_port, to_port, cidr_ipv4, referenced_security_group_id } = settings;
+  const isMember = /^\$\{aws_instance\.[\w-]+\.public_ip\}\/32$/.test(String(cidr_ipv4));
+  if (isGone(action) || referenced_security_group_id !== undefined || isMember) return 0;
+  const isLiteral = typeof cidr_ipv4 === "string" && isCidr(cidr_ipv4);
+  const sources = isLiteral ? (isPrivate(cidr_ipv4) ? 0 : 33) - prefixLength(cidr_ipv4) : 33;
+  const isAllTraffic = ip_protocol === "-1" || Number(from_port) < 0;
+  const ports = isAllTraffic ? 65_536 : Number(to_port ?? 65_535) - Number(from_port ?? 0) + 1;
+  // Sources count first, since each size of the prefix doubles them.
+  return 2 ** sources * (1 + ports / 65_536);
 }
 
 /** Whether the source of a rule is an expression that this page cannot resolve. */
@@ -342,37 +380,31 @@ const addsLoginKey: Test = (context) => {
 
 // Certificates
 
-/** The certificates of every cluster, by the names of their resources. */
-const KNOWN: readonly Identity[] = identities({ apiServer: { dnsNames: [], ipAddresses: [] }, kubelets: [] });
-
-const KUBELET = { commonName: /^system:node:[\w.-]+$/, organization: "system:nodes" };
-
-/** Whether a request has the user and group of a certificate of this project. */
-function isKnownRequest(context: Context): boolean {
-  const field = (name: string) => String(written(context, `subject.${name}`) ?? "");
-  const [commonName, organization] = [field("common_name"), field("organization")];
-  if (KUBELET.commonName.test(commonName)) return organization === KUBELET.organization;
-  return KNOWN.some(
-    (known) =>
-      isNamed(context.change.address, `${known.id ?? known.fileName}-request`) &&
-      commonName === known.commonName &&
-      // Without a group of its own, a certificate has the subject's organization, which must be no group of Kubernetes.
-      (known.organization === undefined ? !organization.startsWith("system:") : organization === known.organization),
-  );
-}
+/** The arguments of a request that define its user, its names and its key. */
+const REQUEST = /^(subject|dns_names|ip_addresses|private_key_pem)(\.|$)/;
 
 const signsOther: Test = (context) => {
-  const { change } = context;
-  if (isGone(change.action)) return false;
-  if (change.type === "tls_cert_request") {
-    return (isMade(change.action) || changesPath(change, /^subject\./)) && !isKnownRequest(context);
+  const { change, changes } = context;
+  const { type, action, address } = change;
+  if (isGone(action)) return false;
+  const configuration = changes.after ?? NONE;
+  const configured = withoutKeys(address);
+  // A second certificate, with the name of an existing one.
+  const isSecond = () =>
+    [...configuration.keys()].filter(
+      (other) => typeOf(other) === type && isNamed(other, nameOf(address).replace(/^.*_(?=[a-z])|_[0-9A-F]{8}$/g, "")),
+    ).length > 1;
+  if (type === "tls_self_signed_cert") return action === "create" && !isFirst(changes);
+  if (type === "tls_cert_request") {
+    if (!isMade(action) && !changesPath(change, REQUEST)) return false;
+    const isPlanned = changes.before === undefined;
+    const value = (path: string) => (isPlanned ? valuesOf(context, path)[0] : written(context, path));
+    return (
+      (action === "create" && isSecond()) || !isKnownRequest({ address: configured, value, isPlanned }, configuration)
+    );
   }
-  if (change.type !== "tls_locally_signed_cert") return false;
-  return (
-    [written(context, "allowed_uses")].flat().some((use) => /^(cert|crl)_signing$/.test(String(use))) ||
-    (context.source.size > 0 &&
-      refersTo(written(context, "cert_request_pem"), "tls_cert_request", "cert_request_pem") === undefined)
-  );
+  if (type !== "tls_locally_signed_cert" || !configuration.has(configured)) return false;
+  return (isMade(action) || change.arguments.length > 0) && !isKnownCertificate(configured, configuration);
 };
 
 const isCaKey: Test = ({ change: { address, type } }) =>
@@ -387,47 +419,109 @@ const keepsKey: Test = ({ change: { settings, action, because, arguments: change
 
 // The load balancer and routes
 
+/** The types of a load balancer's parts. A cluster has one of each, and a target for each machine of the control plane. */
+const BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
+
+/** Whether such a resource is destroyed by the same change. */
+function isDestroyedToo({ changes }: Context, isIt: (other: ResourceChange) => boolean): boolean {
+  return changes.resources.some((other) => isGone(other.action) && isIt(other));
+}
+
 const changesListener: Test = (context) => {
   const { change, changes } = context;
   const { type, action } = change;
-  if (type === "aws_lb_listener") {
-    if (action !== "create") return changesPath(change, /^(port|protocol|default_action\.)/);
-    const balancer = written(context, "load_balancer_arn");
-    const siblings = [...(changes.after ?? [])].filter(
-      ([address, block]) => address.includes("aws_lb_listener.") && block.get("load_balancer_arn") === balancer,
-    );
-    return siblings.length > 1 || !isCreatedToo(context, refersTo(balancer, "aws_lb", "arn"));
+  const all = [...(changes.after ?? NONE)];
+  if (type === "aws_lb_target_group_attachment") {
+    const target = valuesOf(context, "target_id")[0];
+    const machines = [...machinesOf(changes.after ?? NONE).values()].filter(({ role }) => role === "master");
+    const isTarget = machines.some(({ privateIp }) => privateIp === target);
+    // A machine of the control plane is removed with its target.
+    if (isGone(action)) return isTarget;
+    if (action !== "create" && change.arguments.length === 0) return false;
+    const ports = all
+      .filter(([address]) => typeOf(address) === "aws_lb_target_group")
+      .map(([, each]) => each.get("port"));
+    const port = valuesOf(context, "port")[0];
+    return !(isTarget && ports.map(String).includes(String(port)));
   }
-  if (type === "aws_lb_target_group") return changesPath(change, /^(port|protocol|target_type)$/);
-  if (type !== "aws_lb_target_group_attachment" || isGone(action)) return false;
-  if (action !== "create" && !changesPath(change, /^(target_id|port)$/)) return false;
-  const machines = [...(changes.after ?? [])].filter(([address]) => address.includes("aws_instance."));
-  const [target] = valuesOf(context, "target_id");
-  const groupPorts = [...(changes.after ?? [])]
-    .filter(([address]) => address.includes("aws_lb_target_group."))
-    .map(([, block]) => String(block.get("port")));
-  return !(
-    machines.some(([, block]) => block.get("private_ip") === target) &&
-    groupPorts.includes(String(valuesOf(context, "port")[0]))
+  if (!BALANCER_PARTS.includes(type)) return false;
+  if (type !== "aws_lb" && isGone(action)) return true;
+  if (action === "create") return all.filter(([address]) => typeOf(address) === type).length > 1;
+  if (type === "aws_lb") return false;
+  const balancer = refersTo(written(context, "load_balancer_arn"), "aws_lb", "arn") ?? "";
+  return (
+    changesPath(change, /^(port|protocol|target_type|default_action\.)/) ||
+    (changesPath(change, /^load_balancer_arn$/) && changes.after?.has(balancer) !== true)
   );
 };
 
-const changesRoute: Test = (context) => {
-  const { change } = context;
-  const { type, action } = change;
-  if (isGone(action)) return false;
-  if (type === "aws_vpc_dhcp_options") {
-    return (action === "create" || changesPath(change, /^domain_name_servers$/)) && !hasAmazonDns(context);
-  }
-  if (type === "aws_route_table_association") return changesPath(change, /^(route_table_id|subnet_id)$/);
-  if (type !== "aws_route") return false;
-  if (action !== "create" && !changesPath(change, /^(destination_cidr_block|gateway_id|network_interface_id)$/))
-    return false;
+/** Whether a route leads to the pods of the machine to which it goes, as the other routes do. */
+function isPodRoute(context: Context): boolean {
+  const { changes } = context;
+  const configuration = changes.after ?? NONE;
+  const machines = [...machinesOf(configuration).values()];
+  const machineOfRoute = (value: unknown) => {
+    const address = refersTo(value, "aws_instance", "primary_network_interface_id");
+    return machines.find((each) => each.address === address);
+  };
+  const routes = [...configuration].flatMap(([address, block]) => {
+    const machine = machineOfRoute(block.get("network_interface_id"));
+    return typeOf(address) === "aws_route" && machine !== undefined
+      ? [{ machine, destination: String(block.get("destination_cidr_block")) }]
+      : [];
+  });
   const destination = String(written(context, "destination_cidr_block"));
+  const machine = machineOfRoute(written(context, "network_interface_id"));
+  const networks = [...configuration].flatMap(([address, block]) =>
+    typeOf(address) === "aws_vpc" ? [String(block.get("cidr_block"))] : [],
+  );
+  return (
+    machine !== undefined &&
+    isCidr(destination) &&
+    isPrivate(destination) &&
+    !networks.some((network) => isCidr(network) && overlaps(network, destination)) &&
+    (machine.pods === undefined || machine.pods === destination) &&
+    routes.every((other) => arePodsInOrder(other, { machine, destination }))
+  );
+}
+
+const changesRoute: Test = (context) => {
+  const { change, changes } = context;
+  const { type, action } = change;
+  const isRefersTo = (path: string, otherType: string) => {
+    const address = refersTo(written(context, path), otherType, "id");
+    return address !== undefined && changes.after?.has(address) === true;
+  };
+  if (isGone(action)) {
+    if (type === "aws_route") {
+      const { network_interface_id } = change.settings;
+      const machine = refersTo(network_interface_id, "aws_instance", "primary_network_interface_id");
+      return !isDestroyedToo(context, ({ address }) => address === machine);
+    }
+    if (type === "aws_route_table_association") {
+      const subnet = refersTo(change.settings.subnet_id, "aws_subnet", "id");
+      return !isDestroyedToo(context, ({ address }) => address === subnet);
+    }
+    return /^aws_(vpc_dhcp_options(_association)?|internet_gateway|route_table)$/.test(type);
+  }
+  const isNew = action === "create";
+  if (type === "aws_vpc_dhcp_options") {
+    if (isNew && !hasAmazonDns(context)) return true;
+    const hasDomain = INTERNAL_DOMAIN.test(String(written(context, "domain_name")));
+    return changesPath(change, /^domain_name(_servers)?$/) && !(hasAmazonDns(context) && hasDomain);
+  }
+  if (type === "aws_vpc_dhcp_options_association") {
+    return (isNew || change.arguments.length > 0) && !isRefersTo("dhcp_options_id", "aws_vpc_dhcp_options");
+  }
+  if (type === "aws_internet_gateway") return changesPath(change, /^vpc_id$/);
+  if (type === "aws_route_table_association") {
+    if (!isNew) return changesPath(change, /^(route_table_id|subnet_id)$/);
+    return !isFirst(changes) && !isCreatedToo(context, refersTo(written(context, "subnet_id"), "aws_subnet", "id"));
+  }
+  if (type !== "aws_route" || (!isNew && change.arguments.length === 0)) return false;
   const gateway = refersTo(written(context, "gateway_id"), "aws_internet_gateway", "id");
-  const machine = refersTo(written(context, "network_interface_id"), "aws_instance", "primary_network_interface_id");
-  const isInternet = destination === "0.0.0.0/0" && isCreatedToo(context, gateway);
-  return !(isInternet || (machine !== undefined && /^[\d.]+\/\d+$/.test(destination) && isPrivate(destination)));
+  const isInternet = written(context, "destination_cidr_block") === "0.0.0.0/0" && isCreatedToo(context, gateway);
+  return !isInternet && !isPodRoute(context);
 };
 
 function hasAmazonDns(context: Context): boolean {
@@ -478,8 +572,6 @@ const usesForeignHost: Test = ({ change, changes, source, sourceBefore }) => {
   return hosts.length > 0 && !isDeepStrictEqual(hosts, known);
 };
 
-const LOAD_BALANCER_PARTS = ["aws_lb", "aws_lb_listener", "aws_lb_target_group"];
-
 const hasAction =
   (type: string, ...actions: readonly Action[]): Test =>
   ({ change }) =>
@@ -521,7 +613,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
       ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
     ),
   "replace-load-balancer": ({ change: { type, action } }) =>
-    LOAD_BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
+    BALANCER_PARTS.includes(type) && isReplacedOrDestroyed(action),
   forget: ({ change }) => change.action === "forget",
   rename: ({ change }) => change.renamedFrom !== undefined,
   copies: ({ change, changes }) => changes.copies.some(({ address }) => address === change.address),
@@ -536,7 +628,7 @@ const OTHER_TESTS: Partial<Record<FindingKind, (change: ArgumentChange, changes:
   secret: ({ path, before, after }) => {
     if (path.endsWith(".sensitive")) return before === true && after === false;
     if (isExposed(after) && !isExposed(before)) return true;
-    return path.startsWith("output.") ? /nonsensitive\s*\(/.test(JSON.stringify(after ?? "")) : refersToSecret(after);
+    return path.startsWith("output.") ? unmarks(after) && !unmarks(before) : refersToSecret(after);
   },
   region: ({ path }, { isSecondCluster }) => path === "provider.aws[0].region" && isSecondCluster !== true,
   commands: ({ path, after }) =>
@@ -574,11 +666,15 @@ export function findingsOf(changes: Changes): Finding[] {
   const news = changes.isSecondCluster === true ? contexts.filter(differsFromFirst(changes)) : contexts;
   return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind): Finding[] => {
     const isFound = RESOURCE_TESTS[kind];
-    const found = news.filter((context) => isFound?.(context)).map(({ change }) => change);
+    const found = news
+      .filter((context) => isFound?.(context) === true || differsFromSibling(context, kind))
+      .map(({ change }) => change);
     const isWhole =
       WHOLE_TESTS[kind]?.(changes) === true ||
       changes.elsewhere.some((change) => OTHER_TESTS[kind]?.(change, changes) === true);
     if (found.length === 0 && !isWhole) return [];
+    // The page names only the first addresses.
+    if (["open-world", "access"].includes(kind)) found.sort((one, other) => harmOf(other) - harmOf(one));
     const details = found.flatMap((change) => {
       const rule = ["open-world", "access"].includes(kind) ? describeRule(change) : undefined;
       return rule === undefined ? [] : [[change.address, rule] as const];

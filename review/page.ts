@@ -170,7 +170,7 @@ function countTable(resources: readonly ResourceChange[]): string {
 function resourceBlock(change: ResourceChange): string {
   const { address, action, arguments: changed, because, reason, imported, movedFrom, renamedFrom, settings } = change;
   const listed = Object.entries(settings).filter(
-    ([path, value]) => PROVISIONER.test(path) || (!META.test(path) && isLiteral(value)),
+    ([path, value]) => PROVISIONER.test(path) || (!META.test(path) && isShown(value)),
   );
   const title = [
     `${code(address)}: ${ACTIONS[action]}`,
@@ -189,9 +189,13 @@ function resourceBlock(change: ResourceChange): string {
   ].join("\n\n");
 }
 
-/** Whether a value is a literal that is not empty. A reference to another resource is not a literal. */
-function isLiteral(value: unknown): boolean {
-  return value !== null && !/^(""|\[\]|\{\}|.*\$\{.*)$/.test(JSON.stringify(value));
+/** A reference to an attribute of a resource, and nothing else. */
+const REFERENCE = /^\$\{(data\.)?\w+\.[\w-]+\.\w+\}$/;
+
+/** Whether a page shows a value of a new resource: all that is not empty, except references. It shows other expressions. */
+function isShown(value: unknown): boolean {
+  if (value === null || ['""', "[]", "{}"].includes(JSON.stringify(value))) return false;
+  return ![value].flat().every((each) => typeof each === "string" && REFERENCE.test(each));
 }
 
 function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean): string {

@@ -16,8 +16,8 @@ import {
 } from "./arguments";
 import { type Action, type ArgumentChange, type Changes, KNOWN_LATER, type ResourceChange } from "./changes";
 import { UNKNOWN } from "./compare";
-import { foreignFiles } from "./copies";
 import { effectOf, isFullyKnown, refusalOf } from "./effects";
+import { foreignFiles } from "./foreign-files";
 import { EXPOSED, mark, masked, refersToSecret, SENSITIVE } from "./secrets";
 
 /** The deepest nesting of a plan. Terraform's own values have less than 20 levels. */

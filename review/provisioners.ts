@@ -7,7 +7,7 @@ import {
   STAGING_SCRIPT_PATH,
 } from "../model/distribution";
 import { NODE_USER } from "../model/names";
-import type { Arguments, Configuration } from "./arguments";
+import { type Arguments, type Configuration, withoutIndexes } from "./arguments";
 
 /** A file of a distribution, with its content as the configuration has it. */
 export interface CopiedFile {
@@ -34,7 +34,8 @@ const FIXED_CONNECTION: Readonly<Record<string, unknown>> = {
   "provisioner(first).remote-exec.connection.type": "ssh",
   "provisioner(first).remote-exec.connection.script_path": STAGING_SCRIPT_PATH,
 };
-const FREE = [CONTENT, SCRIPT_INLINE];
+/** The arguments with the contents and places of a distribution's files. */
+export const BUNDLE_ARGUMENTS: readonly string[] = [CONTENT, SCRIPT_INLINE];
 const FREE_CONNECTION = [
   "connection.host",
   "connection.private_key",
@@ -56,11 +57,13 @@ export function readDistribution(
   // The JSON of a plan does not contain connections.
   const hasConnections = paths.some((path) => CONNECTION.test(path));
   const fixed = { ...FIXED, ...(hasConnections ? FIXED_CONNECTION : {}) };
-  const expected = [...Object.keys(fixed), ...FREE, ...(hasConnections ? FREE_CONNECTION : [])];
+  const expected = [...Object.keys(fixed), ...BUNDLE_ARGUMENTS, ...(hasConnections ? FREE_CONNECTION : [])];
   const inline = block.get(SCRIPT_INLINE);
   const script = Array.isArray(inline) ? readDistributionScript(inline) : undefined;
   if (
     script === undefined ||
+    // Both scripts and the bundle go to the same machine.
+    block.get("connection.host") !== block.get("provisioner(first).remote-exec.connection.host") ||
     !isDeepStrictEqual([...paths].sort(), [...expected].sort()) ||
     !Object.entries(fixed).every(([path, value]) => isDeepStrictEqual(block.get(path), value))
   ) {
@@ -84,10 +87,17 @@ export function commandsOf(block: Arguments): unknown[] {
 /** The reference to a machine's address. */
 const MACHINE = /^\$\{(aws_instance\.[\w-]+)\.(public_ip|private_ip|public_dns|private_dns)\}$/;
 
+/** The address of the machine to which a copy connects; undefined if it is none of the configuration. */
+export function machineOf(block: Arguments, configuration: Configuration): string | undefined {
+  const machine = MACHINE.exec(String(block.get("connection.host")))?.[1];
+  return machine !== undefined && configuration.has(machine) ? machine : undefined;
+}
+
 /** The hosts of a resource's connections that are not machines of the configuration. */
 export function foreignHosts(block: Arguments, configuration: Configuration): unknown[] {
   return [...block].flatMap(([path, host]) => {
-    if (!CONNECTION.test(path) || !/\.(host|bastion_host|proxy_host)$/.test(path)) return [];
+    const name = withoutIndexes(path);
+    if (!CONNECTION.test(name) || !/\.(host|bastion_host|proxy_host)$/.test(name)) return [];
     const machine = MACHINE.exec(String(host))?.[1];
     return machine !== undefined && configuration.has(machine) ? [] : [host];
   });

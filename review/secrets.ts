@@ -1,4 +1,5 @@
 import { isObject } from "./arguments";
+import { expressionsOf } from "./templates";
 
 /** The text in place of a value that Terraform marks as sensitive. */
 export const SENSITIVE = "(sensitive)";
@@ -79,22 +80,67 @@ function isDerKey(bytes: string): boolean {
 }
 
 /** The resource types with an attribute that is a private key. */
-const KEY_HOLDER =
-  /\btls_(private_key|cert_request|self_signed_cert|locally_signed_cert)\b(?:\.[\w-]+)?(?:\[[^\]]*\])*(?:\.(\w+))?/g;
+const KEY_HOLDER = /\btls_(private_key|cert_request|self_signed_cert|locally_signed_cert)\b/g;
 
-/** Terraform's functions that remove a mark, or that read a file of the host that deploys. */
-const REVEALING =
-  /\b(nonsensitive|file|filebase64|templatefile|file(md5|sha1|sha256|sha512|base64sha256|base64sha512))\s*\(/;
+/** The attributes of these types that everybody may see, as the whole of a reference. */
+const PUBLIC_ATTRIBUTE =
+  /^tls_\w+\.[\w-]+(\[\d+\])?\.(id|cert_pem|cert_request_pem|public_key_pem|public_key_openssh|public_key_fingerprint_\w+|validity_(start|end)_time|ready_for_renewal|key_algorithm|algorithm|rsa_bits)(?![\w-]|\s*[.[])/;
 
 /**
- * Whether the templates of a value refer to a private key, to a whole resource that has one, or to a file of the host that
- * deploys, or remove the mark of a sensitive value.
+ * Terraform's functions that only calculate. All others count as revealing, because they read a file of the host that deploys,
+ * remove a mark, or are those of a provider.
+ * @see https://developer.hashicorp.com/terraform/language/functions
+ */
+const CALCULATING = new Set(
+  (
+    "abs ceil floor log max min parseint pow signum chomp endswith format formatlist indent join lower regex regexall replace " +
+    "split startswith strcontains strrev substr title trim trimprefix trimsuffix trimspace upper alltrue anytrue chunklist " +
+    "coalesce coalescelist compact concat contains distinct element flatten index keys length list lookup map matchkeys merge " +
+    "one range reverse setintersection setproduct setsubtract setunion slice sort sum transpose values zipmap base64decode " +
+    "base64encode base64gzip csvdecode jsondecode jsonencode textdecodebase64 textencodebase64 urlencode yamldecode yamlencode " +
+    "formatdate plantimestamp timeadd timecmp timestamp base64sha256 base64sha512 bcrypt md5 sha1 sha256 sha512 uuid uuidv5 " +
+    "cidrhost cidrnetmask cidrsubnet cidrsubnets can issensitive sensitive tobool tolist tomap tonumber toset tostring try type"
+  ).split(" "),
+);
+
+/** All texts in a value: keys and values. */
+function textsOf(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  if (Array.isArray(value)) return value.flatMap(textsOf);
+  return isObject(value) ? [...Object.keys(value), ...Object.values(value).flatMap(textsOf)] : [];
+}
+
+function hasCode(value: unknown, test: (code: string) => boolean): boolean {
+  return textsOf(value).some((text) => expressionsOf(text).some(test));
+}
+
+/** Whether code calls anything but a function that only calculates. Comments and here-documents could hide a call. */
+function calls(code: string): boolean {
+  if (/#|\/\/|\/\*|<</.test(code)) return true;
+  // A parenthesis after an operator, or at the start, is no call.
+  return [...code.matchAll(/([\w:-]+)\s*\(/g)].some(
+    ([, name = ""]) => !CALCULATING.has(name) && !/^(in|if|-|:)$/.test(name),
+  );
+}
+
+/**
+ * Whether the templates of a value remove the mark of a sensitive value, or call a function that this page does not know as one
+ * that only calculates.
+ */
+export function unmarks(value: unknown): boolean {
+  return hasCode(value, calls);
+}
+
+/**
+ * Whether the templates of a value may refer to a private key, or unmark a value. A resource that has a private key may occur
+ * only in a reference to one of its public attributes, and `self` only in a reference to an attribute without a key.
  */
 export function refersToSecret(value: unknown): boolean {
-  const text = JSON.stringify(value ?? "");
-  if (!/[$%]\{/.test(text)) return false;
-  if (REVEALING.test(text)) return true;
-  return [...text.matchAll(KEY_HOLDER)].some(
-    ([, , attribute]) => attribute === undefined || /private_key/.test(attribute),
+  return hasCode(
+    value,
+    (code) =>
+      calls(code) ||
+      /\bprivate_key_(pem|openssh)|\bself\b(?!\.(id|public_ip|private_ip)\b)/.test(code) ||
+      [...code.matchAll(KEY_HOLDER)].some(({ index }) => !PUBLIC_ATTRIBUTE.test(code.slice(index))),
   );
 }

