@@ -541,6 +541,21 @@ describeSuite("the workflows' scripts", () => {
 });
 
 describe("in a checkout", () => {
+  const STATE = "terraform.tfstate";
+  /**
+   * Terraform, with an override that puts the state into the stack's folder while it runs. The override is not in the folder
+   * when a script looks for other files.
+   */
+  const TERRAFORM = `#!/bin/sh
+override="\${1#-chdir=}/override.tf.json"
+echo '${JSON.stringify({ terraform: { backend: { local: { path: STATE } } } })}' > "$override"
+PATH=\${PATH#*:} terraform "$@"
+status=$?
+rm "$override"
+exit $status
+`;
+  const { PATH } = process.env;
+  let programs: string;
   let checkout: string;
   const git = (...args: string[]) =>
     execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...args], { cwd: checkout });
@@ -559,8 +574,14 @@ describe("in a checkout", () => {
     git("add", "-A");
     git("commit", "-q", "-m", "base");
     symlinkSync(join(PROJECT, "node_modules"), join(checkout, "node_modules"));
+    programs = mkdtempSync(join(tmpdir(), "terraform-"));
+    writeFileSync(join(programs, "terraform"), TERRAFORM, { mode: 0o755 });
+    process.env.PATH = `${programs}:${PATH}`;
   });
-  afterAll(() => rmSync(checkout, { recursive: true }));
+  afterAll(() => {
+    process.env.PATH = PATH;
+    for (const folder of [checkout, programs]) rmSync(folder, { recursive: true });
+  });
 
   test("review.yml uploads the page of the changes since the base, with the diagram", async () => {
     git("checkout", "-q", "-b", "theirs");
@@ -606,21 +627,18 @@ describe("in a checkout", () => {
 
   describeSuite("the workflows' scripts with Terraform", () => {
     const stacks = () => join(checkout, "cdktf.out/stacks");
-    const STATE = "terraform.tfstate";
 
     beforeEach(() => {
       for (const name of ["cdktf.out", "page", "reviewed"])
         rmSync(join(checkout, name), { recursive: true, force: true });
     });
 
-    /** Writes a stack whose state is in S3, and a Terraform override that puts the state into the stack's folder. */
+    /** Writes a stack whose state is in S3. */
     function synthesize(input: string, { name = "one", backend = { s3: { bucket: "states" } } as object } = {}): void {
       const folder = join(stacks(), name);
       mkdirSync(folder, { recursive: true });
       const stack = { terraform: { backend }, resource: { terraform_data: { a: { input } } } };
       writeFileSync(join(folder, "cdk.tf.json"), JSON.stringify(stack, null, 2));
-      const override = { terraform: { backend: { local: { path: STATE } } } };
-      writeFileSync(join(folder, "override.tf.json"), JSON.stringify(override));
     }
     const plan = (pull_request: PullRequest) =>
       run("plan.yml", "plan", {
