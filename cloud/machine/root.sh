@@ -43,7 +43,9 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 done
 ln -sf /lib/systemd/system/multi-user.target etc/systemd/system/default.target
 
-mkdir -p etc/systemd/journald.conf.d etc/ssh/sshd_config.d var/log/journal opt/cni/bin
+mkdir -p etc/systemd/journald.conf.d etc/systemd/system/ssh.service.d etc/ssh/sshd_config.d var/log/journal opt/cni/bin
+# Without logind, sessions are in the service's group. One that takes too much memory must not end the others.
+printf '[Service]\nOOMPolicy=continue\n' >etc/systemd/system/ssh.service.d/cloud.conf
 # /dev/kmsg is this box's.
 printf '[Journal]\nStorage=persistent\nSystemMaxUse=64M\nReadKMsg=no\n' >etc/systemd/journald.conf.d/cloud.conf
 printf 'UseDNS no\nGSSAPIAuthentication no\nPasswordAuthentication no\nMaxSessions 50\nMaxStartups 50\n' \
