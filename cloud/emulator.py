@@ -7,6 +7,7 @@ usage: python emulator.py SOCKET CALLS
 
 import os
 import sys
+from copy import copy
 from itertools import cycle
 from threading import Thread
 
@@ -81,11 +82,28 @@ def terminated_instances_leave_nothing(self, _):
         self.ec2_backend.enis.pop(interface.id, None)
 
 
+@before(Instance, "reboot")
+def only_a_running_instance_reboots(self):
+    """Without it, a stopped instance runs after it, without a public address."""
+    if self.state != "running":
+        raise EC2ClientError("IncorrectState", f"The instance '{self.id}' is {self.state}, so it cannot be rebooted.")
+
+
 @after(Instance, "reboot")
 def reboots_are_counted(self, _):
     """A machine is restarted when the number grows."""
     self.reboots = getattr(self, "reboots", 0) + 1
 
+
+start_instance = Instance.start
+
+
+def a_running_instance_stays_as_it_is(self):
+    """Without it, the start of a running instance gives it another public address."""
+    return copy(self._state) if self.state == "running" else start_instance(self)
+
+
+Instance.start = a_running_instance_stays_as_it_is
 
 modify_metadata_options = InstanceBackend.modify_instance_metadata_options
 

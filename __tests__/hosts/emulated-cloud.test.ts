@@ -115,6 +115,21 @@ describeSuite("the emulated cloud", () => {
     await cloud.machines.settled();
   });
 
+  test("a running instance that is started keeps its address; a stopped one cannot be rebooted", async () => {
+    const { InstanceId: id = "" } = await runInstance("s");
+    await running("s");
+    const { publicIp } = machine("s");
+    await change(id, "start");
+    await cloud.machines.settled();
+    expect(machine("s").publicIp).toBe(publicIp);
+    await change(id, "stop");
+    await gone("s");
+    await expect(change(id, "reboot")).rejects.toThrow(`The instance '${id}' is stopped, so it cannot be rebooted.`);
+    await cloud.machines.settled();
+    expect(machine("s")).toBeUndefined();
+    await change(id, "terminate");
+  });
+
   test("a machine that powers itself off stops its instance", async () => {
     const { InstanceId: id = "" } = await runInstance("off");
     await running("off");
