@@ -1,4 +1,3 @@
-import type { ChildProcess } from "node:child_process";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,13 +6,16 @@ import { Machines } from "./machine/machine";
 import { installRoot } from "./machine/root";
 import { Mirror } from "./mirror/mirror";
 import { Network } from "./network";
-import { start, until } from "./program";
+import { type Running, start, until } from "./program";
 import { Reconciler } from "./reconciler";
 import { OUTSIDE_ADDRESS } from "./vpc/addresses";
 
 /** The names of a cloud's files: Terraform's calls, and the names of load balancers. */
 const CALLS = "calls";
 const HOSTS = "hosts";
+
+/** The limit for the start of the API, in seconds. It takes 3 s, and many times longer on a busy machine. */
+const API_LIMIT = 25;
 
 /** The properties of an {@link EmulatedCloud}. */
 export interface EmulatedCloudProps {
@@ -38,7 +40,7 @@ export class EmulatedCloud {
     readonly socket: string,
     /** The machines of the instances. */
     readonly machines: Reconciler,
-    private readonly parts: { readonly folder: string; readonly disks: string; readonly emulator: ChildProcess },
+    private readonly parts: { readonly folder: string; readonly disks: string; readonly api: Running },
   ) {}
 
   /**
@@ -54,17 +56,25 @@ export class EmulatedCloud {
     writeFileSync(hosts, "127.0.0.1 localhost\n");
     const root = await installRoot(logLine);
     const network = await Network.open(hosts);
-    if (mirror !== undefined) {
-      await network.addAddress(OUTSIDE_ADDRESS);
-      const cache = join(folder, "images");
-      await Mirror.start({ namespace: network.path, address: OUTSIDE_ADDRESS, folder: mirror, cache, log: logLine });
+    try {
+      if (mirror !== undefined) {
+        await network.addAddress(OUTSIDE_ADDRESS);
+        const cache = join(folder, "images");
+        await Mirror.start({ namespace: network.path, address: OUTSIDE_ADDRESS, folder: mirror, cache, log: logLine });
+      }
+      const { command, env } = emulatorCommand(socket, join(folder, CALLS));
+      const api = start([...network.inside, ...command], { env, onOutput: writeLog });
+      const what = () => `the emulator: ${api.output()}`;
+      await until(() => api.output().includes("ready"), { what, process: api.process, seconds: API_LIMIT });
+      const machines = new Machines({ folder: disksFolder, root, log: logLine });
+      const reconciler = new Reconciler({ network, socket, machines, hosts, log: logLine });
+      return new EmulatedCloud(network, socket, reconciler, { folder, disks: disksFolder, api });
+    } catch (error) {
+      // Otherwise its processes would keep this one running.
+      await network.close();
+      rmSync(folder, { recursive: true });
+      throw error;
     }
-    const { command, env } = emulatorCommand(socket, join(folder, CALLS));
-    const { process: emulator, output } = start([...network.inside, ...command], { env, onOutput: writeLog });
-    await until(() => output().includes("ready"), { what: () => `the emulator: ${output()}`, process: emulator });
-    const machines = new Machines({ folder: disksFolder, root, log: logLine });
-    const reconciler = new Reconciler({ network, socket, machines, hosts, log: logLine });
-    return new EmulatedCloud(network, socket, reconciler, { folder, disks: disksFolder, emulator });
   }
 
   /** Terraform's calls in their order, by their names in IAM, such as `ec2:RunInstances`. */
@@ -72,10 +82,15 @@ export class EmulatedCloud {
     return readFileSync(join(this.parts.folder, CALLS), "utf8").split("\n").filter(Boolean);
   }
 
+  /** The end of the API, also by a crash. The cloud is of no use afterwards. */
+  get apiEnded(): Promise<unknown> {
+    return this.parts.api.ended;
+  }
+
   /** Ends the cloud and everything in it. */
   async close(): Promise<void> {
     await this.machines.stop();
-    this.parts.emulator.kill("SIGKILL");
+    this.parts.api.process.kill("SIGKILL");
     await this.network.close();
     Machines.clean(this.parts.disks);
     rmSync(this.parts.folder, { recursive: true, force: true });

@@ -109,6 +109,8 @@ async function up(args: string[]): Promise<number> {
   if (mirror !== undefined && !statSync(mirror, { throwIfNoEntry: false })?.isDirectory()) {
     throw new UserError(`'--mirror' must be a folder with HOST/PATH for each file, got: ${mirror}`);
   }
+  // Without root, the checks of mounts and control groups fail too, and their remedies would not help.
+  checkRequirements("root with network namespaces");
   checkRequirements(...MACHINES, "Python 3 with venv", "Terraform 1.11");
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
   lockFolder();
@@ -160,15 +162,16 @@ async function serve(mirror?: string): Promise<number> {
   const up: Up = { pid: process.pid, socket, inside: network.inside, control };
   writeFileSync(`${UP}.new`, JSON.stringify(up));
   renameSync(`${UP}.new`, UP);
-  await new Promise((resolve) => {
+  const signalled = new Promise((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, resolve);
   });
+  await Promise.race([signalled, cloud.apiEnded.then(() => console.error("the API has ended, so the cloud ends"))]);
   await cloud.close();
   return 0;
 }
 
 async function down(): Promise<number> {
-  if (!existsSync(UP)) throw new UserError(NOT_UP);
+  if (readUp() === undefined) throw new UserError(NOT_UP);
   lockFolder();
   const cloud = await findCloud();
   if (cloud !== undefined) {
@@ -210,7 +213,10 @@ async function answers({ inside }: Up, address: string, port: number): Promise<b
 /** Changes a machine through the API. */
 async function inConsole(change: "stop" | "start" | "reboot" | "terminate", args: readonly string[]): Promise<number> {
   const cloud = await runningCloud();
-  const { id, region, name } = await machineNamed(cloud, args);
+  const { id, region, name, state } = await machineNamed(cloud, args);
+  if (change === "reboot" && state !== "running") {
+    throw new UserError(`${name} is ${state}: npm run cloud -- start ${args[0]}`);
+  }
   await changeInstance(cloud.socket, { id, region, change });
   console.log(`${name}: ${change} was called; npm run cloud -- status`);
   return 0;
@@ -297,16 +303,17 @@ async function credentials(args: string[]): Promise<number> {
 async function machineNamed(
   cloud: Up,
   [wanted = "", ...more]: readonly string[],
-  isAllowed: (machine: CloudMachine) => boolean = () => true,
+  isAllowed?: (machine: CloudMachine) => boolean,
 ): Promise<CloudMachine> {
   const { clusterName } = deployedCluster();
   if (more.length > 0) throw new UserError(`one machine is needed, got also: ${more.join(" ")}`);
-  const machines = (await machinesIn(cloud)).filter(isAllowed);
+  const machines = (await machinesIn(cloud)).filter(isAllowed ?? (() => true));
   const shortName = (name: string) => name.replace(`${clusterName}-`, "");
   const machine = machines.find(({ name }) => [name, shortName(name)].includes(wanted));
   if (machine !== undefined) return machine;
   const names = machines.map(({ name }) => shortName(name)).join(", ");
-  throw new UserError(`the machine must be a running one (${names || "none"}), got: '${wanted}'`);
+  const allowed = isAllowed ? "a running one" : "one of the cloud's";
+  throw new UserError(`the machine must be ${allowed} (${names || "none"}), got: '${wanted}'`);
 }
 
 type CloudMachine = Awaited<ReturnType<typeof machinesIn>>[number];
@@ -354,6 +361,7 @@ function isSynthesized(): boolean {
 }
 
 const NOT_UP = "it is not up: npm run cloud -- up";
+const NOT_YOURS = 'the cloud is another user\'s: run this as root, sudo env "PATH=$PATH" npm run cloud -- ...';
 
 /** The running cloud. @throws UserError if there is none */
 async function runningCloud(): Promise<Up> {
@@ -362,22 +370,28 @@ async function runningCloud(): Promise<Up> {
   return cloud;
 }
 
-/** The running cloud, if there is one. A killed cloud leaves its file, but only a running cloud answers at its socket. */
+/**
+ * The running cloud, if there is one. A killed cloud leaves its file, but only a running cloud answers at its socket.
+ * @throws UserError if it is another user's
+ */
 async function findCloud(): Promise<Up | undefined> {
   const cloud = readUp();
   if (cloud === undefined) return undefined;
-  const answers = await new Promise((resolve) => {
-    const socket = connect(cloud.socket, () => resolve(true)).on("error", () => resolve(false));
+  const answers = await new Promise((resolve, reject) => {
+    const failed = ({ code }: NodeJS.ErrnoException) =>
+      code === "EACCES" ? reject(new UserError(NOT_YOURS)) : resolve(false);
+    const socket = connect(cloud.socket, () => resolve(true)).on("error", failed);
     socket.unref().end();
   });
   return answers ? cloud : undefined;
 }
 
-/** The content of {@link UP}; undefined if there is none. */
+/** The content of {@link UP}; undefined if there is none. @throws UserError if it is another user's */
 function readUp(): Up | undefined {
   try {
     return JSON.parse(readFileSync(UP, "utf8"));
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES") throw new UserError(NOT_YOURS);
     return undefined;
   }
 }

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   chownSync,
   cpSync,
   existsSync,
@@ -187,6 +188,71 @@ describeSuite("the emulated cloud", () => {
     expect((await program.ended).status).not.toBe(0);
   });
 
+  test("another user is told that the cloud is not theirs, and changes nothing", async () => {
+    await cloud.run("up");
+    chmodSync(cloud.folder, 0o755);
+    const asStranger = (command: string) => {
+      const user = String(USERS.stranger);
+      const program = [
+        "setpriv",
+        "--reuid",
+        user,
+        "--regid",
+        user,
+        "--clear-groups",
+        process.execPath,
+        "--import",
+        "tsx",
+      ];
+      const env = { ...process.env, CLOUD_FOLDER: cloud.folder };
+      return start([...program, "tools/cloud.ts", command], { cwd: PROJECT, env }).ended;
+    };
+    for (const command of ["status", "down"]) {
+      const { status, output } = await asStranger(command);
+      expect(status).toBe(1);
+      expect(output).toMatch(/^cloud: the cloud is another user's: run this as root, [^\n]*\n$/);
+    }
+    expect((await asStranger("up")).output).toMatch(/^cloud: root with network namespaces is missing: [^\n]*\n$/);
+    expect((await cloud.run("status")).status).toBe(0);
+    await cloud.run("down");
+  });
+
+  test("a cloud whose API is killed ends, and down removes its files", async () => {
+    await cloud.run("up");
+    const { pid, socket } = JSON.parse(readFileSync(join(cloud.folder, "up.json"), "utf8"));
+    for (const emulator of processesWith(socket)) process.kill(emulator, "SIGKILL");
+    await until(() => !isAlive(pid), { what: () => `${pid} ends` });
+    expect(readFileSync(join(cloud.folder, "cloud.log"), "utf8")).toContain("the API has ended, so the cloud ends\n");
+    expect(await cloud.run("down")).toEqual({
+      status: 0,
+      output: "The cloud was not running. Its files are removed.\n",
+    });
+    expect(cloud.files).toEqual([]);
+  });
+
+  test("a cloud that cannot start leaves no process", async () => {
+    const mirror = mkdtempSync(join(tmpdir(), "mirror-"));
+    writeFileSync(join(mirror, "images"), "a file, not a folder");
+    const program =
+      'require("./cloud/emulated-cloud").EmulatedCloud.open({ mirror: process.argv[1] }).catch(() => { process.exitCode = 1; })';
+    const { status } = await start(
+      [
+        "timeout",
+        "20",
+        process.execPath,
+        "--import",
+        "tsx",
+        "--input-type=commonjs",
+        "-e",
+        program,
+        join(mirror, "images"),
+      ],
+      { cwd: PROJECT },
+    ).ended;
+    expect(status).toBe(1);
+    rmSync(mirror, { recursive: true });
+  });
+
   test("after a killed cloud, down removes its files, and up starts another", async () => {
     await cloud.run("up");
     process.kill(processId(), "SIGKILL");
@@ -207,6 +273,14 @@ describeSuite("the emulated cloud", () => {
     expect((await cloud.run("down")).status).toBe(0);
   });
 });
+
+/** The processes with a text in their command lines. */
+function processesWith(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text));
+}
 
 function isAlive(pid: number): boolean {
   try {
