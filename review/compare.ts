@@ -13,6 +13,7 @@ import {
 import { type Action, type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
 import { copyChanges } from "./copies";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isFullyKnown, isKept, refusalOf } from "./effects";
+import { checkShape } from "./shape";
 
 /** The compared part of a synthesized document. */
 export interface Document {
@@ -72,8 +73,10 @@ const KEPT = "no longer set: the existing value stays";
  * Compares two synthesized documents by Terraform address, without a plan. With another name and another state, the document is
  * a second cluster, so all its resources are created.
  * @returns the changes and their consequences
+ * @throws UserError on a document with a shape that Terraform refuses
  */
 export function compare(base: Document, changed: Document): Changes {
+  for (const document of [base, changed]) checkShape(document);
   const moves = movesOf(base, changed);
   const moved = applyMoves(base, moves);
   const outside = elsewhere(moved, changed);
@@ -267,7 +270,8 @@ function argumentChanges(address: string, before: Arguments, after: Arguments): 
 
 /** The effect of a change of `ignore_changes`: an argument that is no longer ignored takes effect if it differs. */
 function ignoreListChange(address: string, change: Omit<ArgumentChange, "action">): ArgumentChange {
-  const [before, after] = [change.before ?? [], change.after ?? []] as [readonly string[], readonly string[]];
+  // Instead of a list, it may be "all".
+  const [before, after] = [[change.before ?? []].flat(), [change.after ?? []].flat()] as [string[], string[]];
   const released = before.filter((name) => !after.includes(name));
   const effects = released.map((name) => effectOf(typeOf(address), name, undefined, undefined) ?? "update");
   const action = strongest(effects);

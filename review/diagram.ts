@@ -39,8 +39,8 @@ export function renderDiagram(document: Pick<Document, "resource">): string {
   const every = machines(all);
   const sets = machineSetsOf(every);
   const isInside = (vpc: string, from: string) =>
-    isCidr(from) &&
-    (contains(vpc, from) || (from !== ANYWHERE && every.some(({ pods }) => pods && contains(from, pods))));
+    [vpc, from].every(isCidr) &&
+    (contains(vpc, from) || (from !== ANYWHERE && every.some(({ pods = "" }) => isCidr(pods) && contains(from, pods))));
 
   const sources = [...new Set(ingress(all).map(({ from }) => from))];
   const subnets = all("aws_subnet").flatMap(([name, { cidr_block }]) =>

@@ -69,6 +69,9 @@ export function withoutHash(name: string): string {
   return name.replace(/_[0-9A-F]{8}$/, "");
 }
 
+/** The start of each placeholder. */
+const MARK = "\uE000";
+
 /** A text with placeholders in place of a machine's own names and addresses. */
 export function withoutNames(text: string, { id, privateIp, pods }: Machine): string {
   const own: [string | undefined, string][] = [
@@ -76,9 +79,16 @@ export function withoutNames(text: string, { id, privateIp, pods }: Machine): st
     [privateIp, "ADDRESS"],
     [privateIp && addressSlug(privateIp), "HOST"],
   ];
+  // A text cannot have the placeholders from the beginning.
   return own
-    .reduce((known, [one, placeholder]) => (one ? replaceWhole(known, one, placeholder) : known), text)
-    .replaceAll(new RegExp(`(?<![A-Za-z0-9])${id}(?![0-9])([\\w-]*?)(_[0-9A-F]{8})?(?![\\w-])`, "g"), "MACHINE$1");
+    .reduce(
+      (known, [one, placeholder]) => (one ? replaceWhole(known, one, `${MARK}${placeholder}`) : known),
+      text.replaceAll(MARK, "\uFFFD"),
+    )
+    .replaceAll(
+      new RegExp(`(?<![A-Za-z0-9])${id}(?![0-9])([\\w-]*?)(_[0-9A-F]{8})?(?![\\w-])`, "g"),
+      `${MARK}MACHINE$1`,
+    );
 }
 
 /** Replaces a text wherever it is not a part of a longer number, address or name. */

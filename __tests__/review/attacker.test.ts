@@ -461,3 +461,26 @@ describe("no text of a picture leaves its place", () => {
     expect(renderDiagram(document)).toContain("flowchart");
   });
 });
+
+test.each<[string, Change]>([
+  ["resource.null_resource.pems-worker-0", (r) => Object.assign(r.null_resource as object, { "pems-worker-0": null })],
+  ["output.x", (_r, d) => Object.assign(d.output, { x: null })],
+  [
+    "resource.aws_instance.worker-0",
+    (r) => Object.assign(at(r, "aws_instance.worker-0").lifecycle, { ignore_changes: 5 }),
+  ],
+  ["data", (_r, d) => Object.assign(d, { data: 1 })],
+])("a document that Terraform refuses is refused in one line: %s", (name, change) => {
+  expect(() => compare(...changed(change))).toThrow(
+    new RegExp(`^the document's '${name}' must be an? [^\n]*, got: .+$`),
+  );
+});
+
+test("a machine whose changes are all ignored, and no longer, is no error", () => {
+  const [before, after] = changed((r) =>
+    Object.assign(at(r, "aws_instance.worker-0").lifecycle, { ignore_changes: "all" }),
+  );
+  for (const documents of [[before, after] as const, [after, before] as const]) {
+    expect(renderPage(compare(...documents))).toContain("`lifecycle.ignore_changes`");
+  }
+});
