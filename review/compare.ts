@@ -11,7 +11,7 @@ import {
   withoutIndexes,
 } from "./arguments";
 import { type Action, type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
-import { copyChanges } from "./copies";
+import { copyChanges } from "./copy-changes";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isFullyKnown, isKept, refusalOf } from "./effects";
 import { checkShape } from "./shape";
 
