@@ -11,6 +11,7 @@ import { ENDPOINT_URL, installEmulator } from "../cloud/emulator";
 import { changeInstance, takeInventory } from "../cloud/inventory";
 import { Machines } from "../cloud/machine/machine";
 import { installRoot } from "../cloud/machine/root";
+import { download } from "../cloud/mirror/download";
 import { start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
 import { MACHINES, missing, type Requirement } from "../cloud/requirements";
@@ -51,6 +52,7 @@ interface Up {
 
 const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: string[]) => Promise<number> }> = {
   up: { usage: "up [--mirror DIR] starts the cloud; machines download the files in DIR", run: up },
+  download: { usage: "download DIR URL ... downloads files into a folder for up --mirror", run: downloadFiles },
   status: { usage: "status           prints the state of the cloud and its machines", run: status },
   deploy: { usage: "deploy           runs cdktf deploy in the cloud", run: deploy },
   diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => runScript("diff", args) },
@@ -137,6 +139,15 @@ async function up(args: string[]): Promise<number> {
   npm run cloud -- ssh worker-0    a shell on a machine
   npm run cloud -- status
   npm run cloud -- destroy         and then: npm run cloud -- down`);
+  return 0;
+}
+
+/** Fills a folder for the mirror. It needs the internet, and neither root nor a cloud. */
+async function downloadFiles([folder, ...addresses]: string[]): Promise<number> {
+  if (folder === undefined || addresses.length === 0) {
+    throw new UserError("a folder and addresses are needed: npm run cloud -- download DIR https://HOST/PATH ...");
+  }
+  for (const address of addresses) console.log(await download(folder, address));
   return 0;
 }
 

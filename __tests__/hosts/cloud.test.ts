@@ -12,6 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start, until } from "../../cloud/program";
@@ -21,6 +23,41 @@ import { USERS } from "../../testing/ssh-hosts";
 
 const PROJECT = join(__dirname, "../..");
 const NOT_UP = { status: 1, output: "cloud: it is not up: npm run cloud -- up\n" };
+
+// Without root and a cloud.
+test("download fills a folder for the mirror: whole files at the paths of their addresses, or one line", async () => {
+  const cloud = new CloudProgram();
+  const folder = mkdtempSync(join(tmpdir(), "mirror-"));
+  const server = createServer(({ url }, response) => {
+    if (url === "/old") response.writeHead(302, { Location: "/v1/new file" }).end();
+    else if (url === "/v1/new%20file") response.end("content");
+    else if (url === "/cut") response.writeHead(200, { "Content-Length": "9" }).write("cut", () => response.destroy());
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const file = join(folder, "127.0.0.1/old");
+  expect(await cloud.run("download", folder, `${address}/old`)).toEqual({ status: 0, output: `${file}\n` });
+  expect(readFileSync(file, "utf8")).toBe("content");
+  for (const name of ["cut", "nothing"]) {
+    const { status, output } = await cloud.run("download", folder, `${address}/${name}`);
+    expect(status).toBe(1);
+    expect(output).toMatch(new RegExp(`^cloud: ${address}/${name} cannot be downloaded: [^\\n]*\n$`));
+  }
+  for (const wrong of ["ftp://127.0.0.1/file", `${address}/folder/`, `${address}/a%2f..%2f..%2f..%2fout`, "file"]) {
+    expect(await cloud.run("download", folder, wrong)).toEqual({
+      status: 1,
+      output: `cloud: an address must be https://HOST/PATH of a file, got: ${wrong}\n`,
+    });
+  }
+  expect((await cloud.run("download", folder)).output).toContain("a folder and addresses are needed");
+  expect(readdirSync(join(folder, "127.0.0.1"))).toEqual(["old"]);
+  server.close();
+  rmSync(folder, { recursive: true });
+  cloud.remove();
+});
 
 describeSuite("the emulated cloud", () => {
   const cloud = new CloudProgram();
@@ -35,7 +72,7 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("statsu")).toEqual({
       status: 1,
       output:
-        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, status, deploy, diff, ssh, exec, credentials, stop, start, reboot, terminate, logs, destroy, down\n",
+        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, download, status, deploy, diff, ssh, exec, credentials, stop, start, reboot, terminate, logs, destroy, down\n",
     });
     expect((await cloud.run("toString")).output).toMatch(/^cloud: 'toString' is not a command, /);
     const { status, output } = await cloud.run();
