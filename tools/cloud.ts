@@ -39,7 +39,7 @@ const KNOWN_HOSTS = join(FOLDER, "known_hosts");
 const CLOUD_FILES = [UP, LOG, CLUSTERS, CREDENTIALS, SSH_KEY, KNOWN_HOSTS, `${KNOWN_HOSTS}.old`];
 
 /** The limit for starting or ending a cloud, in milliseconds. */
-const TIME_LIMIT = 30_000;
+const TIME_LIMIT = 90_000;
 
 interface Up {
   readonly pid: number;
@@ -132,7 +132,12 @@ async function up(args: string[]): Promise<number> {
     },
   );
   server.unref();
-  await waitUntil(async () => (await findCloud()) !== undefined || server.exitCode !== null);
+  try {
+    await waitUntil(async () => (await findCloud()) !== undefined || server.exitCode !== null);
+  } catch (error) {
+    server.kill();
+    throw error;
+  }
   if (server.exitCode !== null) throw new UserError(`it did not start, see its log: ${LOG}`);
   console.log(`The cloud is up. Now:
   npm run cloud -- deploy          the cluster of your settings; takes about a minute and a half

@@ -12,7 +12,6 @@ const SETTINGS = { controlPlane: { count: 1 }, workers: { count: 1 } };
 /** Moments of a change of the worker's instance type: the text that Terraform has printed, and the milliseconds after it. */
 const MOMENTS: readonly (readonly [printed: RegExp, delay: number])[] = [
   [/worker-0: Refreshing state/, 0],
-  [/pems-worker-0: Destroying/, 0],
   [/aws_instance\.worker-0: Modifying/, 0],
   [/aws_instance\.worker-0: Modifying/, 50],
   [/aws_instance\.worker-0: Modifying/, 100],
@@ -20,6 +19,8 @@ const MOMENTS: readonly (readonly [printed: RegExp, delay: number])[] = [
   [/aws_instance\.worker-0: Modifying/, 500],
   [/aws_instance\.worker-0: Modifying/, 1000],
   [/aws_instance\.worker-0: Modifying/, 3000],
+  // The machine was stopped and started before, so it has another address, and its certificate and copy are replaced.
+  [/pems-worker-0: Destroying/, 0],
   [/aws_instance\.worker-0: Still modifying/, 0],
 ];
 

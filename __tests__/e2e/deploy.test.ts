@@ -325,8 +325,10 @@ story({
     for (const settings of REVIEWED) {
       await rehearsal.configure(settings);
       const reviewed = compare(before, rehearsal.folder.json as unknown as Document);
-      await rehearsal.terraform("plan", "-no-color", "-out=reviewed");
-      const planned = readPlan(await rehearsal.quietly("terraform", "show", "-json", "reviewed"));
+      // Not in the stack's folder, in which plan-page.sh allows no other files.
+      const plan = join(rehearsal.folder.path, "reviewed.plan");
+      await rehearsal.terraform("plan", "-no-color", `-out=${plan}`);
+      const planned = readPlan(await rehearsal.quietly("terraform", "show", "-json", plan));
       const actions = ({ resources }: Changes) =>
         resources.filter(({ action }) => action !== "none").map(({ address, action }) => `${address} ${action}`);
       expect(actions(reviewed)).toEqual(actions(planned));

@@ -178,6 +178,9 @@ describeSuite("machines that boot", () => {
     expect(await resolver("/run/systemd/resolve/resolv.conf")).toBe(`nameserver 172.31.0.2\nsearch ${DOMAIN}`);
     expect(await on(1, "getent hosts ip-172-31-0-99")).toContain("172.31.0.99");
     expect(await machine.journal("--unit=ssh")).toContain("Accepted publickey for ubuntu");
+    // As on Ubuntu, without sudo.
+    expect(await on(1, "journalctl --unit=ssh --no-pager")).toContain("Accepted publickey for ubuntu");
+    expect(await on(1, "ping -c 1 -W 1 127.0.0.1")).toContain("1 received");
   });
 
   /** Whether a service with a limit of memory may use 80 MB. */

@@ -7,7 +7,7 @@ folder=$1
 
 # The first line: systemd and its accounts. The second and third: what the parts of Kubernetes call.
 packages=systemd,systemd-sysv,systemd-resolved,dbus,openssh-server,sudo,ca-certificates,curl,openssl,jq
-packages=$packages,iproute2,iptables,nftables,conntrack,ipset,ethtool
+packages=$packages,iproute2,iputils-ping,iptables,nftables,conntrack,ipset,ethtool
 packages=$packages,socat,kmod,procps,util-linux,mount,perl-base
 export DEBIAN_FRONTEND=noninteractive
 debootstrap --arch=amd64 --variant=minbase --force-check-gpg --include="$packages" bookworm "$folder" ${2:+"$2"}
@@ -16,7 +16,7 @@ cd "$folder"
 rm -rf var/cache/apt/* var/lib/apt/lists/* var/log/* usr/share/doc/* usr/share/man/* usr/share/locale/*
 
 # The account of Ubuntu's images.
-chroot . useradd --uid 1000 --create-home --shell /bin/bash ubuntu
+chroot . useradd --uid 1000 --create-home --shell /bin/bash --groups adm,systemd-journal ubuntu
 chmod 0750 home/ubuntu
 echo 'ubuntu ALL=(ALL) NOPASSWD:ALL' >etc/sudoers.d/90-cloud-init-users
 chmod 0440 etc/sudoers.d/90-cloud-init-users
