@@ -118,6 +118,21 @@ describeSuite("the emulated cloud", () => {
     rmSync(mirror, { recursive: true });
   });
 
+  test.each([
+    ["/usr/bin/systemd-nspawn", "systemd-nspawn is missing: install systemd-container"],
+    ["/usr/sbin/debootstrap", "debootstrap is missing: install debootstrap and debian-archive-keyring"],
+    ["/usr/sbin/nft", "nftables is missing: install nftables"],
+  ])("up without %s prints one line, and makes nothing", async (program, line) => {
+    const hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null "$0" && exec "$@"', program];
+    const up = [process.execPath, "--import", "tsx", "tools/cloud.ts", "up"];
+    const env = { ...process.env, CLOUD_FOLDER: cloud.folder };
+    expect(await start([...hidden, ...up], { cwd: PROJECT, env }).ended).toEqual({
+      status: 1,
+      output: `cloud: ${line}\n`,
+    });
+    expect(cloud.files).toEqual([]);
+  });
+
   test("up starts one cloud and prints the next commands; down leaves nothing", async () => {
     const { status, output } = await cloud.run("up");
     expect(status).toBe(0);

@@ -170,7 +170,9 @@ describeSuite("machines that boot", () => {
 
   test("a machine boots with its host name, its resolver, sudo and a journal", async () => {
     const machine = await boot(1);
-    expect(await on(1, "systemctl is-system-running --wait; hostname; hostname --fqdn; sudo id -u; echo ~")).toBe(
+    // Soon after its start, systemd-resolved may answer with the name alone.
+    await on(1, "systemctl is-system-running --wait; until hostname --fqdn | grep -F .; do sleep 0.1; done");
+    expect(await on(1, "systemctl is-system-running; hostname; hostname --fqdn; sudo id -u; echo ~")).toBe(
       `running\nip-172-31-1-10\nip-172-31-1-10.${DOMAIN}\n0\n/home/ubuntu`,
     );
     const resolver = (name: string) => on(1, `grep -E '^(nameserver|search)' ${name}`);
