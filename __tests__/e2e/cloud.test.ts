@@ -12,6 +12,7 @@ const SETTINGS = { controlPlane: { count: 1 }, workers: { count: 1 } };
 /** Moments of a change of the worker's instance type: the text that Terraform has printed, and the milliseconds after it. */
 const MOMENTS: readonly (readonly [printed: RegExp, delay: number])[] = [
   [/worker-0: Refreshing state/, 0],
+  [/pems-worker-0: Destroying/, 0],
   [/aws_instance\.worker-0: Modifying/, 0],
   [/aws_instance\.worker-0: Modifying/, 50],
   [/aws_instance\.worker-0: Modifying/, 100],
@@ -19,8 +20,6 @@ const MOMENTS: readonly (readonly [printed: RegExp, delay: number])[] = [
   [/aws_instance\.worker-0: Modifying/, 500],
   [/aws_instance\.worker-0: Modifying/, 1000],
   [/aws_instance\.worker-0: Modifying/, 3000],
-  // The machine was stopped and started before, so it has another address, and its certificate and copy are replaced.
-  [/pems-worker-0: Destroying/, 0],
   [/aws_instance\.worker-0: Still modifying/, 0],
 ];
 
@@ -124,7 +123,9 @@ story({
       expectUnlocked();
       if (index === MOMENTS.length - 1) break;
       const [worker] = ids["aws_instance.worker-0"] as [string];
-      await succeed("exec", "aws", "ec2", "start-instances", "--instance-ids", worker);
+      // With another address, so that the next deploy also replaces its certificate and its copy. It may be stopped already.
+      const change = (name: string) => `aws ec2 ${name}-instances --instance-ids ${worker}`;
+      await succeed("exec", "sh", "-ec", `${change("stop")} && ${change("start")}`);
     }
   },
 
