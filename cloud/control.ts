@@ -1,6 +1,7 @@
-import { createServer, request } from "node:http";
+import { createServer } from "node:http";
 import type { Memory } from "./machine/cgroups";
 import type { RunningMachine } from "./reconciler";
+import { requestJson } from "./state";
 
 /** The facts of a running machine that only the cloud's own program knows. */
 export interface MachineFacts {
@@ -32,14 +33,5 @@ export async function serveMachines(socket: string, running: () => readonly Runn
 
 /** Asks a cloud's program for the facts of its running machines. */
 export function readMachines(socketPath: string): Promise<MachineFacts[]> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, agent: false }, (response) => {
-      let text = "";
-      response.setEncoding("utf8").on("data", (piece) => {
-        text += piece;
-      });
-      response.on("error", reject).on("end", () => resolve(JSON.parse(text)));
-    });
-    sent.on("error", reject).end();
-  });
+  return requestJson({ socketPath, agent: false });
 }

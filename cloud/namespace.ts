@@ -97,9 +97,9 @@ export async function ip(
   await run(["ip", ...(force ? ["-force"] : []), "-batch", "-"], { namespace, input: `${lines.join("\n")}\n` });
 }
 
-/** Kills every process in a network namespace. @param namespace - its path. It must not be that of this process. */
+/** Kills every process in a network namespace, unless it is this process's. @param namespace - its path */
 export function killProcesses(namespace: string): void {
-  for (const pid of processesIn(namespace)) {
+  for (const pid of processesIn(namespaceAt(namespace))) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
@@ -108,17 +108,19 @@ export function killProcesses(namespace: string): void {
   }
 }
 
-/** The ids, on this machine, of the processes in a network namespace; empty if it has ended. */
-function processesIn(namespace: string): number[] {
-  const wanted = namespaceAt(namespace);
-  // Other processes of the machine share a namespace that is not separate.
-  if (wanted === undefined || wanted === namespaceAt("/proc/self/ns/net")) return [];
+/**
+ * The ids, on this machine, of the processes in network namespaces. Empty for the namespace of this process, which other
+ * programs share.
+ * @param names - the results of {@link namespaceAt}
+ */
+export function processesIn(...names: readonly (string | undefined)[]): number[] {
+  const wanted = names.filter((name) => name !== undefined && name !== namespaceAt("/proc/self/ns/net"));
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).filter((pid) => namespaceAt(`/proc/${pid}/ns/net`) === wanted);
+  return pids.map(Number).filter((pid) => wanted.includes(namespaceAt(`/proc/${pid}/ns/net`)));
 }
 
-/** The name of the namespace at a path; undefined if the process has ended. */
-function namespaceAt(path: string): string | undefined {
+/** The name of the namespace at a path, `net:[4026531840]`; undefined if its process has ended. */
+export function namespaceAt(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ec2Hostname, internalDomain } from "../model/addressing";
 import { changeInstance } from "./inventory";
 import { LoadBalancers } from "./load-balancers";
 import type { Machine, Machines } from "./machine/machine";
@@ -100,6 +101,7 @@ export class Reconciler {
     this.stopping = true;
     this.reader.close();
     await this.ended;
+    // Twice: the first ends starts that wait for a boot, the second the machines of starts that began meanwhile.
     await this.props.machines.close();
     await Promise.allSettled([...this.slots.values()].map(({ work }) => work));
     await this.props.machines.close();
@@ -205,12 +207,11 @@ export class Reconciler {
     const port = this.interfaceOf(slot.vpc, slot.wanted);
     const { wanted } = slot;
     if (description === undefined || port === undefined || wanted === undefined) return;
-    const name = hostName(port.privateIp, description.region);
     const vpc = await this.vpc(description);
     const machine = await this.props.machines.start({
       id,
-      hostname: name.slice(0, name.indexOf(".")),
-      domain: name.slice(name.indexOf(".") + 1),
+      hostname: ec2Hostname(port.privateIp),
+      domain: internalDomain(description.region),
       namespace: await vpc.attach(port.id),
       resolver: resolverAddress(description),
       memoryMiB: wanted.memoryMiB,

@@ -1,4 +1,5 @@
-import { Agent, request } from "node:http";
+import { Agent, type RequestOptions, request } from "node:http";
+import { text } from "node:stream/consumers";
 import type { Health, TargetGroup } from "./load-balancer/config";
 import type { Subnet, VpcState } from "./vpc/state";
 
@@ -76,8 +77,8 @@ export class StateReader {
    * The state, as soon as it has another version; after some seconds, also the same one.
    * @param version - the version that is known @default - none: the current state, at once
    */
-  async read(version?: number): Promise<CloudState> {
-    return JSON.parse(await this.send("GET", `/cloud?after=${version ?? 0}`));
+  read(version = 0): Promise<CloudState> {
+    return this.send("GET", `/cloud?after=${version}`);
   }
 
   /** Sets what the API answers about the health of targets. */
@@ -90,17 +91,20 @@ export class StateReader {
     this.agent.destroy();
   }
 
-  private send(method: string, path: string, body = ""): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const headers = { "Content-Length": Buffer.byteLength(body) };
-      const sent = request({ socketPath: this.socket, agent: this.agent, method, path, headers }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (piece) => {
-          text += piece;
-        });
-        response.on("error", reject).on("end", () => resolve(text));
-      });
-      sent.on("error", reject).end(body);
-    });
+  private send<T>(method: string, path: string, body = ""): Promise<T> {
+    const headers = { "Content-Length": Buffer.byteLength(body) };
+    return requestJson({ socketPath: this.socket, agent: this.agent, method, path, headers }, body);
   }
+}
+
+/** Sends a request, and reads its answer as JSON. */
+export function requestJson<T>(options: RequestOptions, body = ""): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const sent = request(options, (response) => {
+      text(response)
+        .then((answer) => resolve(JSON.parse(answer)))
+        .catch(reject);
+    });
+    sent.on("error", reject).end(body);
+  });
 }

@@ -5,6 +5,7 @@ import { NODE_HOME as HOME, type NodeFile, nodeFiles, sshKeyPath } from "../mode
 import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf } from "./check";
 import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths } from "./files";
+import { cut, ERROR_LENGTH } from "./terraform";
 
 /** The path of a machine's file in a credentials folder. */
 function pathOf({ source }: NodeFile): string {
@@ -32,9 +33,6 @@ const TIME_LIMIT = 30_000;
 
 /** The maximum size of all that a machine prints, in MiB. The files of a control plane machine have a tenth of it. */
 const OUTPUT_LIMIT = 4;
-
-/** The maximum length of ssh's error in a message, in characters. */
-const ERROR_LENGTH = 300;
 
 /** Options of {@link checkNodes}. */
 export interface NodeCheckOptions extends CheckOptions {
@@ -265,8 +263,7 @@ interface FailedLogin extends Error {
 function messageOf({ code, killed, stderr = "", message }: FailedLogin): string {
   if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return `it printed more than ${OUTPUT_LIMIT} MiB`;
   if (killed) return `it did not answer within ${TIME_LIMIT / 1000} seconds`;
-  const line = stderr.trim().split("\n").at(-1) || message;
-  return line.length > ERROR_LENGTH ? `${line.slice(0, ERROR_LENGTH)} …` : line;
+  return cut(stderr.trim().split("\n").at(-1) || message, ERROR_LENGTH);
 }
 
 function sshOptions(folder: string, cluster: string): string[] {

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import { UserError } from "../model/user-error";
 
-/** The maximum length of Terraform's error in a message, in characters. */
-const ERROR_LENGTH = 300;
+/** The maximum length of another program's error in a message, in characters. */
+export const ERROR_LENGTH = 300;
 
 /** The maximum length of Terraform's output, in MiB. A large cluster has less than one. */
 const OUTPUT_LENGTH = 64;
@@ -95,6 +95,7 @@ function outputOf({ status, stdout, stderr, error }: Ended): string {
   throw new UserError(`terraform: ${cut(firstError, ERROR_LENGTH) || `status ${status}`}`);
 }
 
-function cut(text: string, length: number): string {
+/** A text that is cut after a number of characters. */
+export function cut(text: string, length: number): string {
   return text.length > length ? `${text.slice(0, length)} …` : text;
 }

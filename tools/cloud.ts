@@ -8,7 +8,7 @@ import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } fro
 import { readMachines, serveMachines } from "../cloud/control";
 import { EmulatedCloud } from "../cloud/emulated-cloud";
 import { ENDPOINT_URL, installEmulator } from "../cloud/emulator";
-import { changeInstance, takeInventory } from "../cloud/inventory";
+import { changeInstance, type InstanceChange, takeInventory } from "../cloud/inventory";
 import { Machines } from "../cloud/machine/machine";
 import { installRoot } from "../cloud/machine/root";
 import { download } from "../cloud/mirror/download";
@@ -202,7 +202,8 @@ async function down(): Promise<number> {
 async function status(): Promise<number> {
   const cloud = await runningCloud();
   console.log(`The cloud is up. Its API is ${ENDPOINT_URL}, in a separate network; its log is ${LOG}`);
-  const [machines, running] = await Promise.all([machinesIn(cloud), readMachines(cloud.control)]);
+  const [inventories, running] = await Promise.all([inventoriesOf(cloud), readMachines(cloud.control)]);
+  const machines = machinesIn(inventories);
   if (machines.length === 0) console.log("No machines: npm run cloud -- deploy");
   const lines = machines.map(async ({ id, name, state, privateIp, publicIp }) => {
     const memory = running.find((each) => each.id === id)?.memory;
@@ -212,7 +213,7 @@ async function status(): Promise<number> {
     return columns.join(" ").trimEnd();
   });
   for (const line of await Promise.all(lines)) console.log(line);
-  for (const { target, health } of await targetsIn(cloud)) console.log(`${target.padEnd(40)} ${health}`);
+  for (const { target, health } of targetsIn(inventories)) console.log(`${target.padEnd(40)} ${health}`);
   return 0;
 }
 
@@ -227,7 +228,7 @@ async function answers({ inside }: Up, address: string, port: number): Promise<b
 }
 
 /** Changes a machine through the API. */
-async function inConsole(change: "stop" | "start" | "reboot" | "terminate", args: readonly string[]): Promise<number> {
+async function inConsole(change: InstanceChange["change"], args: readonly string[]): Promise<number> {
   const cloud = await runningCloud();
   const { id, region, name, state } = await machineNamed(cloud, args);
   if (change === "reboot" && state !== "running") {
@@ -323,7 +324,7 @@ async function machineNamed(
 ): Promise<CloudMachine> {
   const { clusterName } = deployedCluster();
   if (more.length > 0) throw new UserError(`one machine is needed, got also: ${more.join(" ")}`);
-  const machines = (await machinesIn(cloud)).filter(isAllowed ?? (() => true));
+  const machines = machinesIn(await inventoriesOf(cloud)).filter(isAllowed ?? (() => true));
   const shortName = (name: string) => name.replace(`${clusterName}-`, "");
   const machine = machines.find(({ name }) => [name, shortName(name)].includes(wanted));
   if (machine !== undefined) return machine;
@@ -332,33 +333,36 @@ async function machineNamed(
   throw new UserError(`the machine must be ${allowed} (${names || "none"}), got: '${wanted}'`);
 }
 
-type CloudMachine = Awaited<ReturnType<typeof machinesIn>>[number];
+type CloudMachine = ReturnType<typeof machinesIn>[number];
 
-/** The regions of the deployed clusters. */
-function regionsOfClusters(): string[] {
+/** The resources in each region of the deployed clusters. */
+async function inventoriesOf({ socket }: Up) {
   if (!isSynthesized()) return [];
   const { region, states } = deployedCluster();
-  return [...new Set([region, ...states.flatMap((state) => state.regions)])];
+  const regions = [...new Set([region, ...states.flatMap((state) => state.regions)])];
+  return Promise.all(regions.map(async (each) => ({ region: each, ...(await takeInventory(socket, each)) })));
 }
 
-/** The instances in the regions of the deployed clusters. */
-async function machinesIn({ socket }: Up) {
-  const found = regionsOfClusters().map(async (region) =>
-    (await takeInventory(socket, region)).instances.map((instance) => ({
-      id: instance.InstanceId ?? "",
-      region,
-      name: instance.Tags?.find(({ Key }) => Key === "Name")?.Value ?? instance.InstanceId ?? "",
-      state: instance.State?.Name ?? "",
-      privateIp: instance.PrivateIpAddress ?? "",
-      publicIp: instance.PublicIpAddress ?? "",
-    })),
-  );
-  return (await Promise.all(found)).flat().sort((a, b) => (a.name < b.name ? -1 : 1));
+type Inventories = Awaited<ReturnType<typeof inventoriesOf>>;
+
+/** The instances, sorted by name. */
+function machinesIn(inventories: Inventories) {
+  return inventories
+    .flatMap(({ region, instances }) =>
+      instances.map(({ InstanceId = "", Tags, State, PrivateIpAddress, PublicIpAddress }) => ({
+        id: InstanceId,
+        region,
+        name: Tags?.find(({ Key }) => Key === "Name")?.Value ?? InstanceId,
+        state: State?.Name ?? "",
+        privateIp: PrivateIpAddress ?? "",
+        publicIp: PublicIpAddress ?? "",
+      })),
+    )
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The targets of load balancers in the regions of the deployed clusters. */
-async function targetsIn({ socket }: Up): Promise<{ readonly target: string; readonly health: string }[]> {
-  const inventories = await Promise.all(regionsOfClusters().map((region) => takeInventory(socket, region)));
+/** The targets of load balancers. */
+function targetsIn(inventories: Inventories): { readonly target: string; readonly health: string }[] {
   return inventories.flatMap(({ targetGroups }) =>
     targetGroups.flatMap(({ TargetGroupName, health }) =>
       Object.entries(health).map(([target, state]) => ({ target: `${TargetGroupName} ${target}`, health: state })),

@@ -1,15 +1,8 @@
 import { lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import {
-  EC2Client,
-  type SecurityGroupRule,
-  StartInstancesCommand,
-  StopInstancesCommand,
-  TerminateInstancesCommand,
-} from "@aws-sdk/client-ec2";
-import { clientConfiguration } from "../../cloud/emulator";
-import type { Inventory } from "../../cloud/inventory";
+import type { SecurityGroupRule } from "@aws-sdk/client-ec2";
+import { changeInstance, type InstanceChange, type Inventory } from "../../cloud/inventory";
 import { until } from "../../cloud/program";
 import type { Changes } from "../../review/changes";
 import { compare, type Document } from "../../review/compare";
@@ -119,16 +112,10 @@ function notAllowed(calls: readonly string[], allowed: readonly string[]): strin
 }
 
 /** Stops, starts or terminates machines, as a person does in the AWS console. */
-async function inConsole(change: "stop" | "start" | "terminate", ...ids: string[]): Promise<void> {
-  const client = new EC2Client(clientConfiguration(rehearsal.cloud.socket, REGION));
-  const InstanceIds = ids.map((id) => attributes(`aws_instance.${id}`).id);
-  const request = {
-    stop: () => client.send(new StopInstancesCommand({ InstanceIds })),
-    start: () => client.send(new StartInstancesCommand({ InstanceIds })),
-    terminate: () => client.send(new TerminateInstancesCommand({ InstanceIds })),
-  };
-  await request[change]();
-  client.destroy();
+async function inConsole(change: InstanceChange["change"], ...ids: string[]): Promise<void> {
+  for (const id of ids) {
+    await changeInstance(rehearsal.cloud.socket, { id: attributes(`aws_instance.${id}`).id, region: REGION, change });
+  }
 }
 
 /** A tag's value. */

@@ -240,7 +240,7 @@ describeSuite("the emulated cloud", () => {
     expect((await program.ended).status).not.toBe(0);
   });
 
-  test("another user is told that the cloud is not theirs, and changes nothing", async () => {
+  test("for another user, status, down and up print one line and change nothing", async () => {
     await cloud.run("up");
     chmodSync(cloud.folder, 0o755);
     const asStranger = (command: string) => {

@@ -1,9 +1,10 @@
-import { readdirSync, readlinkSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as ec2 from "@aws-sdk/client-ec2";
 import { EmulatedCloud } from "../../cloud/emulated-cloud";
 import { clientConfiguration } from "../../cloud/emulator";
 import { changeInstance, type InstanceChange, takeInventory } from "../../cloud/inventory";
+import { namespaceAt, processesIn } from "../../cloud/namespace";
 import { start, until } from "../../cloud/program";
 import type { RunningMachine } from "../../cloud/reconciler";
 import { describeSuite } from "../../cloud/requirements";
@@ -218,7 +219,7 @@ describeSuite("the emulated cloud", () => {
       });
       await until(() => /ns\/net /.test(owner.output()), { what: owner.output, process: owner.process });
       const [, holder] = /(\d+)\/ns\/net /.exec(owner.output()) as unknown as [string, string];
-      const namespace = readlinkSync(`/proc/${holder}/ns/net`);
+      const namespace = namespaceAt(`/proc/${holder}/ns/net`);
       expect(processesIn(namespace).length).toBeGreaterThan(2);
 
       owner.process.kill(signal);
@@ -228,15 +229,3 @@ describeSuite("the emulated cloud", () => {
     },
   );
 });
-
-/** The processes in a network namespace. */
-function processesIn(namespace: string): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/ns/net`) === namespace;
-    } catch {
-      // It has ended since the folder was read.
-      return false;
-    }
-  });
-}

@@ -3,7 +3,8 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { HealthCheck, LoadBalancerConfig, TargetGroup } from "../../cloud/load-balancer/config";
 import { LoadBalancer } from "../../cloud/load-balancer/load-balancer";
-import { until } from "../../cloud/program";
+import { inside } from "../../cloud/namespace";
+import { ENDS_WITH_PARENT, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
 
 const BALANCER = "10.9.0.200";
@@ -110,13 +111,8 @@ describeSuite("networks of the emulated cloud", () => {
 
   function startNode(namespace: string, program: string, ...args: readonly (string | number)[]): ChildProcess {
     const command = [process.execPath, "-e", program, ...args.map(String)];
-    const child = spawn("setpriv", [
-      "--pdeathsig",
-      "KILL",
-      "nsenter",
-      `--net=${namespaces.get(namespace)}`,
-      ...command,
-    ]);
+    const [setpriv, ...rest] = [...ENDS_WITH_PARENT, ...inside(namespaces.get(namespace) as string), ...command];
+    const child = spawn(setpriv as string, rest);
     processes.push(child);
     return child;
   }

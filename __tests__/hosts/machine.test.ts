@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Machine, type MachineProps, Machines } from "../../cloud/machine/machine";
 import { installRoot, isRootInstalled } from "../../cloud/machine/root";
-import { type Ended, start, until } from "../../cloud/program";
+import { inside, namespaceAt, processesIn } from "../../cloud/namespace";
+import { ENDS_WITH_PARENT, type Ended, start, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
 
 const PROJECT = join(__dirname, "../..");
@@ -34,7 +35,7 @@ const helpers: ChildProcess[] = [];
 
 /** Starts a program that ends after the tests. It returns after the program's first output. */
 async function startHelper(...command: string[]): Promise<number> {
-  const { process: helper, output } = start(["setpriv", "--pdeathsig", "KILL", ...command]);
+  const { process: helper, output } = start([...ENDS_WITH_PARENT, ...command]);
   helpers.push(helper);
   await until(() => output() !== "", { what: () => command.join(" "), process: helper });
   return helper.pid as number;
@@ -45,7 +46,7 @@ async function holdNamespace(): Promise<number> {
   return startHelper("unshare", "--net", "sh", "-c", "echo held; exec sleep infinity");
 }
 
-const inNetwork = (pid: number, ...command: string[]) => ["nsenter", `--net=/proc/${pid}/ns/net`, "--", ...command];
+const inNetwork = (pid: number, ...command: string[]) => [...inside(`/proc/${pid}/ns/net`), ...command];
 
 function ip(pid: number, ...args: string[]): void {
   const [program = "", ...rest] = inNetwork(pid, "ip", ...args);
@@ -53,20 +54,13 @@ function ip(pid: number, ...args: string[]): void {
 }
 
 /** The processes in a machine's network namespace, without the one that holds it. */
-function processesIn(holder: number): string[] {
-  const namespace = readlinkSync(`/proc/${holder}/ns/net`);
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && Number(pid) !== holder && readlinkSync(`/proc/${pid}/ns/net`) === namespace;
-    } catch {
-      return false;
-    }
-  });
+function processesOn(holder: number): number[] {
+  return processesIn(namespaceAt(`/proc/${holder}/ns/net`)).filter((pid) => pid !== holder);
 }
 
 /** The commands of the processes in a network namespace. */
 function commandsIn(holder: number): string[] {
-  return processesIn(holder).map((pid) => {
+  return processesOn(holder).map((pid) => {
     const file = `/proc/${pid}/cmdline`;
     return existsSync(file) ? readFileSync(file, "utf8").replaceAll("\0", " ").trim() : "";
   });
@@ -223,7 +217,7 @@ describeSuite("machines that boot", () => {
     await running(1).stop();
     expect(await running(1).ended).toBe("poweroff");
     expect(leftovers(disks())).toEqual([]);
-    expect(processesIn(networks.get(1) as number)).toEqual([]);
+    expect(processesOn(networks.get(1) as number)).toEqual([]);
 
     // Changes of user data and keys do not count after the first boot.
     const machine = await boot(1, { userData: "#cloud-config\nhostname: other", authorizedKeys: [] });
@@ -277,7 +271,7 @@ describeSuite("machines that boot", () => {
     ip(client, "link", "set", "m1", "down");
     await machine.powerOff();
     expect(await machine.ended).toBe("killed");
-    expect(processesIn(holder)).toEqual([]);
+    expect(processesOn(holder)).toEqual([]);
     expect(leftovers(disks())).toEqual([]);
     ip(client, "link", "set", "m1", "up");
     ip(client, "neighbour", "flush", "dev", "m1");
@@ -321,9 +315,9 @@ describeSuite("machines that boot", () => {
         .then((machine) => machine.listens()).then(() => console.log("listens"));`;
     const owner = start(["node", "--import", "tsx", "--input-type=commonjs", "-e", program], { cwd: PROJECT });
     await until(() => owner.output().includes("listens"), { what: owner.output, process: owner.process });
-    expect(processesIn(networks.get(5) as number).length).toBeGreaterThan(3);
+    expect(processesOn(networks.get(5) as number).length).toBeGreaterThan(3);
     owner.process.kill("SIGKILL");
-    await until(() => processesIn(networks.get(5) as number).length === 0, { what: () => "the machine ends" });
+    await until(() => processesOn(networks.get(5) as number).length === 0, { what: () => "the machine ends" });
     const groups = readFileSync(join(folderOfProgram, "i-5", "cgroups"), "utf8").split("\n");
     Machines.clean(folderOfProgram);
     expect(groups.filter((group) => existsSync(group))).toEqual([]);
@@ -334,7 +328,7 @@ describeSuite("machines that boot", () => {
   test("close() ends all machines", async () => {
     await machines.close();
     expect(leftovers(disks())).toEqual([]);
-    expect([2, 3].flatMap((n) => processesIn(networks.get(n) as number))).toEqual([]);
+    expect([2, 3].flatMap((n) => processesOn(networks.get(n) as number))).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
-import { readdirSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { inside, Namespace, run } from "../../cloud/namespace";
+import { inside, Namespace, processesIn, run } from "../../cloud/namespace";
 import { ENDS_WITH_PARENT, type Running, start, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
 import type { Metadata, Port, Route, Rule, VpcState } from "../../cloud/vpc/state";
@@ -712,10 +712,10 @@ describeSuite("the network of a VPC", () => {
       const killed = start([process.execPath, "--import", "tsx", "-e", program]);
       await until(() => killed.output().endsWith("]\n"), { what: killed.output, process: killed.process });
       const namespaces = (JSON.parse(killed.output()) as string[]).map((path) => readlinkSync(path));
-      expect(processesIn(namespaces).length).toBeGreaterThan(2);
+      expect(processesIn(...namespaces).length).toBeGreaterThan(2);
       killed.process.kill("SIGKILL");
-      await until(() => processesIn(namespaces).length === 0, {
-        what: () => `processes end: ${processesIn(namespaces)}`,
+      await until(() => processesIn(...namespaces).length === 0, {
+        what: () => `processes end: ${processesIn(...namespaces)}`,
       });
       const links = () => run(["sh", "-c", "test $(ip -o link | wc -l) = 2"], { namespace: outside.path });
       let isGone = false;
@@ -731,15 +731,3 @@ describeSuite("the network of a VPC", () => {
     });
   });
 });
-
-/** The ids of the processes in network namespaces. */
-function processesIn(namespaces: readonly string[]): number[] {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).filter((pid) => {
-    try {
-      return namespaces.includes(readlinkSync(`/proc/${pid}/ns/net`));
-    } catch {
-      return false;
-    }
-  });
-}

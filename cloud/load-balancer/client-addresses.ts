@@ -1,6 +1,8 @@
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn, spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { inside } from "../namespace";
+import { ENDS_WITH_PARENT } from "../program";
 
 /** An address and a port. */
 export interface Endpoint {
@@ -50,8 +52,9 @@ export function tableOf(namespace: string): string {
  */
 export function openClientAddresses(router: string, name: string): ClientAddresses {
   const table = `ip ${name}`;
-  execFileSync("nsenter", [`--net=${router}`, "nft", "-f", "-"], { input: ruleset(table) });
-  execFileSync("nsenter", [`--net=${router}`, "sh", "-ec", FORGET_ENDED]);
+  const [nsenter, ...inRouter] = inside(router) as [string, ...string[]];
+  execFileSync(nsenter, [...inRouter, "nft", "-f", "-"], { input: ruleset(table) });
+  execFileSync(nsenter, [...inRouter, "sh", "-ec", FORGET_ENDED]);
 
   // One program for all changes: a change takes it less than a millisecond, but its start 15. --echo confirms each change.
   const nft = startNft(router);
@@ -96,7 +99,8 @@ export function openClientAddresses(router: string, name: string): ClientAddress
 export function removeClientAddresses(router: string, name: string): void {
   // The first line creates the table if there is none, so that the second does not fail.
   const input = `table ip ${name}\ndelete table ip ${name}\n`;
-  spawnSync("nsenter", [`--net=${router}`, "nft", "-f", "-"], { input });
+  const [nsenter, ...inRouter] = inside(router) as [string, ...string[]];
+  spawnSync(nsenter, [...inRouter, "nft", "-f", "-"], { input });
 }
 
 function ruleset(table: string): string {
@@ -118,9 +122,10 @@ function text({ address, port }: Endpoint): string {
 }
 
 function startNft(router: string): ChildProcessWithoutNullStreams {
-  const command = ["--pdeathsig", "KILL", "nsenter", `--net=${router}`, "nft", "--interactive", "--echo"];
+  const program = ["nft", "--interactive", "--echo"];
+  const [command, ...args] = [...ENDS_WITH_PARENT, ...inside(router), ...program] as [string, ...string[]];
   // Without a home folder, it writes no history.
-  const nft = spawn("setpriv", command, { env: { ...process.env, HOME: "/nonexistent" } });
+  const nft = spawn(command, args, { env: { ...process.env, HOME: "/nonexistent" } });
   nft.stderr.pipe(process.stderr);
   nft.on("close", (status) => {
     throw new Error(`nft ended (${status})`);

@@ -3,6 +3,8 @@ import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { inside } from "../namespace";
+import { ENDS_WITH_PARENT } from "../program";
 import { removeClientAddresses, tableOf } from "./client-addresses";
 import type { Health, LoadBalancerConfig, Report, Request } from "./config";
 
@@ -57,9 +59,9 @@ export class LoadBalancer {
   /** Starts a load balancer without listeners. */
   static async start({ namespace, router, log }: LoadBalancerProps): Promise<LoadBalancer> {
     const table = tableOf(namespace);
-    const inNamespace = ["--pdeathsig", "KILL", "nsenter", `--net=${namespace}`, "--"];
     const program = [process.execPath, "--import", "tsx", join(__dirname, "program.ts"), router, table];
-    const child = spawn("setpriv", [...inNamespace, ...program], { cwd: PROJECT, stdio: ["pipe", "pipe", "pipe"] });
+    const [command, ...args] = [...ENDS_WITH_PARENT, ...inside(namespace), ...program] as [string, ...string[]];
+    const child = spawn(command, args, { cwd: PROJECT, stdio: ["pipe", "pipe", "pipe"] });
     const balancer = new LoadBalancer(child, { log, removeTable: () => removeClientAddresses(router, table) });
     await balancer.next("ready");
     return balancer;

@@ -126,7 +126,7 @@ function enableControllers(folder: string): void {
   }
 }
 
-/** A group of version 1's cpuset has no processor until it is told so. */
+/** Gives a new group of version 1's cpuset the processors of its parent. It has none at first. */
 function inheritCpus(folder: string): void {
   for (const name of ["cpuset.cpus", "cpuset.mems"]) {
     if (!existsSync(join(folder, "cgroup.clone_children")) || !existsSync(join(folder, name))) continue;

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { start } from "../program";
+import { ENDS_WITH_PARENT, start } from "../program";
 import { createGroups, type Memory, memoryOf, removeGroups } from "./cgroups";
 import { prepareDisk } from "./first-boot";
 
@@ -111,13 +111,9 @@ export class Machines {
     writeFileSync(join(folder, GROUPS), groups.join("\n"));
     const args = [id, this.props.root, folder, props.namespace, props.hostname, ...groups];
     const console = openSync(join(folder, CONSOLE), "w", 0o600);
-    const nspawn = spawn(
-      "setpriv",
-      ["--pdeathsig", "KILL", "unshare", "--mount", "sh", join(__dirname, "start.sh"), ...args],
-      {
-        stdio: ["ignore", console, console],
-      },
-    );
+    const script = ["unshare", "--mount", "sh", join(__dirname, "start.sh"), ...args];
+    const [setpriv, ...rest] = [...ENDS_WITH_PARENT, ...script] as [string, ...string[]];
+    const nspawn = spawn(setpriv, rest, { stdio: ["ignore", console, console] });
     closeSync(console);
     const machine = new Machine(id, { nspawn, groups, folder });
     this.running.set(id, machine);
@@ -249,17 +245,8 @@ export class Machine {
   run(command: readonly string[]): string[] {
     const spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
     const environment = ["env", "--ignore-environment", `PATH=${PATH}`, "HOME=/root", "LANG=C.UTF-8"];
-    return [
-      "setpriv",
-      "--pdeathsig",
-      "KILL",
-      "nsenter",
-      `--target=${this.first}`,
-      ...spaces,
-      "--",
-      ...environment,
-      ...command,
-    ];
+    const onMachine = ["nsenter", `--target=${this.first}`, ...spaces, "--"];
+    return [...ENDS_WITH_PARENT, ...onMachine, ...environment, ...command];
   }
 
   /** The memory of the machine. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../model/user-error";
-import { start } from "../program";
+import { ENDS_WITH_PARENT, OWN_PROCESSES, start } from "../program";
 
 /** The folder of the root that all machines share. It is next to the cloud's other files. */
 export const ROOT_FOLDER = join(__dirname, "..", "..", ".cloud", "root");
@@ -25,7 +25,7 @@ echo "$hash" >"$folder/made"
 `;
 
 /** A command prefix. The programs and their mounts end with this process, also by a crash. */
-const ENDS_COMPLETELY = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"];
+const ENDS_COMPLETELY = [...ENDS_WITH_PARENT, ...OWN_PROCESSES];
 
 /** Whether the root of the current recipe exists. */
 export function isRootInstalled(folder: string = ROOT_FOLDER, recipe: string = RECIPE): boolean {
@@ -52,7 +52,7 @@ export async function installRoot(
   log("The machines' root is made from Debian's packages, once. It takes about a minute.");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const mirror = process.env.CLOUD_DEBIAN_MIRROR ?? (await aptMirror());
-  const command = [...ENDS_COMPLETELY, "--mount-proc", "sh", "-ec", SCRIPT, "sh", recipe, folder, hashOf(recipe)];
+  const command = [...ENDS_COMPLETELY, "sh", "-ec", SCRIPT, "sh", recipe, folder, hashOf(recipe)];
   const env = { ...process.env, ...(await aptProxies()) };
   const { status, output } = await start([...command, ...(mirror ? [mirror] : [])], { env }).ended;
   if (status === 0) return files;

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { type Running, start, until } from "../program";
+import { inside } from "../namespace";
+import { ENDS_WITH_PARENT, type Running, start, until } from "../program";
 
 /** The program's line when it listens at a port. */
 const READY = /^ready (\d+)$/m;
@@ -44,9 +45,8 @@ export class Mirror {
     if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
       throw new Error(`mirror must be a folder with HOST/PATH for each file, got ${JSON.stringify(folder)}`);
     }
-    const inNamespace = ["setpriv", "--pdeathsig", "KILL", "nsenter", `--net=${namespace}`, "--"];
     const program = [process.execPath, "--import", "tsx", join(__dirname, "program.ts"), folder, cache, address];
-    const running = start([...inNamespace, ...program, String(port)], {
+    const running = start([...ENDS_WITH_PARENT, ...inside(namespace), ...program, String(port)], {
       cwd: join(__dirname, "../.."),
       onOutput: (text) =>
         text

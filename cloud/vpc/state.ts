@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { hostAddress } from "../../model/addressing";
+import { ec2Hostname, hostAddress, internalDomain } from "../../model/addressing";
 
 /** The state of a VPC: everything that {@link Vpc.apply} needs to know. It has no defaults, except where noted. */
 export interface VpcState {
@@ -130,8 +130,7 @@ export function resolverAddress({ cidrs: [primary] }: Pick<VpcState, "cidrs">): 
 
 /** The private DNS name of an address, as EC2 names it in a region: `ip-172-31-0-10.eu-central-1.compute.internal`. */
 export function hostName(privateIp: string, region: string): string {
-  const domain = region === "us-east-1" ? "ec2.internal" : `${region}.compute.internal`;
-  return `ip-${privateIp.replaceAll(".", "-")}.${domain}`;
+  return `${ec2Hostname(privateIp)}.${internalDomain(region)}`;
 }
 
 /**
