@@ -110,6 +110,12 @@ export function subnetworkCount(cidr: string, prefix: number): number {
   return Math.floor(2 ** (prefix - prefixLength(cidr)));
 }
 
+/**
+ * The longest prefix of a service network with a tenth address. kubeadm gives this address to cluster DNS, and so do most
+ * guides and this project.
+ */
+export const LONGEST_PREFIX_FOR_DNS = 28;
+
 /** The prefix length of each worker's pod network. */
 export const NODE_POD_PREFIX = 24;
 

@@ -97,6 +97,19 @@ export const LIMITS = {
     allowed: "an object key of 1 to 1024 letters, digits and !_.*'()/-, without a slash at either end",
     pattern: /^(?!\/)[A-Za-z0-9!_.*'()/-]{1,1024}(?<!\/)$/,
   },
+  baseAddress: {
+    // It is a field in a table that shell scripts read, and a part of other addresses.
+    allowed:
+      "an http or https address of letters, digits and ._~-/, such as https://mirror.example.com/k8s, without user, query and slash at the end",
+    pattern: /^https?:\/\/[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._~-]+)*$/,
+    holds: (value) => URL.canParse(value),
+  },
+  registry: {
+    allowed: "a registry's host as in the names of its images, such as registry.k8s.io or registry.example.com:5000",
+    pattern: /^(?=.*[.:])[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$/,
+  },
+  sum: { allowed: "a SHA-256 of 64 lower-case hexadecimal digits", pattern: /^[0-9a-f]{64}$/ },
+  digest: { allowed: "sha256: and 64 lower-case hexadecimal digits", pattern: /^sha256:[0-9a-f]{64}$/ },
   statePath: {
     // .gitignore lists state files by their ending.
     allowed: `a path of letters, digits and _./- in the project's folder that ends in .tfstate, outside ${listed(DELETED_FOLDERS)}`,

@@ -1,10 +1,48 @@
+import { readFileSync } from "node:fs";
 import { type ParseError, parse, printParseErrorCode, visit } from "jsonc-parser";
+import { mustBe, oneLine } from "../model/formats";
+import { UserError } from "../model/user-error";
 
 /** A comment or a trailing comma is an error, as in JSON.parse. */
 const STRICT = { disallowComments: true, allowTrailingComma: false };
 
+/**
+ * Reads a JSON file.
+ * @param name - the name of the setting or variable that has the path
+ * @param path - the path, relative to the working directory
+ * @throws UserError if the file cannot be read, is not JSON or has a key twice
+ */
+export function readJsonFile(name: string, path: string): unknown {
+  const refusal = (reason: string) =>
+    new UserError(`${mustBe(name, "the path of a JSON file", path)} (${reason.replace(/\s+/g, " ")})`);
+  let text: string;
+  try {
+    // Skips a byte order mark.
+    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+  } catch (error) {
+    throw refusal((error as Error).message);
+  }
+  const problem = syntaxError(text);
+  if (problem !== undefined) throw refusal(problem);
+  refuseRepeatedKey(text, path);
+  return JSON.parse(text);
+}
+
+/**
+ * Refuses a JSON text in which an object has a key twice. JSON.parse keeps only the last value of such a key.
+ * @throws UserError with the file, the line and the column of the second one
+ */
+export function refuseRepeatedKey(text: string, file: string): void {
+  const repeated = repeatedKey(text);
+  if (repeated === undefined) return;
+  const { name, line, column } = repeated;
+  throw new UserError(
+    `'${oneLine(name)}' must be given once, got: a second time in ${oneLine(file)}, line ${line}, column ${column}`,
+  );
+}
+
 /** A key that an object in a JSON text has twice. */
-export interface RepeatedKey {
+interface RepeatedKey {
   /** The path of the key, such as `workers.count`. */
   readonly name: string;
   /** The line of the second one, from 1. */
@@ -17,7 +55,7 @@ export interface RepeatedKey {
  * The first syntax error in a JSON text, with its line and column: `line 2, column 11: value expected`.
  * @returns undefined if the text is JSON
  */
-export function syntaxError(text: string): string | undefined {
+function syntaxError(text: string): string | undefined {
   try {
     JSON.parse(text);
     return undefined;
@@ -33,10 +71,10 @@ export function syntaxError(text: string): string | undefined {
 }
 
 /**
- * The first key that an object in a JSON text has twice. JSON.parse keeps only the last value of such a key.
+ * The first key that an object in a JSON text has twice.
  * @returns undefined if there is none
  */
-export function repeatedKey(text: string): RepeatedKey | undefined {
+function repeatedKey(text: string): RepeatedKey | undefined {
   const objects: Set<string>[] = [];
   let repeated: RepeatedKey | undefined;
   withoutOverflow(() =>

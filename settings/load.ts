@@ -3,10 +3,10 @@ import { closest } from "fastest-levenshtein";
 import type { z } from "zod";
 import { mustBe, oneLine } from "../model/formats";
 import { UserError } from "../model/user-error";
-import { type RepeatedKey, repeatedKey, syntaxError } from "./json";
+import { readJsonFile, refuseRepeatedKey } from "./json";
 import { TUTORIAL, withPreset } from "./presets";
 import { RULES } from "./rules";
-import { type ClusterSettings, schema } from "./schema";
+import { type ClusterSettings, type FileProblems, schema } from "./schema";
 
 /** The file from which the CLI reads the context. */
 const CDKTF_JSON = "cdktf.json";
@@ -40,32 +40,10 @@ export function parseSettings(input: unknown = {}, source = "settings"): Cluster
 export function loadSettings(context: unknown): ClusterSettings {
   const path = process.env.CLUSTER_SETTINGS;
   // An empty variable is a mistake in a script. It must not deploy or destroy the context's cluster instead.
-  if (path !== undefined) return parseSettings(readSettingsFile(path), path);
+  if (path !== undefined) return parseSettings(readJsonFile("CLUSTER_SETTINGS", path), path);
   // The CLI parses the file, and keeps only the last value of a key.
-  const repeated = existsSync(CDKTF_JSON) ? repeatedKey(readFileSync(CDKTF_JSON, "utf8")) : undefined;
-  if (repeated !== undefined) throw new UserError(givenOnce(repeated, CDKTF_JSON));
+  if (existsSync(CDKTF_JSON)) refuseRepeatedKey(readFileSync(CDKTF_JSON, "utf8"), CDKTF_JSON);
   return parseSettings(context, "context.cluster");
-}
-
-function readSettingsFile(path: string): unknown {
-  const refusal = (reason: string) =>
-    new UserError(`${mustBe("CLUSTER_SETTINGS", "the path of a JSON file", path)} (${reason.replace(/\s+/g, " ")})`);
-  let text: string;
-  try {
-    // Skips a byte order mark.
-    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
-  } catch (error) {
-    throw refusal((error as Error).message);
-  }
-  const problem = syntaxError(text);
-  if (problem !== undefined) throw refusal(problem);
-  const repeated = repeatedKey(text);
-  if (repeated !== undefined) throw new UserError(givenOnce(repeated, path));
-  return JSON.parse(text);
-}
-
-function givenOnce({ name, line, column }: RepeatedKey, file: string): string {
-  return `'${oneLine(name)}' must be given once, got: a second time in ${oneLine(file)}, line ${line}, column ${column}`;
 }
 
 /** A line for each key that JavaScript would take for the prototype of its object. */
@@ -81,6 +59,7 @@ function reservedKeys(input: unknown, path: readonly string[] = []): string[] {
 
 function settingsErrors(error: z.ZodError, input: unknown, source: string): string[] {
   const lines = error.issues.flatMap((issue) => {
+    if (issue.code === "custom" && issue.params !== undefined) return (issue.params as FileProblems).lines;
     const name = issue.path.join(".");
     if (issue.code !== "unrecognized_keys") {
       // The path ends in the record's key. The refused value is this key, not its value.

@@ -1,3 +1,4 @@
+import { KUBERNETES_INSTANCE_TYPE } from "../model/instance-types";
 import { ANYWHERE } from "../model/ports";
 import type { ClusterSettings } from "./schema";
 
@@ -29,6 +30,12 @@ export const TUTORIAL: ClusterSettings = {
   backend: { type: "local" },
 };
 
+/** The defaults that differ if the user's settings have `kubernetes`. */
+const WITH_KUBERNETES = {
+  controlPlane: { instanceType: KUBERNETES_INSTANCE_TYPE },
+  workers: { instanceType: KUBERNETES_INSTANCE_TYPE },
+};
+
 /** Settings that exclude each other. The user's choice replaces the preset's. */
 const ALTERNATIVES = { image: ["release", "namePattern", "id"] };
 
@@ -37,10 +44,11 @@ const ALTERNATIVES = { image: ["release", "namePattern", "id"] };
  * checked: keys that the preset does not have stay, and the schema refuses them.
  */
 export function withPreset(preset: ClusterSettings, input: unknown): unknown {
-  const base = structuredClone(preset) as Record<string, unknown>;
+  const given = isObject(input) ? input : {};
+  const base = merge(preset, given.kubernetes === undefined ? {} : WITH_KUBERNETES) as Record<string, unknown>;
   for (const [group, names] of Object.entries(ALTERNATIVES)) {
-    const given = isObject(input) ? input[group] : undefined;
-    if (!isObject(given) || names.every((name) => given[name] === undefined)) continue;
+    const chosen = given[group];
+    if (!isObject(chosen) || names.every((name) => chosen[name] === undefined)) continue;
     base[group] = Object.fromEntries(Object.entries(base[group] as object).filter(([name]) => !names.includes(name)));
   }
   return merge(base, input);

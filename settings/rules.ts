@@ -1,14 +1,24 @@
 import {
   contains,
   LOAD_BALANCER_ADDRESSES,
+  LONGEST_PREFIX_FOR_DNS,
   NODE_POD_PREFIX,
   nodePlace,
   overlaps,
+  prefixLength,
   subnetworkCount,
   usableHostNumbers,
 } from "../model/addressing";
 import { LIMITS, type Problem } from "../model/formats";
-import { instanceFamily, isArm, isMac } from "../model/instance-types";
+import { UBUNTU_RELEASES } from "../model/images";
+import {
+  instanceFamily,
+  isArm,
+  isMac,
+  KUBERNETES_GIB,
+  KUBERNETES_INSTANCE_TYPE,
+  smallMemory,
+} from "../model/instance-types";
 import { lifetimeProblems } from "../model/lifetimes";
 import { nodeName } from "../model/names";
 import { availability, partitionOf } from "../model/regions";
@@ -26,6 +36,9 @@ const OWN_TAGS = 2;
  * @see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html
  */
 const MAGNETIC_GIB = 1024;
+
+/** The Ubuntu releases that use cgroup v2. From 1.35 on, kubelet does not start with cgroup v1, which focal uses. */
+const CGROUP_V2_RELEASES = Object.keys(UBUNTU_RELEASES).filter((release) => release !== "focal");
 
 /** The backend's settings, by the type to which they belong. */
 const BACKEND_SETTINGS = { local: ["path"], s3: ["bucket", "key", "region", "encrypt", "useLockfile"] } as const;
@@ -139,11 +152,11 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
     return name in {} ? [problem("name", `a name other than ${name}, which cdktf cannot give to a stack`, name)] : [];
   },
 
-  ({ region, image, controlPlane, workers }) =>
-    Object.entries({ controlPlane, workers })
+  (settings) =>
+    Object.entries({ controlPlane: settings.controlPlane, workers: settings.workers })
       .filter(([, { count }]) => count > 0)
       .flatMap(([fleet, { instanceType, rootVolume }]) => [
-        ...instanceTypeRules(region, instanceType, image.id)
+        ...instanceTypeRules(settings, instanceType)
           .slice(0, 1)
           .map((allowed) => problem(`${fleet}.instanceType`, allowed, instanceType)),
         ...(rootVolume?.type === "standard" && (rootVolume.sizeGiB ?? 0) > MAGNETIC_GIB
@@ -156,6 +169,39 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
             ]
           : []),
       ]),
+
+  ({ kubernetes, podNetwork, serviceNetwork, image }) =>
+    kubernetes === undefined
+      ? []
+      : [
+          ...(podNetwork.routed
+            ? []
+            : [
+                problem(
+                  "podNetwork.routed",
+                  "true when 'kubernetes' is set, because pods must reach each other across machines",
+                  podNetwork.routed,
+                ),
+              ]),
+          ...(prefixLength(serviceNetwork.cidrBlock) <= LONGEST_PREFIX_FOR_DNS
+            ? []
+            : [
+                problem(
+                  "serviceNetwork.cidrBlock",
+                  `a CIDR of at most /${LONGEST_PREFIX_FOR_DNS} when 'kubernetes' is set, because cluster DNS gets its tenth address`,
+                  serviceNetwork.cidrBlock,
+                ),
+              ]),
+          ...(image.release === undefined || CGROUP_V2_RELEASES.includes(image.release)
+            ? []
+            : [
+                problem(
+                  "image.release",
+                  `one of ${CGROUP_V2_RELEASES.join(", ")} when 'kubernetes' is set, because kubelet needs cgroup v2`,
+                  image.release,
+                ),
+              ]),
+        ],
 
   ({ workers, podNetwork: { cidrBlock } }) => {
     const available = subnetworkCount(cidrBlock, NODE_POD_PREFIX);
@@ -263,16 +309,25 @@ export const RULES: readonly ((settings: ClusterSettings) => Problem[])[] = [
 ];
 
 /** The rules that an instance type breaks, in the words after "must be …". */
-function instanceTypeRules(region: string, type: string, imageId: string | undefined): string[] {
+function instanceTypeRules({ region, image, kubernetes }: ClusterSettings, type: string): string[] {
+  const memory = smallMemory(type);
   const rules: readonly (readonly [broken: boolean, allowed: string])[] = [
     [isMac(type), "an instance type that runs Linux: machines of mac types run macOS, on dedicated hosts"],
     [
-      isArm(type) && imageId === undefined,
+      isArm(type) && image.id === undefined,
       `an instance type with an x86_64 processor, because images are looked up for x86_64: ${type} has an Arm processor and needs 'image.id'`,
     ],
     [
+      isArm(type) && kubernetes !== undefined,
+      `an instance type with an x86_64 processor when 'kubernetes' is set, because its programs are downloaded for x86_64: ${type} has an Arm processor`,
+    ],
+    [
       availability(region, type) === "no",
-      `an instance type that ${region} has, such as t3.micro: the family ${instanceFamily(type)} is not in that region`,
+      `an instance type that ${region} has, such as ${kubernetes === undefined ? "t3.micro" : KUBERNETES_INSTANCE_TYPE}: the family ${instanceFamily(type)} is not in that region`,
+    ],
+    [
+      kubernetes !== undefined && memory !== undefined,
+      `an instance type with at least ${KUBERNETES_GIB} GiB of memory when 'kubernetes' is set, such as ${KUBERNETES_INSTANCE_TYPE}: ${type} has ${memory} GiB`,
     ],
   ];
   return rules.filter(([broken]) => broken).map(([, allowed]) => allowed);

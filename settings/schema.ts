@@ -1,8 +1,12 @@
 import { z } from "zod";
 import { LIMITS, type Limit, wholeNumberFrom } from "../model/formats";
 import { UBUNTU_RELEASES } from "../model/images";
+import { KUBERNETES_INSTANCE_TYPE } from "../model/instance-types";
 import { RENEWAL_HOURS, VALIDITY_HOURS } from "../model/lifetimes";
 import { ANYWHERE, API_SERVER_PORT, SSH_PORT } from "../model/ports";
+import { UserError } from "../model/user-error";
+import { COMPONENT_VERSION, type COMPONENTS, KUBERNETES_VERSION } from "../model/versions";
+import { CHECKSUMS_FILE, readChecksums } from "./checksums";
 
 /** A schema. The text of each of its errors is the description of the allowed values. */
 function leaf<T extends z.ZodType>(make: (error: { error: string }) => T, allowed: string): T {
@@ -55,13 +59,85 @@ const machines = (count: { min: number; max: number }) =>
   group({
     count: wholeNumber(count).describe("Number of machines."),
     instanceType: text(LIMITS.instanceType).describe(
-      "EC2 instance type that the region has. Types with an Arm processor need `image.id`.",
+      `EC2 instance type that the region has. Types with an Arm processor need \`image.id\`. Default with \`kubernetes\`: ${KUBERNETES_INSTANCE_TYPE}.`,
     ),
     firstHostNumber: wholeNumber({ min: 4, max: 65534 }).describe(
       "Host number of machine 0. Machine i gets this number plus i, in subnet i modulo the number of subnets. A change replaces machines.",
     ),
     rootVolume,
   });
+
+/** An object whose keys and values have formats. */
+function map(key: Limit, value: Limit, allowed: string) {
+  return z
+    .record(text(key), text(value), {
+      error: (issue) => (issue.code === "invalid_key" ? key.allowed : allowed),
+    })
+    .meta({ allowed });
+}
+
+/** The problems of a file that a setting names: lines that need no name of the setting and no value. */
+export interface FileProblems {
+  readonly lines: readonly string[];
+}
+
+/** The path of a file of checksums. After loading, it is the file's content. */
+const checksumsFile = z
+  .string({ error: CHECKSUMS_FILE })
+  .transform((path, context) => {
+    try {
+      return readChecksums(path);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const params: FileProblems = { lines: error.message.split("\n") };
+      context.addIssue({ code: "custom", params: { ...params } });
+      return z.NEVER;
+    }
+  })
+  .meta({ allowed: CHECKSUMS_FILE });
+
+const componentVersion = (name: string) =>
+  text(COMPONENT_VERSION)
+    .optional()
+    .describe(`Version of ${name}. Default: the one that goes with \`kubernetes.version\`.`);
+
+const kubernetes = group({
+  version: text(KUBERNETES_VERSION).describe("Version of Kubernetes. Required in this group."),
+  components: group({
+    etcd: componentVersion("etcd"),
+    containerd: componentVersion("containerd"),
+    runc: componentVersion("runc"),
+    cniPlugins: componentVersion("the CNI plugins"),
+    coreDns: componentVersion("CoreDNS"),
+  } satisfies Record<(typeof COMPONENTS)[number], z.ZodType>)
+    .optional()
+    .describe("Versions of the other components."),
+  downloads: text(LIMITS.baseAddress)
+    .optional()
+    .describe(
+      "Base address of a mirror from which machines download programs: BASE/HOST/PATH replaces https://HOST/PATH. " +
+        "With http, only known sums and those of `kubernetes.checksums` protect them. Default: the release hosts.",
+    ),
+  registryMirrors: map(
+    LIMITS.registry,
+    LIMITS.baseAddress,
+    "an object whose keys are registries' hosts and whose values are base addresses",
+  )
+    .optional()
+    .describe(
+      "Mirrors of registries: the base address from which machines get the images of a registry. With http, " +
+        "only digests protect them. Default: the registries themselves.",
+    ),
+  checksums: checksumsFile
+    .optional()
+    .describe(
+      "Path of a JSON file, relative to the project's folder, with sums and digests in addition to those that this program " +
+        'knows: `{ "dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet": "SHA-256", "registry.k8s.io/pause:3.10.2": "sha256:SHA-256" }`. ' +
+        "A program without one is checked against the sum that the same host serves. `npm run releases` prints such a file. Default: no file.",
+    ),
+})
+  .optional()
+  .describe("The programs of Kubernetes. Default: none are installed.");
 
 /** The schema of all settings of a cluster. The defaults are in `presets.ts`. */
 export const schema = group({
@@ -165,15 +241,11 @@ export const schema = group({
           "earlyRenewalHours is not 0; otherwise 0.",
       ),
   }),
-  tags: z
-    .record(text(LIMITS.tagKey), text(LIMITS.tagValue), {
-      error: (issue) => (issue.code === "invalid_key" ? LIMITS.tagKey.allowed : "an object whose values are strings"),
-    })
-    .meta({ allowed: "an object whose values are strings" })
-    .describe(
-      "At most 48 tags of AWS resources, in addition to Cluster, whose value is the cluster's name. Disks get them when their " +
-        "machine is created, and do not follow a later change. Network interfaces get none.",
-    ),
+  tags: map(LIMITS.tagKey, LIMITS.tagValue, "an object whose values are strings").describe(
+    "At most 48 tags of AWS resources, in addition to Cluster, whose value is the cluster's name. Disks get them when their " +
+      "machine is created, and do not follow a later change. Network interfaces get none.",
+  ),
+  kubernetes,
   backend: group({
     type: oneOf("local", "s3").describe("Where Terraform stores its state: a local file or an S3 bucket."),
     path: text(LIMITS.statePath)
@@ -202,7 +274,7 @@ export type ClusterSettings = z.output<typeof schema>;
 type DeepPartial<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: DeepPartial<T[K]> } : T;
 
 /** The settings as the user writes them. Missing values come from a preset. */
-export type ClusterSettingsInput = DeepPartial<ClusterSettings>;
+export type ClusterSettingsInput = DeepPartial<z.input<typeof schema>>;
 
 /** The JSON schema (draft 7) of the settings, for editors. It does not contain the rules across settings. */
 export function settingsJsonSchema(): Record<string, unknown> {

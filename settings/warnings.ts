@@ -1,4 +1,4 @@
-import { coveredShare, isPrivate, prefixLength } from "../model/addressing";
+import { coveredShare, isPrivate, LONGEST_PREFIX_FOR_DNS, prefixLength } from "../model/addressing";
 import { instanceFamily } from "../model/instance-types";
 import { API_SERVER_PORT } from "../model/ports";
 import { availability } from "../model/regions";
@@ -15,19 +15,17 @@ const ROUTES_PER_TABLE = 50;
 /** The number of inbound IPv4 rules that AWS allows in a security group by default. */
 const RULES_PER_GROUP = 60;
 
-/** The longest prefix of a service network with a tenth address. kubeadm gives this address to cluster DNS, and most guides do. */
-const LONGEST_PREFIX_FOR_DNS = 28;
-
 /** The share of all IPv4 addresses from which on ssh counts as open to the world: as much as a /4. */
 const WORLD = 1 / 16;
 
 /**
  * Warnings about valid settings that are often a mistake, one line each: an even number of control plane machines, ssh
  * open to a large part of the internet, networks at public addresses, a service network without an address for cluster DNS,
- * instance types that the region may not have, more routes or rules than AWS allows by default.
+ * instance types that the region may not have, more routes or rules than AWS allows by default, downloads over http without
+ * checksums.
  */
 export function settingsWarnings(settings: ClusterSettings): string[] {
-  const { access, controlPlane, network, podNetwork, region, serviceNetwork, workers } = settings;
+  const { access, controlPlane, kubernetes, network, podNetwork, region, serviceNetwork, workers } = settings;
   const machines = [...Array(controlPlane.count + workers.count).keys()];
   const rules = securityRules({
     subnets: network.subnets.map(({ cidrBlock }) => cidrBlock),
@@ -37,6 +35,11 @@ export function settingsWarnings(settings: ClusterSettings): string[] {
     publicAddresses: Object.fromEntries(machines.map((index) => [`node-${index}`, ""])),
   }).length;
   const openToSsh = coveredShare(access.ssh);
+  const { downloads, registryMirrors = {} } = kubernetes ?? {};
+  const mirrors = [
+    ...(downloads === undefined ? [] : [["downloads", downloads] as const]),
+    ...Object.entries(registryMirrors).map(([host, address]) => [`registryMirrors.${host}`, address] as const),
+  ];
   const checks: readonly (readonly [boolean, string])[] = [
     [
       controlPlane.count % 2 === 0,
@@ -77,6 +80,13 @@ export function settingsWarnings(settings: ClusterSettings): string[] {
       rules > RULES_PER_GROUP,
       `the security group would have ${rules} inbound rules, more than the default quota of ${RULES_PER_GROUP}`,
     ],
+    ...mirrors.map(
+      ([name, address]) =>
+        [
+          address.startsWith("http:") && kubernetes?.checksums === undefined,
+          `'kubernetes.${name}' is ${address}: over http, files and images can be changed on the way unless 'kubernetes.checksums' has their sums`,
+        ] as const,
+    ),
   ];
   return checks.filter(([applies]) => applies).map(([, line]) => line);
 }

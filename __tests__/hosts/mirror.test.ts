@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
@@ -9,11 +8,10 @@ import { pack } from "tar-stream";
 import { Mirror } from "../../cloud/mirror/mirror";
 import { until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
+import { digestOf, IMAGE_CONFIG, layout, MANIFEST_TYPE } from "../../testing/oci-layout";
 
 const KUBELET = "dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet";
-const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 
-const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } });
 const plainLayer = Buffer.alloc(2048, "plain");
 const compressedLayer = gzipSync("a compressed layer");
 
@@ -21,10 +19,6 @@ interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
-}
-
-function digestOf(content: string | Buffer): string {
-  return `sha256:${createHash("sha256").update(content).digest("hex")}`;
 }
 
 /** An archive. @param files - the content of each file, or its target if it is a link: `-> TARGET` */
@@ -51,28 +45,9 @@ function dockerArchive(): Promise<Buffer> {
     "a/layer.tar": plainLayer,
     "b/layer.tar": "-> ../a/layer.tar",
     "c/layer.tar": compressedLayer,
-    "config.json": config,
+    "config.json": IMAGE_CONFIG,
     "manifest.json": JSON.stringify([pause, busybox]),
   });
-}
-
-/** The files of an OCI layout with one image. */
-function layout(name: string): Record<string, string | Buffer> {
-  const manifest = JSON.stringify({
-    schemaVersion: 2,
-    mediaType: MANIFEST_TYPE,
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: digestOf(config), size: config.length },
-    layers: [],
-  });
-  const annotations = { "org.opencontainers.image.ref.name": name };
-  const descriptor = { mediaType: MANIFEST_TYPE, digest: digestOf(manifest), size: manifest.length, annotations };
-  const blob = (content: string) => `blobs/sha256/${digestOf(content).slice("sha256:".length)}`;
-  return {
-    "oci-layout": JSON.stringify({ imageLayoutVersion: "1.0.0" }),
-    "index.json": JSON.stringify({ schemaVersion: 2, manifests: [descriptor] }),
-    [blob(manifest)]: manifest,
-    [blob(config)]: config,
-  };
 }
 
 describeSuite("a mirror in the network of the emulated cloud", () => {
@@ -210,7 +185,11 @@ describeSuite("a mirror in the network of the emulated cloud", () => {
     expect(JSON.parse(manifest.body)).toEqual({
       schemaVersion: 2,
       mediaType: MANIFEST_TYPE,
-      config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: digestOf(config), size: config.length },
+      config: {
+        mediaType: "application/vnd.oci.image.config.v1+json",
+        digest: digestOf(IMAGE_CONFIG),
+        size: IMAGE_CONFIG.length,
+      },
       layers: [layer, layer],
     });
     expect((await ask(`${path}/manifests/${digest}${query}`)).body).toBe(manifest.body);
@@ -219,7 +198,7 @@ describeSuite("a mirror in the network of the emulated cloud", () => {
       body: "",
       headers: { "docker-content-digest": digest, "content-length": String(manifest.body.length) },
     });
-    for (const content of [config, plainLayer]) {
+    for (const content of [IMAGE_CONFIG, plainLayer]) {
       const blob = await ask(`${path}/blobs/${digestOf(content)}${query}`);
       expect(blob).toMatchObject({ status: 200, headers: { "docker-content-digest": digestOf(content) } });
       expect(digestOf(blob.body)).toBe(digestOf(content));
@@ -249,7 +228,7 @@ describeSuite("a mirror in the network of the emulated cloud", () => {
   ])("an image of an OCI layout in %s", async (_, name, tag) => {
     const { body } = await ask(`/v2/${name}/manifests/${tag}?ns=registry.k8s.io`);
     const blob = JSON.parse(body).config.digest;
-    expect((await ask(`/v2/${name}/blobs/${blob}?ns=registry.k8s.io`)).body).toBe(config);
+    expect((await ask(`/v2/${name}/blobs/${blob}?ns=registry.k8s.io`)).body).toBe(IMAGE_CONFIG);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-import { instanceFamily, isArm, isMac } from "../../model/instance-types";
+import { instanceFamily, isArm, isMac, KUBERNETES_INSTANCE_TYPE, smallMemory } from "../../model/instance-types";
 
 test.each([
   "a1.large",
@@ -25,6 +25,17 @@ test.each([
 test("machines of mac types run macOS", () => {
   expect(["mac1.metal", "mac-m4pro.metal", "m5.metal"].map(isMac)).toEqual([true, true, false]);
 });
+
+test.each([
+  ["t2.nano", 0.5],
+  ["t4g.micro", 1],
+  ["m1.small", 1.7],
+])("%s has %d GiB", (type, gib) => expect(smallMemory(type)).toBe(gib));
+
+test.each(["t2.small", KUBERNETES_INSTANCE_TYPE, "a1.medium", "c6g.medium", "new7.pico", "toString"])(
+  "%s has 2 GiB or is not known",
+  (type) => expect(smallMemory(type)).toBeUndefined(),
+);
 
 test("the family is the part before the dot", () => {
   expect(instanceFamily("c7i-flex.large")).toBe("c7i-flex");

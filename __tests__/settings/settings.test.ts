@@ -23,7 +23,7 @@ test.each<[name: string, input: unknown, message: string]>([
   [
     "an unknown key",
     { names: "x" },
-    "'names' is not a setting, did you mean 'name'? allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, copies, image, access, pki, tags, backend",
+    "'names' is not a setting, did you mean 'name'? allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, copies, image, access, pki, tags, kubernetes, backend",
   ],
   [
     "an unknown key in an object",
