@@ -3,15 +3,18 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BINARIES } from "../cloud/kubernetes/build";
 import { type Ended, type Running, start, until } from "../cloud/program";
 import { API_SERVER_PORT } from "../model/ports";
+import { installControlPlane } from "./kubernetes-programs";
 import { SshNetwork } from "./ssh-hosts";
 
 /** The addresses of the three etcd members, which are the control plane machines'. */
 export const MEMBERS = ["172.31.0.10", "172.31.0.11", "172.31.0.12"];
 
 const SERVICE_NETWORK = "172.32.0.0/24";
+
+/** The folder of the programs in the folder of a control plane. */
+const PROGRAMS = "programs";
 
 /** The properties of a {@link ControlPlane}. */
 export interface ControlPlaneProps {
@@ -41,19 +44,22 @@ export interface ApiServerProps {
 export class ControlPlane {
   /** The folder whose files the next started programs use. */
   credentials: string;
-  private readonly folder = mkdtempSync(join(tmpdir(), "control-plane-"));
   private readonly running = new Map<string, Running>();
 
   private constructor(
     private readonly network: SshNetwork,
+    private readonly folder: string,
     { credentials }: ControlPlaneProps,
   ) {
     this.credentials = credentials;
   }
 
-  /** Opens a control plane without programs. */
+  /** Opens a control plane in which no program runs yet. @throws Error if a release file is missing */
   static async open(props: ControlPlaneProps): Promise<ControlPlane> {
-    const plane = new ControlPlane(await SshNetwork.open(), props);
+    const folder = mkdtempSync(join(tmpdir(), "control-plane-"));
+    // Before the network, which would stay open if a file is missing.
+    installControlPlane(join(folder, PROGRAMS));
+    const plane = new ControlPlane(await SshNetwork.open(), folder, props);
     const hosts = [readFileSync("/etc/hosts", "utf8"), ...props.names.map((name) => `${MEMBERS[0]} ${name}\n`)];
     writeFileSync(plane.hostsFile, hosts.join("\n"));
     for (const address of [...MEMBERS, ...props.addresses]) {
@@ -123,7 +129,7 @@ export class ControlPlane {
   /** Starts an API server, and waits until it is ready. */
   async startApiServer(name: string, { address, bindAddress, port = API_SERVER_PORT }: ApiServerProps): Promise<void> {
     this.background(name, [
-      join(BINARIES, "kube-apiserver"),
+      "kube-apiserver",
       `--advertise-address=${address}`,
       `--bind-address=${bindAddress ?? address}`,
       "--allow-privileged=true",
@@ -154,7 +160,7 @@ export class ControlPlane {
   /** Starts the controller manager and the scheduler. */
   startManagers(): void {
     this.background("kube-controller-manager", [
-      join(BINARIES, "kube-controller-manager"),
+      "kube-controller-manager",
       "--cluster-cidr=172.20.0.0/16",
       "--allocate-node-cidrs=true",
       "--cluster-name=k8s-cluster-from-ground-up",
@@ -178,13 +184,13 @@ leaderElection:
   leaderElect: false
 `,
     );
-    this.background("kube-scheduler", [join(BINARIES, "kube-scheduler"), `--config=${config}`]);
+    this.background("kube-scheduler", ["kube-scheduler", `--config=${config}`]);
   }
 
   /** Runs kubectl with a user's kubeconfig, given by name or by absolute path. */
   kubectl(user: string, ...args: readonly string[]): Promise<Ended> {
     const file = user.startsWith("/") ? user : this.kubeconfig(user);
-    return this.run([join(BINARIES, "kubectl"), `--kubeconfig=${file}`, "--request-timeout=10s", ...args]);
+    return this.run(["kubectl", `--kubeconfig=${file}`, "--request-timeout=10s", ...args]);
   }
 
   /** Runs etcdctl with a certificate and its key, or with none. @param certificate - its file name or path without `.pem` */
@@ -195,12 +201,12 @@ leaderElection:
         : [`--cert=${this.pem(`${certificate}.pem`)}`, `--key=${this.pem(`${certificate}-key.pem`)}`];
     const endpoints = `--endpoints=${MEMBERS.map((member) => `https://${member}:2379`).join(",")}`;
     const options = [`--cacert=${this.pem("ca.pem")}`, ...own, endpoints, "--command-timeout=10s", "--dial-timeout=3s"];
-    return this.run(["etcdctl", ...options, ...args], { ETCDCTL_API: "3" });
+    return this.run(["etcdctl", ...options, ...args]);
   }
 
   /** Runs a program in the network, and waits for its end. */
-  run(command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-    return this.start(command, env).ended;
+  run(command: readonly string[]): Promise<Ended> {
+    return this.start(command).ended;
   }
 
   /** Starts a program in the background. */
@@ -241,11 +247,11 @@ leaderElection:
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private start(command: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+  private start(command: readonly string[]): Running {
     const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
     return start([...this.network.inside, "sh", "-c", script, this.hostsFile, ...command], {
       cwd: this.folder,
-      env: { PATH: process.env.PATH, HOME: this.folder, ...env },
+      env: { PATH: `${join(this.folder, PROGRAMS)}:${process.env.PATH}`, HOME: this.folder },
     });
   }
 

@@ -7,6 +7,7 @@ import { checkFolder } from "../../credentials/check";
 import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
 import { API_SERVER_PORT } from "../../model/ports";
+import { TESTED } from "../../model/versions";
 import { ControlPlane, MEMBERS } from "../../testing/control-plane";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
@@ -200,6 +201,16 @@ async function reissued(name: string, change: (request: Block, certificate: Bloc
 }
 
 story({
+  "the programs have these versions": async () => {
+    const { kubernetes, etcd } = TESTED;
+    for (const program of ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]) {
+      expect(await succeed(plane.run([program, "--version"]))).toBe(`Kubernetes v${kubernetes}\n`);
+    }
+    expect(await succeed(plane.run(["kubectl", "version", "--client"]))).toMatch(`Client Version: v${kubernetes}\n`);
+    expect(await succeed(plane.run(["etcd", "--version"]))).toMatch(`etcd Version: ${etcd}\n`);
+    expect(await succeed(plane.run(["etcdctl", "version"]))).toMatch(`etcdctl version: ${etcd}\n`);
+  },
+
   "npm run credentials -- check finds no problems in the correct folder": async () => {
     expect(problemsOf(whole)).toEqual([]);
   },
@@ -476,7 +487,7 @@ story({
     plane.credentials = folder;
     plane.startMember(2);
     plane.credentials = whole;
-    await plane.hasPrinted("etcd-2", /could not connect: remote error: tls: bad certificate/);
+    await plane.hasPrinted("etcd-2", /"remote-peer-id":.*"error":"remote error: tls: bad certificate"/);
     await succeed(plane.etcdctl("master-kubernetes", "get", "greeting"));
     await plane.kill("etcd-2");
     plane.startMember(2);

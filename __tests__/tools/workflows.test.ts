@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { ACTIONLINT, describeSuite } from "../../cloud/requirements";
+import { CONTROL_PLANE_FILES } from "../../testing/kubernetes-programs";
 import type { Workflow } from "../../testing/workflow-job";
 
 const PROJECT = join(__dirname, "../..");
@@ -86,6 +87,13 @@ test("apply.yml applies only through apply-reviewed.sh, with the page of the app
 
 test("no script contains an expression, because outsiders may write the text that replaces it", () => {
   for (const { job } of jobs) for (const { run = "" } of job.steps) expect(run).not.toContain("${{");
+});
+
+test("ci.yml downloads the release files of npm run control-plane", () => {
+  const runs = workflows["ci.yml"]?.jobs.ci?.steps.map(({ run = "" }) => run) ?? [];
+  expect(runs).toContain(
+    ["npm run cloud -- download .cloud/releases", ...CONTROL_PLANE_FILES.map((path) => `https://${path}`)].join(" "),
+  );
 });
 
 describeSuite("actionlint", () => {
