@@ -4,7 +4,14 @@ import { PrivateKey } from "@cdktf/provider-tls/lib/private-key";
 import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert";
 import { Construct } from "constructs";
 import { LIMITS, mustBe } from "../model/formats";
-import { type Identity, identities, type ServerNames } from "../model/identities";
+import {
+  FRONT_PROXY,
+  FRONT_PROXY_CA,
+  FRONT_PROXY_CLIENT,
+  type Identity,
+  identities,
+  type ServerNames,
+} from "../model/identities";
 import { CA, FILE_NAMES } from "../model/layout";
 import {
   lifetimeProblems,
@@ -35,6 +42,8 @@ export interface ClusterPkiProps extends ServerNames {
   readonly subject: PkiSubject;
   /** Lifetimes of the certificates. */
   readonly lifetimes: PkiLifetimes;
+  /** Whether there is a second CA, with the certificate that API servers present to extension API servers. @default false */
+  readonly frontProxy?: boolean;
 }
 
 /** A certificate with its key. */
@@ -60,6 +69,7 @@ export class ClusterPki extends Construct {
   readonly certificateAuthority: CertificateAndKey;
   /** The certificates that the CA signs, by the start of their file names. */
   readonly certificates: Readonly<Record<string, CertificateAndKey>>;
+  private readonly frontProxy: Readonly<Record<string, CertificateAndKey>> = {};
 
   constructor(scope: Construct, id: string, props: ClusterPkiProps) {
     super(scope, id);
@@ -68,24 +78,37 @@ export class ClusterPki extends Construct {
     const rows = identities(props);
     checkSubject(subject);
     checkLifetimes(lifetimes);
-    const names = [CA, ...rows.map(({ fileName }) => fileName)];
+    const names = [CA, FRONT_PROXY_CA, FRONT_PROXY_CLIENT, ...rows.map(({ fileName }) => fileName)];
     names.forEach((name, index) => {
       if (names.indexOf(name) < index)
         throw new Error(mustBe("kubelets", "a list without the names of other certificates", name));
     });
 
-    this.certificateAuthority = this.addCa(subject, lifetimes);
+    this.certificateAuthority = this.addCa(CA, { ...subject, commonName: "Kubernetes" }, lifetimes);
     this.certificates = Object.fromEntries(
       rows.map((row) => [
         row.fileName,
-        this.addCertificate(row, { ...subject, organization: row.organization ?? subject.organization }, lifetimes),
+        this.addCertificate(
+          row,
+          { ...subject, organization: row.organization ?? subject.organization },
+          lifetimes,
+          this.certificateAuthority,
+        ),
       ]),
     );
+    if (props.frontProxy) {
+      const authority = this.addCa(FRONT_PROXY_CA, { ...subject, commonName: FRONT_PROXY_CA }, lifetimes);
+      this.frontProxy = {
+        [FRONT_PROXY_CA]: authority,
+        [FRONT_PROXY_CLIENT]: this.addCertificate(FRONT_PROXY, subject, lifetimes, authority),
+      };
+    }
   }
 
   /**
    * The certificate and the key of an identity.
-   * @param name - the start of the file names: `ca`, or a key of {@link certificates}
+   * @param name - the start of the file names: `ca`, a key of {@link certificates}, or, with `frontProxy`, `front-proxy-ca` or
+   *   `front-proxy-client`
    * @throws Error if there is no such certificate
    */
   pair(name: string): CertificateAndKey {
@@ -105,15 +128,19 @@ export class ClusterPki extends Construct {
   }
 
   private get pairs(): Readonly<Record<string, CertificateAndKey>> {
-    return { [CA]: this.certificateAuthority, ...this.certificates };
+    return { [CA]: this.certificateAuthority, ...this.certificates, ...this.frontProxy };
   }
 
-  private addCa(subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
-    const scope = new Construct(this, CA);
+  private addCa(
+    fileName: string,
+    subject: PkiSubject & { readonly commonName: string },
+    lifetimes: Required<PkiLifetimes>,
+  ): CertificateAndKey {
+    const scope = new Construct(this, fileName);
     const { privateKeyPem } = rsaKey(scope);
     const { certPem: certificatePem } = new SelfSignedCert(scope, "certificate", {
       privateKeyPem,
-      subject: [{ ...subject, commonName: "Kubernetes" }],
+      subject: [subject],
       isCaCertificate: true,
       // OpenSSL ignores case when it compares names, so the CA (Kubernetes) and the API server (kubernetes) have the same
       // name for it. The key identifiers distinguish them. The provider copies the CA's identifier into the certificates
@@ -126,7 +153,12 @@ export class ClusterPki extends Construct {
     return { certificatePem, privateKeyPem };
   }
 
-  private addCertificate(row: Identity, subject: PkiSubject, lifetimes: Required<PkiLifetimes>): CertificateAndKey {
+  private addCertificate(
+    row: Identity,
+    subject: PkiSubject,
+    lifetimes: Required<PkiLifetimes>,
+    authority: CertificateAndKey,
+  ): CertificateAndKey {
     const scope = new Construct(this, row.id ?? row.fileName);
     const { privateKeyPem } = rsaKey(scope);
     const { certRequestPem } = new CertRequest(scope, "request", {
@@ -137,8 +169,8 @@ export class ClusterPki extends Construct {
     });
     const { certPem: certificatePem } = new LocallySignedCert(scope, "certificate", {
       certRequestPem,
-      caPrivateKeyPem: this.certificateAuthority.privateKeyPem,
-      caCertPem: this.certificateAuthority.certificatePem,
+      caPrivateKeyPem: authority.privateKeyPem,
+      caCertPem: authority.certificatePem,
       setSubjectKeyId: true,
       allowedUses: LEAF_USES,
       validityPeriodHours: lifetimes.validityHours,

@@ -15,10 +15,14 @@ import { ClusterSecurityGroups } from "./cluster-security-groups";
 import { ControlPlaneNlb } from "./control-plane-nlb";
 import { EncryptionKey } from "./encryption-key";
 import { FileDistribution, type FileToDistribute } from "./file-distribution";
+import { installKubernetes, type KubernetesProps } from "./kubernetes";
 import { type ClusterNode, NodeFleet, type NodeFleetProps } from "./node-fleet";
 import { PodRoutes } from "./pod-routes";
 import { SshKey } from "./ssh-key";
 import { UbuntuImage, type UbuntuImageProps } from "./ubuntu-image";
+
+/** The host number of cluster DNS in the service network, as kubeadm has it. */
+const DNS_HOST_NUMBER = 10;
 
 /** The machines of one role. */
 export type MachinesProps = Pick<NodeFleetProps, "count" | "firstHostNumber" | "instanceType" | "rootVolume">;
@@ -47,11 +51,17 @@ export interface ClusterProps {
   readonly access: Access;
   /** Subject and lifetimes of the certificates. */
   readonly pki: PkiLifetimes & { readonly subject: PkiSubject };
+  /**
+   * The installation of Kubernetes. The files of the machines are then in the places from which programs read them, and
+   * `copies` has no effect.
+   * @default - none: the certificates are copied to the home folders of the machines
+   */
+  readonly kubernetes?: KubernetesProps;
 }
 
 /**
- * Everything a Kubernetes cluster on AWS needs before Kubernetes is installed: network, load balancer, machines,
- * certificates, and the copies of certificates on the machines.
+ * A Kubernetes cluster on AWS: network, load balancer, machines, certificates, the copies of certificates on the machines, and
+ * with `kubernetes` the programs that run on them.
  *
  * @throws Error if a construct in the cluster refuses its properties
  */
@@ -108,7 +118,7 @@ export class Cluster extends Construct {
       ...props.workers,
       role: "worker",
       userData: (index) => `name=worker-${index}|pod-cidr=${podCidr(index)}`,
-    }).nodes;
+    }).nodes.map((node, index) => ({ ...node, podCidr: podCidr(index) }));
     network.reserve([...masters, ...workers].map((node) => node.privateIp));
     if (podNetwork.routed) {
       const podNetworks = workers.map((node, index) => ({ node, cidrBlock: podCidr(index) }));
@@ -120,6 +130,8 @@ export class Cluster extends Construct {
       network,
       securityGroups,
       targetAddresses: masters.map((node) => node.privateIp),
+      // An API server that listens without etcd is not ready.
+      healthPath: props.kubernetes && "/readyz",
     });
     securityGroups.admitThroughLoadBalancer(
       Object.fromEntries([...masters, ...workers].map((node) => [node.id, node.publicIp])),
@@ -136,6 +148,7 @@ export class Cluster extends Construct {
       ...serverNames(this.facts),
       subject: props.pki.subject,
       lifetimes: props.pki,
+      frontProxy: props.kubernetes !== undefined,
     });
     this.encryptionKey = new EncryptionKey(this, "encryption");
     this.network = network;
@@ -145,7 +158,8 @@ export class Cluster extends Construct {
     this.workers = workers;
     this.nlb = nlb;
     this.pki = pki;
-    this.addCopies(props);
+    if (props.kubernetes === undefined) this.addCopies(props);
+    else this.addKubernetes(props, props.kubernetes);
   }
 
   /** All machines: the control plane's, then the workers. */
@@ -153,9 +167,40 @@ export class Cluster extends Construct {
     return [...this.controlPlane, ...this.workers];
   }
 
-  private addCopies({ name: clusterName, copies }: ClusterProps): void {
+  private addCopies(props: ClusterProps): void {
+    const content = this.contents(props);
+    for (const node of this.nodes) {
+      const files = nodeFiles(node)
+        .filter(({ setting }) => setting === undefined || props.copies[setting])
+        .map((file): FileToDistribute => {
+          const { fileName, mode } = file;
+          return { path: `${NODE_HOME}/${fileName}`, mode, owner: NODE_USER, ...content(file) };
+        });
+      new FileDistribution(this, `pems-${node.id}`, { node, sshKey: this.sshKey, files });
+    }
+  }
+
+  private addKubernetes(props: ClusterProps, kubernetes: KubernetesProps): void {
+    const { name: clusterName, serviceNetwork, podNetwork } = props;
+    installKubernetes(this, {
+      ...kubernetes,
+      clusterName,
+      cluster: {
+        ...this.facts,
+        serviceNetwork: serviceNetwork.cidrBlock,
+        dnsAddress: hostAddress(serviceNetwork.cidrBlock, DNS_HOST_NUMBER),
+        podNetwork: podNetwork.cidrBlock,
+      },
+      nodes: this.nodes,
+      sshKey: this.sshKey,
+      content: this.contents(props),
+    });
+  }
+
+  /** A function that returns the content of a file of a machine, and a text that changes with it. */
+  private contents({ name: clusterName }: ClusterProps) {
     const users = kubeconfigUsers(this.nlb.dnsName, serverNames(this.facts));
-    const content = ({ source }: NodeFile): Pick<FileToDistribute, "content" | "version"> => {
+    return ({ source }: Pick<NodeFile, "source">): Pick<FileToDistribute, "content" | "version"> => {
       if (source.kind === "encryption-config") {
         return { content: encryptionConfig(this.encryptionKey), version: this.encryptionKey.publicKeyPem };
       }
@@ -169,15 +214,6 @@ export class Cluster extends Construct {
       if (user === undefined) throw new Error(`no identity with a kubeconfig has the file name ${source.identity}`);
       return kubeconfigOf(clusterName, this.pki, user);
     };
-    for (const node of this.nodes) {
-      const files = nodeFiles(node)
-        .filter(({ setting }) => setting === undefined || copies[setting])
-        .map((file): FileToDistribute => {
-          const { fileName, mode } = file;
-          return { path: `${NODE_HOME}/${fileName}`, mode, owner: NODE_USER, ...content(file) };
-        });
-      new FileDistribution(this, `pems-${node.id}`, { node, sshKey: this.sshKey, files });
-    }
   }
 
   private imageId({ region, image: { id, ...lookup } }: ClusterProps): string {

@@ -24,7 +24,26 @@ export interface ControlPlaneNlbProps {
    * rules would see only the load balancer's address and allow every client of it.
    */
   readonly securityGroups: ClusterSecurityGroups;
+  /**
+   * The path that answers with a status from 200 to 399 over HTTPS if a target is healthy, asked every 5 seconds. Two answers
+   * change the health of a target.
+   * @default - a target is healthy if its port accepts connections, by AWS's default every 30 seconds
+   */
+  readonly healthPath?: string;
 }
+
+/**
+ * The health check by {@link ControlPlaneNlbProps.healthPath}, in seconds. The interval is the shortest that AWS allows, and the
+ * timeout must not be longer.
+ */
+const HEALTH_CHECK = {
+  protocol: "HTTPS",
+  matcher: "200-399",
+  interval: 5,
+  timeout: 4,
+  healthyThreshold: 2,
+  unhealthyThreshold: 2,
+};
 
 /**
  * The public address of the API servers: a network load balancer in all subnets, a TCP listener, and a target group of fixed
@@ -69,6 +88,7 @@ export class ControlPlaneNlb extends Construct {
       vpcId: network.vpc.id,
       // Always set: if omitted, the provider keeps the previous value.
       preserveClientIp: String(!securityGroups.isApiOpen),
+      healthCheck: props.healthPath === undefined ? undefined : { ...HEALTH_CHECK, path: props.healthPath },
     });
     targetAddresses.forEach((targetId, index) => {
       const suffix = Token.isUnresolved(targetId) ? index : addressSlug(targetId);

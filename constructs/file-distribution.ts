@@ -10,6 +10,7 @@ import {
   SCRIPT_PATH,
   STAGING_SCRIPT,
   STAGING_SCRIPT_PATH,
+  USER_NAME,
 } from "../model/distribution";
 import { type Limit, mustBe } from "../model/formats";
 import { NODE_USER } from "../model/names";
@@ -42,6 +43,13 @@ export interface FileDistributionProps {
    * @default - none
    */
   readonly activate?: readonly string[];
+  /**
+   * Folders that are made before the files are copied, with their parents: root's, mode 0755. Absolute paths.
+   * @default - none: the files' folders exist
+   */
+  readonly folders?: readonly string[];
+  /** Other values at whose change all is copied again, by name. They must not be secret: the plan contains them. @default - none */
+  readonly triggers?: Readonly<Record<string, string>>;
   /** Elements that must exist before the files are copied. @default - the machine and the elements in the files' contents */
   readonly dependsOn?: readonly ITerraformDependable[];
   /** Time limit for establishing one connection, in Terraform's format. @default "5m" */
@@ -57,14 +65,14 @@ const FILE_PATH: Limit = {
 
 const FILE_MODE: Limit = { allowed: "0600, 0644 or 0755", pattern: /^0(600|644|755)$/ };
 
-const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp(`^(${NODE_USER}|root)$`) };
+const FILE_OWNER: Limit = { allowed: "the name of a user", pattern: USER_NAME };
 
 /**
  * A set of files on one machine, copied over ssh with three connections. The first creates a staging folder that no other
  * user can enter. The second uploads one bundle with all contents. The third runs a script that moves all files into place.
- * If it fails, the previous files stay in place. The files' folders must exist, and other users must not be able to write to
- * them. All files are copied again if the machine was
- * replaced, a version or a command changed, or the last copy failed. The script does not contain the files' contents.
+ * If it fails, the previous files stay in place. The files' folders must exist, or be in `folders`, and other users must not be
+ * able to write to them. All files are copied again if the machine was replaced, a version, a command or a trigger changed, or
+ * the last copy failed. The script does not contain the files' contents.
  *
  * Two sets on one machine must not be copied at the same time, because they use the same staging folder: the second needs
  * `dependsOn: [first.completed]`. A copy waits for the script of an apply that was killed, which still runs on the machine.
@@ -75,10 +83,15 @@ const FILE_OWNER: Limit = { allowed: `${NODE_USER} or root`, pattern: new RegExp
 export class FileDistribution extends Construct {
   /** The copy, as a dependency of elements that need the files in place. */
   readonly completed: ITerraformDependable;
+  /** The id of the copy, which changes with each copy. */
+  readonly copyId: string;
 
   constructor(scope: Construct, id: string, props: FileDistributionProps) {
     super(scope, id);
     const { node, sshKey, files } = props;
+    props.folders?.forEach((folder, index) => {
+      assertLiteral(`folders[${index}]`, FILE_PATH, folder);
+    });
     files.forEach(({ path, content, mode, owner }, index) => {
       assertLiteral(`files[${index}].path`, FILE_PATH, path);
       assertLiteral(`files[${index}].mode`, FILE_MODE, mode);
@@ -105,11 +118,18 @@ export class FileDistribution extends Construct {
       scriptPath: SCRIPT_PATH,
       timeout: props.connectionTimeout ?? "5m",
     };
-    this.completed = new Resource(this, id, {
+    const copy = new Resource(this, id, {
       triggers: {
+        ...props.triggers,
         machine: node.instance.id,
         // The plan must not contain a hash of a secret.
-        files: Fn.sha256(Fn.join("\n", [...files.flatMap(fingerprint), ...(props.activate ?? []).map(literal)])),
+        files: Fn.sha256(
+          Fn.join("\n", [
+            ...files.flatMap(fingerprint),
+            ...(props.folders ?? []),
+            ...(props.activate ?? []).map(literal),
+          ]),
+        ),
       },
       connection,
       provisioners: [
@@ -124,10 +144,12 @@ export class FileDistribution extends Construct {
           content: [...files.map(({ content }) => Fn.base64encode(literal(content))), bundleEnd(files), ""].join("\n"),
           destination: BUNDLE,
         },
-        { type: "remote-exec", inline: distributionScript(files, props.activate) },
+        { type: "remote-exec", inline: distributionScript(files, props.activate, props.folders) },
       ],
       dependsOn: props.dependsOn && [...props.dependsOn],
     });
+    this.completed = copy;
+    this.copyId = copy.id;
   }
 }
 
@@ -159,5 +181,5 @@ function literal(text: string): string {
 /** The values of a file that the trigger's hash contains. */
 function fingerprint({ path, mode, owner, version }: FileToDistribute): string[] {
   const place = `${mode} ${path}${owner === NODE_USER ? "" : ` ${owner}`}`;
-  return [place, ...(version === undefined ? [] : [version])];
+  return [place, ...(version === undefined ? [] : [literal(version)])];
 }

@@ -34,6 +34,7 @@ export { type BackendProps, ClusterStack, type ClusterStackProps } from "./clust
 export { ControlPlaneNlb, type ControlPlaneNlbProps } from "./control-plane-nlb";
 export { EncryptionKey } from "./encryption-key";
 export { FileDistribution, type FileDistributionProps, type FileToDistribute } from "./file-distribution";
+export type { KubernetesProps } from "./kubernetes";
 export { type ClusterNode, NodeFleet, type NodeFleetProps, type RootVolumeProps } from "./node-fleet";
 export { PodRoutes, type PodRoutesProps } from "./pod-routes";
 export { SshKey, type SshKeyProps } from "./ssh-key";

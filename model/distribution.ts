@@ -11,8 +11,15 @@ export interface DistributedFile {
    */
   readonly path: string;
   readonly mode: "0600" | "0644" | "0755";
-  readonly owner: "ubuntu" | "root";
+  /** A user of the machine. The file's group is the group with the same name. */
+  readonly owner: string;
 }
+
+/** The name of a user of a machine. */
+export const USER_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
+
+/** A folder of a machine, which belongs to root and which others may read. It is made if it is missing, with its parents. */
+export type DistributedFolder = string;
 
 /** The folder, with mode 0700, into which the bundle is uploaded. */
 export const STAGING = `${NODE_HOME}/.distribution`;
@@ -151,34 +158,60 @@ function activation(activate: readonly string[]): string[] {
 /** The first line of a script that writes files which belong to root, or that runs commands. It starts the script again as root. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] || exec sudo -n -- sh "$0"`;
 
-const ROW = /^write (\d+) (0600|0644|0755) (ubuntu|root) (\/[A-Za-z0-9._/-]+)$/;
+const ROW = /^write (\d+) (0600|0644|0755) ([a-z_][a-z0-9_-]*) (\/[A-Za-z0-9._/-]+)$/;
+
+const FOLDER_ROW = /^install -d -m 0755 -- (\/[A-Za-z0-9._/-]+)$/;
+
+/** A row for a folder. `install` does not change a folder's owner if it exists, but its mode. */
+function folderRow(folder: string): string {
+  return `install -d -m 0755 -- ${folder}`;
+}
 
 function rows(files: readonly DistributedFile[]): string[] {
   return files.map(({ path, mode, owner }, index) => `write ${index + 1} ${mode} ${owner} ${path}`);
 }
 
 /**
- * The script that moves the files of an uploaded bundle to their final paths: all or none. Their folders must exist.
+ * The script that moves the files of an uploaded bundle to their final paths: all or none.
  * @param activate - commands that run as root after all files are in place. They must not contain a secret.
+ * @param folders - folders that are made before. Other folders of files must exist.
  */
-export function distributionScript(files: readonly DistributedFile[], activate: readonly string[] = []): string[] {
-  const needsRoot = activate.length > 0 || files.some(({ owner }) => owner !== NODE_USER);
-  return [...(needsRoot ? [AS_ROOT] : []), ...head(files), ...rows(files), ...TAIL, ...activation(activate)];
+export function distributionScript(
+  files: readonly DistributedFile[],
+  activate: readonly string[] = [],
+  folders: readonly DistributedFolder[] = [],
+): string[] {
+  const needsRoot = activate.length + folders.length > 0 || files.some(({ owner }) => owner !== NODE_USER);
+  return [
+    ...(needsRoot ? [AS_ROOT] : []),
+    ...head(files),
+    ...folders.map(folderRow),
+    ...rows(files),
+    ...TAIL,
+    ...activation(activate),
+  ];
 }
 
 /**
- * Reads the files and commands of a {@link distributionScript}.
- * @returns the files and the commands; undefined if any line differs from such a script
+ * Reads the files, commands and folders of a {@link distributionScript}.
+ * @returns the files, the commands and the folders; undefined if any line differs from such a script
  */
-export function readDistributionScript(
-  lines: readonly unknown[],
-): { readonly files: readonly DistributedFile[]; readonly activate: readonly string[] } | undefined {
+export function readDistributionScript(lines: readonly unknown[]):
+  | {
+      readonly files: readonly DistributedFile[];
+      readonly activate: readonly string[];
+      readonly folders: readonly DistributedFolder[];
+    }
+  | undefined {
   const found = lines.map((line) => ROW.exec(String(line))).filter((row) => row !== null);
   const files = found.map(([, , mode, owner, path]) => ({ path, mode, owner }) as DistributedFile);
-  const length = head(files).length + files.length + TAIL.length + (lines[0] === AS_ROOT ? 1 : 0);
+  const begin = head(files).length + (lines[0] === AS_ROOT ? 1 : 0);
+  const folders = lines.slice(begin, lines.length).map((line) => FOLDER_ROW.exec(String(line))?.[1]);
+  const made = folders.slice(0, folders.indexOf(undefined)) as string[];
+  const length = begin + made.length + files.length + TAIL.length;
   const activate = lines.slice(length + 1, -1).map(String);
-  const expected = distributionScript(files, activate);
+  const expected = distributionScript(files, activate, made);
   return lines.length === expected.length && lines.every((line, index) => line === expected[index])
-    ? { files, activate }
+    ? { files, activate, folders: made }
     : undefined;
 }

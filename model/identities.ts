@@ -14,6 +14,8 @@ export interface NodeFacts {
   readonly privateIp: string;
   /** The public address. Empty while the machine is stopped. */
   readonly publicIp: string;
+  /** The CIDR of the machine's pods. @default - none: masters have no pods */
+  readonly podCidr?: string;
 }
 
 /** Facts of a cluster that its certificates and kubeconfigs contain. */
@@ -66,7 +68,20 @@ export interface Identity {
   readonly kubeconfig?: { readonly apiServer: "load-balancer" | "local" };
 }
 
+/**
+ * The start of the file names of the CA that signs {@link FRONT_PROXY_CLIENT}. Extension API servers trust every certificate
+ * of this CA to name any user, so it must be another CA than the cluster's.
+ * @see https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
+ */
+export const FRONT_PROXY_CA = "front-proxy-ca";
+
+/** The start of the file names, and the common name, of the API server's certificate for extension API servers. */
+export const FRONT_PROXY_CLIENT = "front-proxy-client";
+
 const BOTH_USES = ["serverAuth", "clientAuth"] as const;
+
+/** The name of the API server that only its certificate contains. */
+export const API_SERVER_NAME = "kubernetes.default.svc";
 
 /** The names at which pods reach the API server. */
 export const API_SERVICE_NAMES = [
@@ -76,6 +91,13 @@ export const API_SERVICE_NAMES = [
   "kubernetes.default.svc.cluster",
   "kubernetes.default.svc.cluster.local",
 ];
+
+/** The certificate that {@link FRONT_PROXY_CA} signs. */
+export const FRONT_PROXY: Identity = {
+  fileName: FRONT_PROXY_CLIENT,
+  commonName: FRONT_PROXY_CLIENT,
+  neededUses: ["clientAuth"],
+};
 
 /** The identities that every cluster has: clients of the API server, and the key pair for service account tokens. */
 export const CLIENTS: readonly Identity[] = [

@@ -1,4 +1,4 @@
-import type { NodeFacts } from "./identities";
+import { FRONT_PROXY_CA, FRONT_PROXY_CLIENT, type NodeFacts } from "./identities";
 import { NODE_USER } from "./names";
 
 /** The home folder of the machines' user, into which files are copied. */
@@ -33,16 +33,40 @@ export interface NodeFile {
   readonly readBy: readonly Component[];
 }
 
+/** A file in the place from which programs read it, on a machine where the apply installs Kubernetes. */
+export interface LiveFile extends Pick<NodeFile, "source" | "mode" | "readBy"> {
+  readonly path: string;
+  /** The user of the only program that may read the file; root for certificates, and for programs that run as root. */
+  readonly owner: string;
+}
+
+/**
+ * The system user of each program. The kubelet and kube-proxy change mounts, networks and control groups of the machine, so
+ * they run as root.
+ */
+export const USERS: Readonly<Record<Component, string>> = {
+  etcd: "etcd",
+  "kube-apiserver": "kube-apiserver",
+  "kube-controller-manager": "kube-controller-manager",
+  "kube-scheduler": "kube-scheduler",
+  kubelet: "root",
+  "kube-proxy": "root",
+};
+
 /** The start of the CA's file names. Those of all other certificates are in `identities`. */
 export const CA = "ca";
 
 /** The file name of the encryption config. */
 export const ENCRYPTION_CONFIG_FILE = "encryption-config.yaml";
 
-const ETCD = "/etc/etcd";
-const KUBERNETES = "/var/lib/kubernetes";
-const KUBELET = "/var/lib/kubelet";
-const KUBE_PROXY = "/var/lib/kube-proxy";
+/** The folder of etcd's certificates. */
+export const ETCD = "/etc/etcd";
+/** The folder of the control plane's files, and of the CA's certificate on workers. */
+export const KUBERNETES = "/var/lib/kubernetes";
+/** The kubelet's folder. */
+export const KUBELET = "/var/lib/kubelet";
+/** The folder of kube-proxy's files. */
+export const KUBE_PROXY = "/var/lib/kube-proxy";
 
 /** The maximum length of a file name on Linux and macOS, in bytes. */
 export const MAX_FILE_NAME = 255;
@@ -93,6 +117,30 @@ export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): rea
         kubeconfig("kube-proxy", [`${KUBE_PROXY}/kubeconfig`], ["kube-proxy"]),
         kubeconfig(name, [`${KUBELET}/kubeconfig`], ["kubelet"]),
       ];
+}
+
+/** The files of a machine on which the apply installs Kubernetes, in the places from which programs read them. */
+export function liveFiles(node: Pick<NodeFacts, "role" | "name">): readonly LiveFile[] {
+  const frontProxy =
+    node.role === "master"
+      ? [
+          pem("certificate", FRONT_PROXY_CA, [KUBERNETES], ["kube-apiserver"]),
+          pem("certificate", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"]),
+          pem("key", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"]),
+        ]
+      : [];
+  return [...nodeFiles(node), ...frontProxy].flatMap(({ source, fileName, mode, places, readBy }) =>
+    // The scripts on the machine use the administrator's kubeconfig, which no program reads.
+    (places.length > 0 ? places : [`${KUBERNETES}/${fileName}`]).map((path) => {
+      const readers = readBy.filter((each) => (each === "etcd") === path.startsWith(`${ETCD}/`));
+      return { source, mode, readBy: readers, path, owner: mode === "0644" ? "root" : ownerOf(readers) };
+    }),
+  );
+}
+
+/** The first reader's user. Systemd passes the file to the others (`LoadCredential`). */
+function ownerOf([reader]: readonly Component[]): string {
+  return reader === undefined ? "root" : USERS[reader];
 }
 
 function pem(

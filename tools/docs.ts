@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type NodeFile, nodeFiles } from "../model/layout";
+import { COMPONENTS } from "../kubernetes/machine";
+import { liveFiles, nodeFiles } from "../model/layout";
 import { UserError } from "../model/user-error";
 import { synthesizeStack } from "../review/base";
 import { renderDiagram } from "../review/diagram";
@@ -25,7 +26,7 @@ interface Schema {
 const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 
 /** A table in a page, after a comment that names its source. */
-const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/;
+const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/g;
 
 /** The files that are generated, completely or in part: their content by their path from the project's folder. */
 export async function generatedFiles(): Promise<Record<string, string>> {
@@ -33,25 +34,27 @@ export async function generatedFiles(): Promise<Record<string, string>> {
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
     "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => picture),
-    "docs/certificates.md": withTable("docs/certificates.md", restartTable()),
-    "docs/part-2.md": withTable("docs/part-2.md", placeTable()),
+    "docs/certificates.md": withTables("docs/certificates.md", restartTable()),
+    "docs/kubernetes.md": withTables("docs/kubernetes.md", programTable(), liveTable()),
+    "docs/part-2.md": withTables("docs/part-2.md", placeTable()),
     "docs/settings.md": settingsPage(schema),
     "docs/settings.schema.json": `${JSON.stringify(forEditors(schema), null, 2)}\n`,
   };
 }
 
-/** A page with its generated table. */
-function withTable(path: string, table: string): string {
-  return readOrEmpty(join(ROOT, path)).replace(TABLE, () => table);
+/** A page with its generated tables, in their order on the page. */
+function withTables(path: string, ...tables: readonly string[]): string {
+  const rest = tables.values();
+  return readOrEmpty(join(ROOT, path)).replace(TABLE, (before) => rest.next().value ?? before);
 }
 
 /** The files of a control plane machine and of a worker, each with the kind of machine. */
-function filesByMachine(): (NodeFile & { readonly machine: string })[] {
-  const files = (machine: string, node: Parameters<typeof nodeFiles>[0]) =>
-    nodeFiles(node).map((file) => ({ ...file, machine }));
+function filesByMachine<T>(
+  filesOf: (node: Parameters<typeof nodeFiles>[0]) => readonly T[],
+): (T & { readonly machine: string })[] {
   return [
-    ...files("control plane", { role: "master", name: "NAME-master-i" }),
-    ...files("worker", { role: "worker", name: "NAME-worker-i" }),
+    ...filesOf({ role: "master", name: "NAME-master-i" }).map((file) => ({ ...file, machine: "control plane" })),
+    ...filesOf({ role: "worker", name: "NAME-worker-i" }).map((file) => ({ ...file, machine: "worker" })),
   ];
 }
 
@@ -59,7 +62,7 @@ function filesByMachine(): (NodeFile & { readonly machine: string })[] {
 function restartTable(): string {
   return table(
     ["machine", "new file", "restart"],
-    filesByMachine().map(({ machine, fileName, readBy }) => [
+    filesByMachine(nodeFiles).map(({ machine, fileName, readBy }) => [
       machine,
       code(fileName),
       readBy.join(", ") || "nothing: a person uses it",
@@ -71,7 +74,7 @@ function restartTable(): string {
 function placeTable(): string {
   return table(
     ["machine", "file", "place", "read by"],
-    filesByMachine()
+    filesByMachine(nodeFiles)
       .filter(({ places }) => places.length > 0)
       .map(({ machine, fileName, places, readBy }) => [
         machine,
@@ -79,6 +82,36 @@ function placeTable(): string {
         places.map(code).join(", "),
         readBy.join(", "),
       ]),
+  );
+}
+
+/** The place of each file where the apply installs Kubernetes, and the users that can read it. */
+function liveTable(): string {
+  return table(
+    ["machine", "file", "mode", "owner", "read by"],
+    filesByMachine(liveFiles).map(({ machine, path, mode, owner, readBy }) => [
+      machine,
+      code(path),
+      mode,
+      owner,
+      readBy.join(", ") || "the scripts of the apply",
+    ]),
+  );
+}
+
+/** The programs that run on the machines of a cluster with Kubernetes, with their users and ports. */
+function programTable(): string {
+  return table(
+    ["machine", "unit", "user", "port", "for"],
+    COMPONENTS.flatMap(({ name, role, user, ports }) =>
+      (ports.length > 0 ? ports : [["", ""]]).map(([port = "", clients = ""], index) => [
+        index > 0 ? "" : role === "master" ? "control plane" : "worker",
+        index > 0 ? "" : code(name),
+        index > 0 ? "" : user,
+        port,
+        clients,
+      ]),
+    ),
   );
 }
 
@@ -97,9 +130,10 @@ export function staleFiles(files: Readonly<Record<string, string>>): string[] {
     .map(([path]) => path);
 }
 
-/** The schema of the settings that a person writes: nothing is required, and missing values come from the preset. */
-function withDefaults({ required: _required, ...schema }: Schema, preset: unknown): Schema {
+/** The schema of the settings that a person writes: only groups that the preset does not have require a setting. */
+function withDefaults({ required, ...rest }: Schema, preset: unknown): Schema {
   const value = preset as Record<string, unknown> | undefined;
+  const schema = { ...rest, ...(preset === undefined && required !== undefined && { required }) };
   if (schema.properties === undefined) return preset === undefined ? schema : { default: preset, ...schema };
   const properties = Object.entries(schema.properties).map(([key, inner]) => [key, withDefaults(inner, value?.[key])]);
   return { ...schema, properties: Object.fromEntries(properties) };
@@ -116,8 +150,9 @@ function settingsPage(schema: Schema): string {
 
 Write settings in \`cdktf.json\`, under \`context.cluster\`. Or write them in a separate JSON file, and set the environment
 variable \`CLUSTER_SETTINGS\` to its path, relative to the project's folder. The program then ignores the settings in
-\`cdktf.json\`. All settings are optional; without any, you get the tutorial's cluster. With a line such as
-\`"$schema": "./docs/settings.schema.json"\` (a path relative to the file), editors complete and check a settings file.
+\`cdktf.json\`. All settings are optional, except \`kubernetes.version\` in its group; without any, you get the tutorial's
+cluster. With a line such as \`"$schema": "./docs/settings.schema.json"\` (a path relative to the file), editors complete and
+check a settings file.
 
 | setting | must be | default | what it is |
 |---|---|---|---|
@@ -126,13 +161,15 @@ ${rows.join("\n")}
 Synthesis also checks settings against each other. Networks must not overlap. Machines must fit into their subnets and have
 different addresses, which must not be among the five that EC2 reserves in each subnet. Every worker needs a pod network. No
 certificate may expire after the CA's certificate. The region must have the instance types, as far as this is known, and the
-processor must fit the image. No tag key may equal another one after Unicode normalization. A settings file, or \`cdktf.json\`,
-must not have a key twice in one object. Each problem is printed in one line on stderr. The exit status is then 1, and nothing
-is written.
+processor must fit the image. No tag key may equal another one after Unicode normalization. With \`kubernetes\`, machines need
+an x86_64 processor, at least 2 GiB of memory, routed pods and an Ubuntu release with cgroup v2, and the service network needs a
+tenth address. A settings file, \`cdktf.json\` and a file of checksums must not have a key twice in one object. Each problem is
+printed in one line on stderr. The exit status is then 1, and nothing is written.
 
 Synthesis prints a warning, and continues, if ssh is open to a large part of the internet, if a network is in public address
 space, if the service network has no tenth address, if it is not known whether the region has t2, if the number of control
-plane machines is even, and if the cluster needs more routes or rules than AWS allows by default.
+plane machines is even, if the cluster needs more routes or rules than AWS allows by default, and if machines download programs
+or images over http without a file of checksums.
 `;
 }
 

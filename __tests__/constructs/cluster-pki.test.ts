@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describeSuite } from "../../cloud/requirements";
 import { resourcesOf, type TerraformJson } from "../../cloud/terraform-json";
 import { ClusterPki, type ClusterPkiProps } from "../../constructs/index";
+import { TESTED } from "../../model/versions";
 import { AWS_ATTRIBUTES, issueDefaultCluster, MACHINES } from "../../testing/issued-cluster";
 import { type CertificateFields, readCertificate } from "../../testing/read-certificate";
 import { synthesizeCluster, synthesizeConstructs } from "../../testing/synthesize";
@@ -97,6 +98,74 @@ describe("certificates of the default cluster", () => {
   });
 });
 
+describe("the second CA of a cluster with Kubernetes", () => {
+  const json = synthesizeCluster({ kubernetes: { version: TESTED.kubernetes } });
+  const subject = (commonName: string) => [
+    ...["C=UK", "ST=London", "L=England", "O=Kubernetes", "OU=DAREY.IO DEVOPS"].map(
+      (part) => `${part} printableString`,
+    ),
+    `CN=${commonName} printableString`,
+  ];
+  let pems: Record<"ca" | "frontProxyCa" | "client" | "clientKey" | "admin", string>;
+
+  beforeAll(async () => {
+    const computed = await issueDefaultCluster(json);
+    const pem = (address: string) => computed[address]?.cert_pem as string;
+    pems = {
+      ca: pem("tls_self_signed_cert.ca-certificate"),
+      frontProxyCa: pem("tls_self_signed_cert.front-proxy-ca-certificate"),
+      client: pem("tls_locally_signed_cert.front-proxy-client-certificate"),
+      clientKey: computed["tls_private_key.front-proxy-client-private-key"]?.private_key_pem as string,
+      admin: pem("tls_locally_signed_cert.admin-certificate"),
+    };
+  });
+
+  test("has the fields of the first, except its name", () => {
+    expect(readCertificate(pems.frontProxyCa)).toEqual<CertificateFields>({
+      ...(TUTORIAL_CA as TutorialCertificate),
+      subject: subject("front-proxy-ca"),
+      issuer: subject("front-proxy-ca"),
+      authorityKeyId: null,
+      subjectKeyId: expect.any(String),
+    });
+  });
+
+  test("signs the API server's certificate for extension API servers, which names only the API server", () => {
+    const { subjectKeyId } = readCertificate(pems.frontProxyCa);
+    expect(readCertificate(pems.client)).toMatchObject({
+      subject: subject("front-proxy-client"),
+      issuer: subject("front-proxy-ca"),
+      authorityKeyId: subjectKeyId,
+      hours: 8760,
+      extendedKeyUsage: expect.arrayContaining(["clientAuth"]),
+      isCa: false,
+      dnsNames: [],
+      ipAddresses: [],
+    });
+    expect(new X509Certificate(pems.client).checkPrivateKey(createPrivateKey(pems.clientKey))).toBe(true);
+  });
+
+  describeSuite("OpenSSL's view of the certificates", () => {
+    test.each<["ca" | "frontProxyCa", "client" | "admin", boolean]>([
+      ["frontProxyCa", "client", true],
+      ["ca", "client", false],
+      ["frontProxyCa", "admin", false],
+      ["ca", "admin", true],
+    ])("%s as the only CA in trust, and %s's certificate: accepted is %s", (ca, certificate, isAccepted) => {
+      const folder = mkdtempSync(join(tmpdir(), "pki-"));
+      try {
+        const [caFile, leafFile] = ["ca.pem", "leaf.pem"].map((name) => join(folder, name)) as [string, string];
+        writeFileSync(caFile, pems[ca]);
+        writeFileSync(leafFile, pems[certificate]);
+        const args = ["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", caFile, leafFile];
+        expect(spawnSync("openssl", args).status === 0).toBe(isAccepted);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
+  });
+});
+
 describe("ClusterPki in the user's own stack", () => {
   const LIFETIMES = { caValidityHours: 43800, validityHours: 8760 };
   const PROPS: ClusterPkiProps = {
@@ -178,7 +247,31 @@ describe("ClusterPki in the user's own stack", () => {
     });
   });
 
+  test("with frontProxy, pair and files also have the second CA's, after the others", () => {
+    synthesizeConstructs((scope) => {
+      const pki = new ClusterPki(scope, "pki", { ...PROPS, frontProxy: true });
+      const without = new ClusterPki(scope, "without", PROPS);
+      expect(Object.keys(pki.files)).toEqual([
+        ...Object.keys(without.files),
+        "front-proxy-ca.pem",
+        "front-proxy-ca-key.pem",
+        "front-proxy-client.pem",
+        "front-proxy-client-key.pem",
+      ]);
+      expect(pki.files["front-proxy-client.pem"]).toBe(pki.pair("front-proxy-client").certificatePem);
+      expect(pki.pair("front-proxy-ca")).not.toEqual(pki.certificateAuthority);
+      // The cluster's CA does not sign it.
+      expect(Object.keys(pki.certificates)).toEqual(Object.keys(without.certificates));
+      expect(() => without.pair("front-proxy-ca")).toThrow(/^'name' must be one of ca, .*, got: "front-proxy-ca"$/);
+    });
+  });
+
   test.each<[string, Partial<ClusterPkiProps>, string]>([
+    ...["front-proxy-ca", "front-proxy-client"].map((name): [string, Partial<ClusterPkiProps>, string] => [
+      `a kubelet with the name ${name}`,
+      { kubelets: [{ id: "w", name, hostname: "a", ipAddresses: [] }] },
+      `'kubelets' must be a list without the names of other certificates, got: "${name}"`,
+    ]),
     [
       "a country code of three letters",
       { subject: { country: "GBR" } },

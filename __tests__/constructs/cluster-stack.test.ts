@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
@@ -13,6 +14,7 @@ import {
   type TerraformJson,
 } from "../../cloud/terraform-json";
 import { contains } from "../../model/addressing";
+import { TESTED } from "../../model/versions";
 import type { ClusterSettingsInput } from "../../settings/schema";
 import { newClusterStack, synthesize, synthesizeCluster } from "../../testing/synthesize";
 
@@ -201,6 +203,35 @@ describe("the default cluster has the tutorial's", () => {
   });
 });
 
+/**
+ * The sums of the JSON of clusters without the setting `kubernetes`, from the commit before this setting. A cluster that is
+ * deployed has no change then. After a wanted change of the JSON, write the new sums.
+ */
+test.each<[string, string, ClusterSettingsInput]>([
+  ["the default cluster", "d5fa6763d8cd9805250fb0f41ec59ed80a875f76e4f3ce54e00a94b8dfcd1adf", {}],
+  [
+    "a cluster with other settings",
+    "29c3fb50ccbe51bf4d1f4faa6bf7ad96ed8ba93359371e8856184b719ab478fb",
+    {
+      copies: { kubeconfigs: true, encryptionConfig: true },
+      access: { ssh: ["192.0.2.0/24"], api: ["192.0.2.0/24"] },
+      controlPlane: { count: 1 },
+      workers: { count: 2 },
+      network: {
+        subnets: [
+          { cidrBlock: "172.31.0.0/24", availabilityZone: "eu-central-1a" },
+          { cidrBlock: "172.31.1.0/24", availabilityZone: "eu-central-1b" },
+        ],
+      },
+      podNetwork: { routed: false },
+      backend: { type: "s3", bucket: "states" },
+    },
+  ],
+])("without Kubernetes, the JSON of %s is the same as before this setting", (_case, sum, settings) => {
+  const text = JSON.stringify(synthesizeCluster(settings));
+  expect(createHash("sha256").update(text).digest("hex")).toBe(sum);
+});
+
 test("kubeconfigs and encryption config are copied only if their settings are on", () => {
   const copied = (settings: ClusterSettingsInput) =>
     Object.fromEntries(
@@ -225,8 +256,22 @@ test("kubeconfigs and encryption config are copied only if their settings are on
 describe("addresses", () => {
   const page = readFileSync(join(__dirname, "../../docs/addresses.md"), "utf8");
 
+  /** The list in a section of the page. */
+  const listed = (title: string) => {
+    const [, section = ""] = page.split(`## ${title}\n`);
+    return [...(section.split("\n## ")[0] as string).matchAll(/^- `(.+)`$/gm)].map(([, address]) => address);
+  };
+
+  test("with Kubernetes are those of the default cluster, and those in a section of docs/addresses.md", () => {
+    const addresses = addressesOf(synthesizeCluster({ kubernetes: { version: TESTED.kubernetes } }));
+    expect(addressesOf(json).filter((address) => !addresses.includes(address))).toEqual([]);
+    expect(listed("With the setting `kubernetes`")).toEqual(
+      addresses.filter((address) => !addressesOf(json).includes(address)),
+    );
+  });
+
   test("and outputs are those of docs/addresses.md", () => {
-    expect([...page.matchAll(/^- `(.+)`$/gm)].map(([, address]) => address)).toEqual(addressesOf(json));
+    expect(listed("Resources and data sources")).toEqual(addressesOf(json));
     expect([...page.matchAll(/^\| `(.+?)` .* (yes|no) \|$/gm)].map(([, name, sensitive]) => [name, sensitive])).toEqual(
       Object.entries(json.output)
         .map(([name, { sensitive }]) => [name, sensitive ? "yes" : "no"])

@@ -72,6 +72,22 @@ test("the target group has a target for each address, and the listener is replac
   });
 });
 
+test("with a health path, targets must answer over HTTPS, and their health changes within ten seconds", () => {
+  const [, without] = only(synthesizeNlb(), "aws_lb_target_group");
+  expect(only(synthesizeNlb({ healthPath: "/livez" }), "aws_lb_target_group")[1]).toEqual({
+    ...without,
+    health_check: {
+      protocol: "HTTPS",
+      path: "/livez",
+      matcher: "200-399",
+      interval: 5,
+      timeout: 4,
+      healthy_threshold: 2,
+      unhealthy_threshold: 2,
+    },
+  });
+});
+
 test("listener, targets and security rule use the port of the security groups", () => {
   const json = synthesizeNlb({}, { apiServerPort: 443 });
   const ports = ["aws_lb_target_group", "aws_lb_listener", "aws_lb_target_group_attachment"].flatMap((type) =>

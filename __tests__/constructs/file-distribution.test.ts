@@ -13,6 +13,8 @@ const CERTIFICATE: FileToDistribute = {
 };
 const KEY: FileToDistribute = { path: "/home/ubuntu/a-key.pem", content: "key", mode: "0600", owner: "ubuntu" };
 
+const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
+
 function distribute(files: readonly FileToDistribute[], props: Partial<FileDistributionProps> = {}) {
   const json = synthesizeConstructs((scope) => {
     const { sshKey, nodes } = someMachines(scope, 1);
@@ -82,7 +84,7 @@ test("readDistributionScript reads the script, and refuses one that differs in a
     owner,
   }));
   const script = distributionScript(files, ["systemctl restart etcd"]);
-  expect(readDistributionScript(script)).toEqual({ files, activate: ["systemctl restart etcd"] });
+  expect(readDistributionScript(script)).toEqual({ files, activate: ["systemctl restart etcd"], folders: [] });
   for (const index of script.keys()) {
     if (script[index] === "systemctl restart etcd") continue;
     expect(readDistributionScript(script.map((line, at) => (at === index ? `${line}; true` : line)))).toBeUndefined();
@@ -98,6 +100,55 @@ test("a changed command is run again: it is in the trigger", () => {
   );
   expect(files([])).toBe(files());
   expect(files(['echo "$HOME" \\n'])).toContain(String.raw`, "echo \"$HOME\" \\n"]`);
+});
+
+test("folders are made before the files, and are in the trigger", () => {
+  const folders = ["/etc/etcd", "/var/lib/kubernetes"];
+  const { copy } = distribute([CERTIFICATE], { folders, activate: ["true"] });
+  expect(copy.provisioner[2]["remote-exec"].inline).toEqual(distributionScript([CERTIFICATE], ["true"], folders));
+  expect(copy.triggers.files).toBe(
+    "$" +
+      '{sha256(join("\\n", ["0644 /home/ubuntu/a.pem", "certificate", "/etc/etcd", "/var/lib/kubernetes", "true"]))}',
+  );
+});
+
+test("other triggers are beside those of the copy", () => {
+  const { copy } = distribute([CERTIFICATE], { triggers: { programs: "1.37.2" } });
+  expect(copy.triggers).toEqual({ ...distribute([CERTIFICATE]).copy.triggers, programs: "1.37.2" });
+});
+
+test("a set without files runs commands, and its id can be the trigger of another set", () => {
+  const json = synthesizeConstructs((scope) => {
+    const { sshKey, nodes } = someMachines(scope, 1);
+    const props = { node: nodes[0] as FileDistributionProps["node"], sshKey };
+    const first = new FileDistribution(scope, "first", { ...props, files: [CERTIFICATE] });
+    const triggers = { first: first.copyId };
+    new FileDistribution(scope, "second", { ...props, files: [], activate: ["true"], triggers });
+  });
+  const [[first = ""], [, second]] = [
+    Object.keys(resourcesOf(json, "null_resource")),
+    Object.values(resourcesOf(json, "null_resource")).map(argumentsOf),
+  ];
+  expect(second?.triggers.first).toBe(`$\{null_resource.${first}.id}`);
+  expect(second?.provisioner[1].file.content).toBe(`${bundleEnd([])}\n`);
+  expect(second?.provisioner[2]["remote-exec"].inline).toEqual(distributionScript([], ["true"]));
+});
+
+test("a file may belong to the user of a program", () => {
+  const { copy } = distribute([{ ...KEY, owner: "kube-apiserver", version: "1" }]);
+  expect(copy.triggers.files).toContain('["0600 /home/ubuntu/a-key.pem kube-apiserver", "1"]');
+  expect(copy.provisioner[2]["remote-exec"].inline).toContain("write 1 0600 kube-apiserver /home/ubuntu/a-key.pem");
+});
+
+test.each([
+  ["a relative path", "etc", '"etc"'],
+  ["a path with ..", "/etc/../x", '"/etc/../x"'],
+  ["a command", "/etc; id", '"/etc; id"'],
+  ["the folder of all", "/", '"/"'],
+])("refuses %s as a folder", (_case, folder, got) => {
+  expect(() => distribute([KEY], { folders: ["/etc/etcd", folder] })).toThrow(
+    new Error(`'folders[1]' must be ${PATHS}, got: ${got}`),
+  );
 });
 
 test.each([
@@ -144,8 +195,6 @@ test("text in a content is not a template or a string of Terraform, beside token
   );
 });
 
-const PATHS = "an absolute path of letters, digits, dots, underscores, hyphens and slashes, without . and .. as names";
-
 test.each<[string, readonly FileToDistribute[], string]>([
   ["a relative path", [{ ...KEY, path: "a.pem" }], `'files[0].path' must be ${PATHS}, got: "a.pem"`],
   ["a path with ..", [{ ...KEY, path: "/a/../b" }], `'files[0].path' must be ${PATHS}, got: "/a/../b"`],
@@ -179,8 +228,13 @@ test.each<[string, readonly FileToDistribute[], string]>([
   [
     "an owner with a command",
     [{ ...KEY, owner: "root; id" as "root" }],
-    `'files[0].owner' must be ubuntu or root, got: "root; id"`,
+    `'files[0].owner' must be the name of a user, got: "root; id"`,
   ],
+  ...["", "-r", "Root", "1000", "a".repeat(33)].map((owner): [string, readonly FileToDistribute[], string] => [
+    `the owner ${JSON.stringify(owner)}`,
+    [{ ...KEY, owner }],
+    `'files[0].owner' must be the name of a user, got: "${owner}"`,
+  ]),
   [
     "a repeated path",
     [KEY, KEY],

@@ -15,11 +15,12 @@ const CONFIG = `name: "é $HOME" \\d $\{a} %{b} $$\{c} '\t\ufeff\u2028\r%\r\n`;
 
 const FILES: readonly FileToDistribute[] = [
   { path: "/etc/etcd/config", content: CONFIG, mode: "0600", owner: "root", version: "1" },
+  { path: "/etc/etcd/made/deep/key", content: "key", mode: "0600", owner: "stranger", version: "1" },
   { path: "/home/ubuntu/tool", content: "#!/bin/sh\necho tool\n", mode: "0755", owner: "ubuntu", version: "1" },
 ];
 
 describeSuite("files on machines", () => {
-  test("distributes files of root and of ubuntu, then runs the commands as root, then those of a second set, and refuses a folder of another user", async () => {
+  test("makes folders and distributes files of root, of ubuntu and of another user, then runs the commands as root, then those of a second set, and refuses a folder of another user", async () => {
     const json = synthesizeConstructs((scope) => {
       const { sshKey, nodes } = someMachines(scope, 1);
       const [node] = nodes;
@@ -28,8 +29,10 @@ describeSuite("files on machines", () => {
         node,
         sshKey,
         files: FILES,
+        folders: ["/etc/etcd/made/deep"],
         activate: [
-          "stat -c '%U %a %n' /etc/etcd/* /home/ubuntu/tool >/home/ubuntu/log",
+          "cd /etc/etcd",
+          "stat -c '%U %G %a %n' config made made/deep made/deep/key /home/ubuntu/tool >/home/ubuntu/log",
           "cat /etc/etcd/config >>/home/ubuntu/log",
           "install -d -o stranger /etc/etcd/foreign",
         ],
@@ -65,7 +68,17 @@ describeSuite("files on machines", () => {
         "the folder of /etc/etcd/foreign/key must belong to root or ubuntu, and no other user may write to it or to a folder above it, got: drwxr-xr-x stranger root foreign",
       );
 
-      expect(host.read("log")).toBe(`root 600 /etc/etcd/config\nubuntu 755 /home/ubuntu/tool\n${CONFIG}root\nsecond`);
+      expect(host.read("log")).toBe(
+        [
+          "root root 600 config",
+          "root root 755 made",
+          "root root 755 made/deep",
+          "stranger stranger 600 made/deep/key",
+          "ubuntu ubuntu 755 /home/ubuntu/tool",
+          `${CONFIG}root`,
+          "second",
+        ].join("\n"),
+      );
       expect(host.read("tool")).toBe("#!/bin/sh\necho tool\n");
       expect(Object.keys(host.files())).toEqual(["log", "second", "tool"]);
       expect(host.sessions).toBe(9);

@@ -64,7 +64,13 @@ describe("the distribution script on a machine", () => {
   /** Runs the script with a bundle of contents. `programs` replace commands by name. */
   function run(
     contents: readonly string[],
-    { programs = {}, activate = [], distributed = FILES, end = `${bundleEnd(distributed)}\n` }: RunOptions = {},
+    {
+      programs = {},
+      activate = [],
+      folders = [],
+      distributed = FILES,
+      end = `${bundleEnd(distributed)}\n`,
+    }: RunOptions = {},
   ): { status: number | null; output: string } {
     const staging = shell(STAGING_SCRIPT);
     if (staging.status !== 0) return { status: staging.status, output: staging.stdout + staging.stderr };
@@ -77,7 +83,7 @@ describe("the distribution script on a machine", () => {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    const { status, stdout, stderr } = shell(distributionScript(distributed, activate), bin);
+    const { status, stdout, stderr } = shell(distributionScript(distributed, activate, folders), bin);
     rmSync(bin, { recursive: true });
     return { status, output: stdout + stderr };
   }
@@ -85,6 +91,7 @@ describe("the distribution script on a machine", () => {
   interface RunOptions {
     readonly programs?: Readonly<Record<string, string>>;
     readonly activate?: readonly string[];
+    readonly folders?: readonly string[];
     readonly distributed?: readonly DistributedFile[];
     readonly end?: string;
   }
@@ -198,6 +205,29 @@ describe("the distribution script on a machine", () => {
     expect(files()).toEqual(AFTER);
   });
 
+  const IN_FOLDER = [...FILES.slice(0, 2), { ...(FILES[2] as DistributedFile), path: `${NODE_HOME}/x/y/run.sh` }];
+  const folderMode = (name: string) => (statSync(join(home, name)).mode & 0o7777).toString(8);
+
+  test("makes folders with their parents, which others may read, and keeps the files in a folder that exists", () => {
+    const folders = [`${NODE_HOME}/x/y`, `${NODE_HOME}/z`];
+    expect(run(["new a", "new b", "new c\n"], { distributed: IN_FOLDER, folders })).toEqual({ status: 0, output: "" });
+    expect(["x", "x/y", "z"].map(folderMode)).toEqual(["755", "755", "755"]);
+    expect(readFileSync(join(home, "x/y/run.sh"), "utf8")).toBe("new c\n");
+
+    writeFileSync(join(home, "x/y/other"), "other");
+    expect(run(["new a", "new b", "newer c"], { distributed: IN_FOLDER, folders })).toEqual({ status: 0, output: "" });
+    expect(readFileSync(join(home, "x/y/run.sh"), "utf8")).toBe("newer c");
+    expect(readFileSync(join(home, "x/y/other"), "utf8")).toBe("other");
+  });
+
+  test("changes no file if a folder cannot be made", () => {
+    writeBefore();
+    writeFileSync(join(home, "x"), "a file", { mode: 0o644 });
+    const { status } = run(["new a", "new b", "new c\n"], { distributed: IN_FOLDER, folders: [`${NODE_HOME}/x/y`] });
+    expect(status).not.toBe(0);
+    expect(files()).toEqual({ ...BEFORE, x: "0644 a file" });
+  });
+
   test("names the folder that does not exist", () => {
     writeBefore();
     const distributed = [...FILES.slice(0, 2), { ...(FILES[2] as DistributedFile), path: `${NODE_HOME}/x/run.sh` }];
@@ -295,9 +325,31 @@ case $2 in *b-key.pem.distribution-new) [ -e ${parent}/made ] || ${link} ${targe
   test.each([[[]], [["echo 'a b'"]], [["if true", "then echo 1; fi"]], [["(", ")"]], [["", ""]]])(
     "the commands %j can be read from the script",
     (activate) => {
-      expect(readDistributionScript(distributionScript(FILES, activate))).toEqual({ files: FILES, activate });
+      expect(readDistributionScript(distributionScript(FILES, activate))).toEqual({
+        files: FILES,
+        activate,
+        folders: [],
+      });
     },
   );
+
+  test("folders, and owners of any name, can be read from the script", () => {
+    const owned = FILES.map((file) => ({ ...file, owner: "kube-apiserver" }));
+    const folders = ["/etc/etcd", "/usr/local/lib/kubernetes"];
+    for (const activate of [[], ["true"]]) {
+      const script = distributionScript(owned, activate, folders);
+      expect(readDistributionScript(script)).toEqual({ files: owned, activate, folders });
+      // Root makes folders, and files of other users.
+      expect(script[0]).toMatch(/ exec sudo -n -- sh "\$0"$/);
+    }
+    expect(distributionScript(owned)[0]).toBe(distributionScript(FILES, ["true"])[0]);
+    expect(distributionScript(FILES, [], folders)[0]).toBe(distributionScript(FILES, ["true"])[0]);
+    expect(distributionScript(FILES)[0]).toBe("set -eu");
+    // A folder after the files is no folder of such a script.
+    const [first, ...rest] = distributionScript(FILES, [], folders.slice(0, 1)) as [string, ...string[]];
+    const row = rest.find((line) => line.startsWith("install -d -m 0755 -- ")) as string;
+    expect(readDistributionScript([first, ...rest.filter((line) => line !== row), row])).toBeUndefined();
+  });
 
   test("reports a failed command, and keeps the new files", () => {
     writeBefore();

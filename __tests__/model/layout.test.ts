@@ -1,4 +1,6 @@
-import { nodeFiles } from "../../model/layout";
+import { liveFiles, nodeFiles } from "../../model/layout";
+import { installedFiles } from "../../testing/installed-files";
+import { TUTORIAL_NAME } from "../../testing/tutorial";
 
 /** The files that part 2 reads: mode and name in the home folder, the places to which it moves them, and the readers. */
 const rows = (role: "master" | "worker") =>
@@ -29,4 +31,12 @@ test("a worker has the files of its kubelet and of kube-proxy, and no key of the
     "0600 kube-proxy.kubeconfig -> /var/lib/kube-proxy/kubeconfig : kube-proxy",
     "0600 lab-worker-0.kubeconfig -> /var/lib/kubelet/kubeconfig : kubelet",
   ]);
+});
+
+test.each(["master-0", "worker-1"])("where the apply installs Kubernetes, %s has its files in their places", (id) => {
+  const role = id.startsWith("master") ? "master" : "worker";
+  const files = liveFiles({ role, name: `${TUTORIAL_NAME}-${id}` });
+  expect(files.map(({ path, mode, owner, readBy }) => [path, mode, owner, ...readBy].join(" "))).toEqual(
+    installedFiles(id).map(({ path, mode, owner, readBy }) => [path, mode, owner, ...readBy].join(" ")),
+  );
 });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { transformSync } from "@swc/core";
+import { TESTED } from "../../model/versions";
 import { parseSettings } from "../../settings/load";
 import { generatedFiles, staleFiles } from "../../tools/docs";
 
@@ -9,6 +10,14 @@ const readme = readFileSync(join(PROJECT, "README.md"), "utf8");
 
 test("the generated pages are up to date", async () => {
   expect(staleFiles(await generatedFiles())).toEqual([]);
+});
+
+test("the README and part-2.md name the versions that npm run control-plane runs", () => {
+  const { kubernetes, etcd } = TESTED;
+  const part2 = readFileSync(join(PROJECT, "docs/part-2.md"), "utf8");
+  expect(part2).toContain(`tested Kubernetes ${kubernetes} with etcd ${etcd} `);
+  expect(readme).toContain(`a real etcd ${etcd} of three`);
+  expect(readme).toContain(`of Kubernetes ${kubernetes}, with part 2's flags`);
 });
 
 test("the settings in the README are valid", () => {
