@@ -3,11 +3,12 @@ import { lstatSync, readFileSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { apiServer } from "../kubernetes/kubeconfig";
-import { type Identity, identities } from "../model/identities";
-import { CA, sshKeyPath } from "../model/layout";
+import type { Identity } from "../model/identities";
+import { CA, FILE_NAMES, sshKeyPath } from "../model/layout";
 import { type CertificateFacts, readFacts } from "./certificate";
 import { encryptionProblems } from "./encryption";
 import {
+  authoritiesOf,
   type DescribedCluster,
   describedCluster,
   ENCRYPTION_CONFIG,
@@ -18,7 +19,6 @@ import {
   kubeconfigPath,
   PAIRS,
   pairPaths,
-  serverNamesOf,
   usersOf,
 } from "./files";
 import { octal } from "./stack";
@@ -64,7 +64,7 @@ export function readerOf(folder: string): Read {
 
 /**
  * The checks of whether a control plane accepts a cluster's files: one for each required file, by its path.
- * @param read - reads the files that a check compares with: a certificate's key, the CA's certificate
+ * @param read - reads the files that a check compares with: a certificate's key, the CAs' certificates
  */
 export function contentChecks(
   cluster: DescribedCluster,
@@ -72,7 +72,7 @@ export function contentChecks(
   options: CheckOptions,
 ): ReadonlyMap<string, ContentCheck> {
   const [caPath] = pairPaths(CA);
-  const ca = tryRead(read(caPath));
+  const mainCa = tryRead(read(caPath));
 
   const pairChecks = (
     fileName: string,
@@ -99,14 +99,20 @@ export function contentChecks(
   };
 
   return new Map([
-    ...pairChecks(CA, caProblems),
-    ...identities(serverNamesOf(cluster)).flatMap((expected) =>
-      pairChecks(expected.fileName, (facts) => [
-        ...chainProblems(facts, ca),
-        ...leafProblems(facts),
-        ...contentProblems(facts, expected),
-      ]),
-    ),
+    ...authoritiesOf(cluster).flatMap(({ ca, identities }) => {
+      const file = FILE_NAMES.certificate(ca);
+      const authority = { file, facts: tryRead(read(pairPaths(ca)[0])) };
+      return [
+        ...pairChecks(ca, (facts) => [...caProblems(facts), ...(ca === CA ? [] : separationProblems(facts, mainCa))]),
+        ...identities.flatMap((expected) =>
+          pairChecks(expected.fileName, (facts) => [
+            ...chainProblems(facts, authority),
+            ...leafProblems(facts),
+            ...contentProblems(facts, expected),
+          ]),
+        ),
+      ];
+    }),
     ...usersOf(cluster).map(({ fileName, user, host }): [string, ContentCheck] => {
       const [path, keyPath] = pairPaths(fileName);
       // Read only when needed: a machine has the files of only two or three users.
@@ -194,7 +200,12 @@ function accessProblems(file: string, owner: number): string[] {
 
 /** Checks that a mode allows no more than another mode. */
 export function modeProblems(mode: number, allowed: number): string[] {
-  return (mode & ~allowed) === 0 ? [] : [`must have mode ${octal(allowed)}, got: ${octal(mode)}`];
+  return (mode & ~allowed) === 0 ? [] : [wrongMode(allowed, mode)];
+}
+
+/** The problem of a mode. */
+export function wrongMode(wanted: number, mode: number): string {
+  return `must have mode ${octal(wanted)}, got: ${octal(mode)}`;
 }
 
 function daysLeft({ notAfter }: CertificateFacts, now: Date): number {
@@ -227,7 +238,14 @@ function caProblems({ mayCertify, x509 }: CertificateFacts): string[] {
   ];
 }
 
-/** Checks of every certificate except the CA's: it must not be a CA certificate, and TLS must accept it. */
+/** The certificates that one of two CAs signs must not be accepted as those of the other one. */
+function separationProblems({ x509 }: CertificateFacts, other: CertificateFacts | undefined): string[] {
+  return other !== undefined && x509.publicKey.equals(other.x509.publicKey)
+    ? [`must have another key than ${FILE_NAMES.certificate(CA)}`]
+    : [];
+}
+
+/** Checks of every certificate except the CAs': it must not be a CA certificate, and TLS must accept it. */
 function leafProblems({ isCa, maySign, hash }: CertificateFacts): string[] {
   return [
     ...(hash === "SHA-256" ? [] : [`must be signed with SHA-256, got: ${hash}`]),
@@ -236,19 +254,26 @@ function leafProblems({ isCa, maySign, hash }: CertificateFacts): string[] {
   ];
 }
 
-function chainProblems(facts: CertificateFacts, ca: CertificateFacts | undefined): string[] {
+/** A CA's certificate; without facts, it cannot be read. */
+interface AuthorityFile {
+  /** The file name. */
+  readonly file: string;
+  readonly facts?: CertificateFacts;
+}
+
+function chainProblems(facts: CertificateFacts, { file, facts: ca }: AuthorityFile): string[] {
   if (ca === undefined) return [];
   const keyId = facts.authorityKeyId;
   return [
     ...(facts.x509.checkIssued(ca.x509) && facts.x509.verify(ca.x509.publicKey)
       ? []
-      : ["is not signed by the CA in ca.pem"]),
+      : [`is not signed by the CA in ${file}`]),
     ...(keyId === undefined
       ? ["has no authority key identifier"]
       : keyId === ca.subjectKeyId
         ? []
-        : ["has an authority key identifier that is not ca.pem's"]),
-    ...(facts.notAfter > ca.notAfter ? ["expires after the CA certificate in ca.pem"] : []),
+        : [`has an authority key identifier that is not ${file}'s`]),
+    ...(facts.notAfter > ca.notAfter ? [`expires after the CA certificate in ${file}`] : []),
   ];
 }
 

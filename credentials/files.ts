@@ -5,7 +5,15 @@ import { z } from "zod";
 import { encryptionConfig } from "../kubernetes/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
 import { ec2Hostname } from "../model/addressing";
-import { identities, type NodeFacts, type ServerNames, serverNames } from "../model/identities";
+import {
+  FRONT_PROXY,
+  FRONT_PROXY_CA,
+  type Identity,
+  identities,
+  type NodeFacts,
+  type ServerNames,
+  serverNames,
+} from "../model/identities";
 import { CA, ENCRYPTION_CONFIG_FILE, FILE_NAMES, sshKeyPath } from "../model/layout";
 import { ENCRYPTION_KEY_DIGITS, encryptionKeyName, roleOf } from "../model/names";
 import { UserError } from "../model/user-error";
@@ -34,12 +42,21 @@ export function nodesOf({ name: clusterName, nodes }: DescribedCluster): NodeFac
 }
 
 /** The facts of a cluster in {@link DESCRIPTION}. None of them is secret. */
-export type DescribedCluster = Pick<DeployedCluster, "name" | "publicAddress" | "serviceAddress" | "nodes">;
+export interface DescribedCluster extends Pick<DeployedCluster, "name" | "publicAddress" | "serviceAddress" | "nodes"> {
+  /** Present if the apply installs Kubernetes on the machines. The cluster then has a second CA, {@link FRONT_PROXY_CA}. */
+  readonly kubernetes?: true;
+}
 
 /** The file that describes the cluster of a folder. */
 export const DESCRIPTION = "cluster.json";
 
-const DESCRIBED = z.object({ name: NAME, publicAddress: HOST, serviceAddress: ADDRESS, nodes: NODES });
+const DESCRIBED = z.object({
+  name: NAME,
+  publicAddress: HOST,
+  serviceAddress: ADDRESS,
+  kubernetes: z.literal(true).optional(),
+  nodes: NODES,
+});
 
 /** Reads the description of a folder's cluster. @throws UserError if it is missing or invalid */
 export function describedCluster(folder: string): DescribedCluster {
@@ -106,17 +123,39 @@ export function filesIn(folder: string): string[] {
     .sort();
 }
 
-/** The files whose names contain a cluster's or worker's name. Another cluster's files do not overwrite them. */
-export function namedFiles(cluster: DescribedCluster): string[] {
+/**
+ * The files that not every cluster has, because their names contain a cluster's or worker's name, or because they are the
+ * second CA's. Another cluster's files do not overwrite them.
+ */
+export function ownFiles(cluster: DescribedCluster): string[] {
   return [
     sshKeyPath(cluster.name),
+    ...(cluster.kubernetes ? FRONT_PROXY_PAIRS.flatMap(pairPaths) : []),
     ...serverNamesOf(cluster).kubelets.flatMap(({ name }) => [...pairPaths(name), kubeconfigPath(name)]),
   ];
 }
 
-/** The file names, without ending, of a cluster's certificate and key pairs. */
-function pairsOf(cluster: DescribedCluster): string[] {
-  return [CA, ...identities(serverNamesOf(cluster)).map(({ fileName }) => fileName)];
+/** The start of the file names of the second CA's certificate and of the one that it signs. */
+const FRONT_PROXY_PAIRS = [FRONT_PROXY_CA, FRONT_PROXY.fileName];
+
+/** A CA, and the certificates that it signs. */
+export interface Authority {
+  /** The start of the CA's file names. */
+  readonly ca: string;
+  readonly identities: readonly Identity[];
+}
+
+/** The CAs of a cluster: first the one that signs every certificate except the second CA's. */
+export function authoritiesOf(cluster: DescribedCluster): readonly Authority[] {
+  return [
+    { ca: CA, identities: identities(serverNamesOf(cluster)) },
+    ...(cluster.kubernetes ? [{ ca: FRONT_PROXY_CA, identities: [FRONT_PROXY] }] : []),
+  ];
+}
+
+/** The file names of a certificate and its key. */
+function pemNames(fileName: string): string[] {
+  return [FILE_NAMES.certificate(fileName), FILE_NAMES.key(fileName)];
 }
 
 /**
@@ -125,17 +164,25 @@ function pairsOf(cluster: DescribedCluster): string[] {
  */
 export function credentialFiles(cluster: DeployedCluster): Record<string, string> {
   const { name, publicAddress, serviceAddress, nodes, sshPrivateKey, pemFiles, encryptionKey } = cluster;
-  for (const file of pairsOf(cluster).flatMap((fileName) => [
-    FILE_NAMES.certificate(fileName),
-    FILE_NAMES.key(fileName),
-  ])) {
-    if (pemFiles[file] === undefined) {
-      throw new UserError(`the deployed ${name} lacks ${file}: \`npm run deploy\` adds it`);
-    }
+  // Only an apply that installs Kubernetes makes the second CA. An interrupted one may have made a part of it.
+  const hasSecondCa = FRONT_PROXY_PAIRS.flatMap(pemNames).some((file) => pemFiles[file] !== undefined);
+  const description: DescribedCluster = {
+    name,
+    publicAddress,
+    serviceAddress,
+    ...(hasSecondCa && { kubernetes: true }),
+    nodes,
+  };
+  const pairs = authoritiesOf(description).flatMap(({ ca, identities }) => [
+    ca,
+    ...identities.map(({ fileName }) => fileName),
+  ]);
+  const missing = pairs.flatMap(pemNames).find((file) => pemFiles[file] === undefined);
+  if (missing !== undefined) {
+    throw new UserError(`the deployed ${name} lacks ${missing}: \`npm run deploy\` adds it`);
   }
   const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");
   const digits = createHash("sha256").update(encryptionKey).digest("hex").slice(0, ENCRYPTION_KEY_DIGITS);
-  const description: DescribedCluster = { name, publicAddress, serviceAddress, nodes };
   return {
     // No file of the folder belongs in a repository.
     [GIT_IGNORE]: "*\n",

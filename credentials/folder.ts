@@ -32,7 +32,7 @@ import {
   filesIn,
   GIT_IGNORE,
   isFolder,
-  namedFiles,
+  ownFiles,
   pairPaths,
 } from "./files";
 import { readRegularFile } from "./regular-file";
@@ -141,7 +141,7 @@ function leaveForNextRun(folder: string): void {
 
 function updateFolder(folder: string, files: Readonly<Record<string, string>>, replace: boolean): Written {
   const clusterBefore = clusterIn(folder);
-  const namedBefore = clusterBefore === undefined ? [] : namedFiles(clusterBefore);
+  const ownBefore = clusterBefore === undefined ? [] : ownFiles(clusterBefore);
   const different = Object.entries(files).filter(([name, content]) => !isUpToDate(join(folder, name), content));
   const obstacle = different.find(([name]) => isFolder(join(folder, name)));
   if (obstacle !== undefined) throw new Error(`${obstacle[0]} is a folder`);
@@ -172,7 +172,7 @@ function updateFolder(folder: string, files: Readonly<Record<string, string>>, r
       if (isSelected(name)) renameSync(join(folder, STAGING, String(index)), join(folder, name));
     });
   moveIntoPlace((name) => name !== DESCRIPTION);
-  const removed = othersIn(folder, files).filter((name) => namedBefore.includes(name));
+  const removed = othersIn(folder, files).filter((name) => ownBefore.includes(name));
   for (const name of removed) rmSync(join(folder, name));
   // Last: until then the description is the previous one, so that a run after a killed one knows which files to delete.
   moveIntoPlace((name) => name === DESCRIPTION);

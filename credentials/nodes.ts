@@ -1,28 +1,18 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { NODE_HOME as HOME, type NodeFile, nodeFiles, sshKeyPath } from "../model/layout";
+import { NODE_HOME as HOME, sshKeyPath } from "../model/layout";
 import { NODE_USER } from "../model/names";
-import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf } from "./check";
-import { type DescribedCluster, ENCRYPTION_CONFIG, kubeconfigPath, nodesOf, pairPaths } from "./files";
+import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf, wrongMode } from "./check";
+import { type DescribedCluster, ENCRYPTION_CONFIG, nodesOf } from "./files";
+import { type MachineFile, machineFiles, type Place } from "./machine-files";
 import { cut, ERROR_LENGTH } from "./terraform";
-
-/** The path of a machine's file in a credentials folder. */
-function pathOf({ source }: NodeFile): string {
-  if (source.kind === "encryption-config") return ENCRYPTION_CONFIG;
-  if (source.kind === "kubeconfig") return kubeconfigPath(source.identity);
-  return pairPaths(source.identity)[source.kind === "certificate" ? 0 : 1];
-}
 
 /** A file on a machine. In lists, files in part 2's places come before those in the home folder. */
 interface FoundFile {
-  /** Its path in a credentials folder. */
-  readonly path: string;
-  /** Its path on the machine. */
-  readonly place: string;
+  readonly file: MachineFile;
+  readonly wanted: Place;
   readonly mode: number;
-  /** The mode with which the deploy copies it. */
-  readonly copiedMode: number;
   readonly owner: string;
   /** Undefined if the file cannot be read. */
   readonly text?: string;
@@ -44,8 +34,9 @@ export interface NodeCheckOptions extends CheckOptions {
 }
 
 /**
- * Checks a cluster's files on its machines over ssh, in the home folders and where part 2 puts them: whether a control plane
- * accepts them, whether they are equal to the folder's files, and who can read them. Logs in with the folder's ssh key. A
+ * Checks a cluster's files on its machines over ssh: in the home folders and where part 2 puts them, or where the apply puts
+ * them if it installs Kubernetes. It checks whether a control plane accepts them, whether they are equal to the folder's files,
+ * and who can read them. Logs in with the folder's ssh key. A
  * machine's host key is accepted at the first login and stored in `ssh/known_hosts`. A machine that does not answer in 30
  * seconds, or prints more than 4 MiB, is reported.
  * @returns the findings on each machine as soon as they are known; at the end those that depend on several machines
@@ -74,11 +65,11 @@ function findingsOn(machine: Inspected, readFolder: Read, cluster: DescribedClus
   if (typeof found === "string") return [{ path: name, problems: [`cannot be checked: ${found}`] }];
   return [
     ...files
-      .filter(({ setting }, index) => setting === undefined && !has(machine, index))
+      .filter((file, index) => file.needed === "always" && !has(machine, index))
       .map((file) => missingFile(name, file)),
     ...found.map((file): Finding => {
       const { problems, daysLeft } = checkFile(file, { found, readFolder, cluster }, options);
-      return { path: `${name}:${file.place}`, ...(daysLeft !== undefined && { daysLeft }), problems };
+      return { path: `${name}:${file.wanted.place}`, ...(daysLeft !== undefined && { daysLeft }), problems };
     }),
   ];
 }
@@ -89,18 +80,13 @@ function lackingOf(machine: Inspected, machines: readonly Inspected[]): Finding[
   const peers = machines.filter(({ role }) => role === machine.role);
   return machine.files
     .filter(
-      ({ setting, places }, index) =>
-        // A file that part 2 does not move is for a person, who may want it on only one machine.
-        setting !== undefined && places.length > 0 && !has(machine, index) && peers.some((peer) => has(peer, index)),
+      ({ needed }, index) => needed === "like-peers" && !has(machine, index) && peers.some((peer) => has(peer, index)),
     )
-    .map((file) => missingFile(machine.name, file, "; other machines have it: see docs/part-2.md"));
+    .map((file) => missingFile(machine.name, file));
 }
 
-function missingFile(name: string, { fileName, places }: NodeFile, hint = ""): Finding {
-  return {
-    path: `${name}:${HOME}/${fileName}`,
-    problems: [`is missing here and where part 2 puts it (${places.join(", ")})${hint}`],
-  };
+function missingFile(name: string, { missing: { place, problem } }: MachineFile): Finding {
+  return { path: `${name}:${place}`, problems: [problem] };
 }
 
 /** A machine, and the folder that its files are compared with. */
@@ -116,15 +102,16 @@ interface Inspected {
   readonly name: string;
   readonly role?: string;
   /** The files that it may have. All machines of a role have the same order. */
-  readonly files: readonly NodeFile[];
+  readonly files: readonly MachineFile[];
   /** The files that it has, or the reason why it cannot be checked. */
   readonly found: readonly FoundFile[] | string;
 }
 
 async function inspect(target: Target, deployedNodes: NodeCheckOptions["deployedNodes"]): Promise<Inspected> {
   const { cluster, name } = target;
-  const role = nodesOf(cluster).find((node) => node.name === name)?.role;
-  const files = role === undefined ? [] : nodeFiles({ role, name });
+  const node = nodesOf(cluster).find((each) => each.name === name);
+  const files = node === undefined ? [] : machineFiles(cluster, node);
+  const role = node?.role;
   const isStopped = cluster.nodes[name]?.public_ip === "";
   const found = isStopped
     ? "it has no public address; it may be stopped"
@@ -144,7 +131,7 @@ function addressHint({ cluster, name }: Target, deployed: DescribedCluster["node
 
 /** Whether a machine has the file at an index of its list. */
 function has({ files, found }: Inspected, index: number): boolean {
-  return typeof found !== "string" && found.some(({ path }) => path === pathOf(files[index] as NodeFile));
+  return typeof found !== "string" && found.some(({ file }) => file === files[index]);
 }
 
 /** The data that a machine's file is compared with. */
@@ -157,14 +144,13 @@ interface CheckContext {
 }
 
 function checkFile(
-  { path, place, text, mode, copiedMode, owner }: FoundFile,
+  { file: { path, different }, wanted, text, mode, owner }: FoundFile,
   { found, readFolder, cluster }: CheckContext,
   options: CheckOptions,
 ): Pick<Finding, "daysLeft" | "problems"> {
-  const isAtHome = place.startsWith(HOME);
-  const owners = isAtHome ? [NODE_USER] : [NODE_USER, "root"];
+  const { place, owners } = wanted;
   const access = [
-    ...modeProblems(mode, copiedMode),
+    ...(wanted.isExact && mode !== wanted.mode ? [wrongMode(wanted.mode, mode)] : modeProblems(mode, wanted.mode)),
     ...(owners.includes(owner) ? [] : [`must belong to ${owners.join(" or ")}, got: ${owner}`]),
   ];
   if (text === undefined) return { problems: [...access, `cannot be read by ${NODE_USER}, and sudo needs a password`] };
@@ -173,34 +159,24 @@ function checkFile(
   // credentials folder.
   const readMachine: Read = (other) =>
     (
-      found.find((file) => file.path === other && folderOf(file.place) === folderOf(place)) ??
-      found.find((file) => file.path === other)
+      found.find(({ file, wanted }) => file.path === other && folderOf(wanted.place) === folderOf(place)) ??
+      found.find(({ file }) => file.path === other)
     )?.text ?? readFolder(other);
   const isKubeconfig = path.startsWith("kubeconfigs/");
   const { problems = [], ...rest } =
     contentChecks(cluster, isKubeconfig ? readFolder : readMachine, options).get(path)?.(text) ?? {};
-  const wanted = readFolder(path);
+  const right = readFolder(path);
   // A kubeconfig may have the same content in another format.
-  if (wanted === undefined || text === wanted || (isKubeconfig && problems.length === 0)) {
+  if (right === undefined || text === right || (isKubeconfig && problems.length === 0)) {
     return { ...rest, problems: [...access, ...problems] };
   }
-  const isRightFileAtHome = found.some(
-    (file) => file.path === path && file.place.startsWith(HOME) && file.text === wanted,
-  );
-  return { ...rest, problems: [...access, ...problems, differenceOf(path, isRightFileAtHome)] };
-}
-
-/** The problem of a file that differs from the folder's. */
-function differenceOf(path: string, isRightFileAtHome: boolean): string {
-  // The machine's file may contain the only copy of a key. Without this key, the secrets that it encrypted are lost.
-  if (path === ENCRYPTION_CONFIG)
-    return "differs from the credentials folder: keep it, and see 'Another key for secrets' in docs/certificates.md";
-  if (!isRightFileAtHome && path.startsWith("kubeconfigs/")) {
-    return "differs from the credentials folder: copy the folder's file to the machine, or run `npm run credentials` again (docs/part-2.md)";
-  }
-  return isRightFileAtHome
+  const isRightFileAtHome =
+    path !== ENCRYPTION_CONFIG &&
+    found.some((each) => each.file.path === path && each.wanted.place.startsWith(HOME) && each.text === right);
+  const difference = isRightFileAtHome
     ? `differs from the credentials folder; the right file is in ${HOME}: move it here and restart the programs that read it`
-    : "differs from the credentials folder: apply again, or run `npm run credentials` again";
+    : different;
+  return { ...rest, problems: [...access, ...problems, difference] };
 }
 
 function folderOf(place: string): string {
@@ -208,18 +184,12 @@ function folderOf(place: string): string {
 }
 
 /** Finds files on a machine. @throws Error with a message of one line if the login fails */
-async function findFiles({ folder, cluster, name }: Target, files: readonly NodeFile[]): Promise<FoundFile[]> {
+async function findFiles({ folder, cluster, name }: Target, files: readonly MachineFile[]): Promise<FoundFile[]> {
   const address = cluster.nodes[name]?.public_ip as string;
-  const wanted = files.flatMap((file) =>
-    [...file.places, `${HOME}/${file.fileName}`].map((place) => ({
-      path: pathOf(file),
-      place,
-      copiedMode: Number.parseInt(file.mode, 8),
-    })),
-  );
+  const all = files.flatMap((file) => file.places.map((wanted) => ({ file, wanted })));
   // Root owns the keys that part 2 copies.
   const shell = "if sudo -n true 2>/dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
-  const script = `for file in ${wanted.map(({ place }) => place).join(" ")}; do
+  const script = `for file in ${all.map(({ wanted }) => wanted.place).join(" ")}; do
   [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file" && echo =)"
 done 2>/dev/null; true`;
   const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell], {
@@ -240,10 +210,10 @@ done 2>/dev/null; true`;
   }
   return listed.split("\n").flatMap((line) => {
     const [mode, owner, place, base64] = line.split(" ");
-    const file = wanted.find((each) => each.place === place);
-    if (file === undefined) return [];
+    const known = all.find(({ wanted }) => wanted.place === place);
+    if (known === undefined) return [];
     return {
-      ...file,
+      ...known,
       mode: Number.parseInt(mode as string, 8),
       owner: owner as string,
       // The script adds an equals sign after the base64 text: it shows that the file was read to its end.

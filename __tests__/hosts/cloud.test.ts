@@ -72,7 +72,7 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("statsu")).toEqual({
       status: 1,
       output:
-        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, download, status, deploy, diff, ssh, exec, credentials, stop, start, reboot, terminate, logs, destroy, down\n",
+        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, download, status, deploy, diff, ssh, exec, credentials, kubectl, stop, start, reboot, terminate, logs, destroy, down\n",
     });
     expect((await cloud.run("toString")).output).toMatch(/^cloud: 'toString' is not a command, /);
     const { status, output } = await cloud.run();
@@ -81,7 +81,19 @@ describeSuite("the emulated cloud", () => {
   });
 
   test("commands for a running cloud report that it is not up", async () => {
-    const commands = ["status", "deploy", "diff", "ssh", "exec", "stop", "reboot", "logs", "destroy", "down"];
+    const commands = [
+      "status",
+      "deploy",
+      "diff",
+      "ssh",
+      "exec",
+      "kubectl",
+      "stop",
+      "reboot",
+      "logs",
+      "destroy",
+      "down",
+    ];
     const alone = ["status", "down"];
     const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(alone.includes(name) ? [] : ["ls"]))));
     expect(ends).toEqual(commands.map(() => NOT_UP));
