@@ -31,17 +31,17 @@ const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; re
       refused: ["../constructs", "../review/plan"],
     },
     review: {
-      allowed: ["../model/ports"],
+      allowed: ["../model/ports", "../kubernetes/kubeconfig"],
       refused: ["../constructs", "../constructs/file-distribution", "../credentials/check"],
     },
     "kubernetes/components": { allowed: ["../../model/ports", "../kubeconfig"], refused: ["../../constructs/index"] },
-    "cloud/kubernetes": { allowed: ["../program"], refused: ["../../testing/tutorial", "../../kubernetes/kubeconfig"] },
+    "cloud/mirror": { allowed: ["../program"], refused: ["../../testing/tutorial", "../../kubernetes/kubeconfig"] },
     tools: {
       allowed: ["../review/plan", "constructs"],
       refused: ["../testing/synthesize", "../__tests__", "../__tests__/a"],
     },
     cloud: {
-      allowed: ["../model/ports", "./kubernetes/build"],
+      allowed: ["../model/ports", "./mirror/mirror"],
       refused: ["../testing/tutorial", "../tools/docs", "../constructs", "../kubernetes/kubeconfig"],
     },
   };

@@ -100,3 +100,13 @@ export function references(value: unknown): Reference[] {
     [...template.matchAll(REFERENCE)].map(([, address, attribute]) => ({ address, attribute }) as Reference),
   );
 }
+
+/** A function that computes the value for each object only once. */
+export function once<K extends object, T>(compute: (object: K) => T): (object: K) => T {
+  const known = new WeakMap<K, { readonly value: T }>();
+  return (object) => {
+    const found = known.get(object) ?? { value: compute(object) };
+    known.set(object, found);
+    return found.value;
+  };
+}

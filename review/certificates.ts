@@ -1,5 +1,13 @@
 import { ec2Hostname, isAddress } from "../model/addressing";
-import { type Identity, identities, type NodeFacts, serverNames } from "../model/identities";
+import {
+  FRONT_PROXY_CA,
+  FRONT_PROXY_CLIENT,
+  type Identity,
+  identities,
+  type NodeFacts,
+  serverNames,
+} from "../model/identities";
+import { CA } from "../model/layout";
 import type { NodeRole } from "../model/names";
 import { type Arguments, type Configuration, nameOf, typeOf } from "./arguments";
 import { KNOWN_LATER } from "./changes";
@@ -25,6 +33,13 @@ export function isNamed(address: string, name: string): boolean {
   return new RegExp(`(^|_)${name}(_[0-9A-F]{8})?$`).test(nameOf(address));
 }
 
+/** The certificate of a cluster with Kubernetes that another CA signs. */
+const FRONT_PROXY: Identity = {
+  fileName: FRONT_PROXY_CLIENT,
+  commonName: FRONT_PROXY_CLIENT,
+  neededUses: ["clientAuth"],
+};
+
 /** The certificates of a configuration, with the names that they may have. */
 function identitiesOf(configuration: Configuration): readonly Identity[] {
   const nodes = [...machinesOf(configuration).values()].flatMap(({ address, id, role, privateIp }): NodeFacts[] => {
@@ -33,7 +48,23 @@ function identitiesOf(configuration: Configuration): readonly Identity[] {
     return [{ id, name: id, role: role as NodeRole, hostname, privateIp, publicIp: `\${${address}.public_ip}` }];
   });
   const [balancer] = [...configuration.keys()].filter((address) => typeOf(address) === "aws_lb");
-  return identities(serverNames({ publicAddress: `\${${balancer}.dns_name}`, serviceAddress: "127.0.0.1", nodes }));
+  const names = serverNames({ publicAddress: `\${${balancer}.dns_name}`, serviceAddress: "127.0.0.1", nodes });
+  return [...identities(names), FRONT_PROXY];
+}
+
+/** Whether a resource is the certificate of the CA for extension API servers, or the key of this CA. */
+export function isFrontProxyCa(address: string): boolean {
+  return isNamed(address, `${FRONT_PROXY_CA}[-_](certificate|private-key)`);
+}
+
+/** Whether a CA's certificate is that of the CA for extension API servers, for its own key. */
+export function isKnownFrontProxyCa(address: string, configuration: Configuration): boolean {
+  return (
+    isFrontProxyCa(address) &&
+    [...configuration.keys()].filter((other) => typeOf(other) === typeOf(address) && isFrontProxyCa(other)).length ===
+      1 &&
+    hasOwnKey(address, configuration)
+  );
 }
 
 /**
@@ -71,31 +102,51 @@ export function isKnownRequest({ address, value, isPlanned }: Request, configura
   );
 }
 
-/** Whether a request is for the key of the same name. A configuration without it has no expressions. */
+/** Whether a request, or a CA's certificate, is for the key of the same name. A configuration without it has no expressions. */
 function hasOwnKey(address: string, configuration: Configuration): boolean {
   const key = configuration.get(address)?.get("private_key_pem");
   if (key === undefined) return !configuration.has(address);
   const [, name = ""] =
     /^\$\{(?:module\.[\w.-]+\.)?tls_private_key\.([\w-]+)\.private_key_pem\}$/.exec(String(key)) ?? [];
-  return withoutHash(name) === withoutHash(nameOf(address)).replace(/request$/, "private-key");
+  return withoutHash(name) === withoutHash(nameOf(address)).replace(/(request|certificate)$/, "private-key");
 }
 
 /** The uses of every certificate of this project, except the CA's. */
 const USES = ["digital_signature", "key_encipherment", "server_auth", "client_auth"];
 
+/** Whether a certificate is the one that the CA for extension API servers signs. */
+function isByFrontProxy(address: string): boolean {
+  return isNamed(address, `${FRONT_PROXY_CLIENT}[-_]certificate`);
+}
+
+/** The references of such a certificate to its CA: to the certificate and to the key. */
+const FRONT_PROXY_REFERENCES = new RegExp(
+  String.raw`(tls_self_signed_cert|tls_private_key)\.(\w*?)${FRONT_PROXY_CA}(?=[-_](certificate|private-key)[._])`,
+  "g",
+);
+
 /**
  * Whether a certificate is signed as every other: by the same CA, for the same time, for the same uses, for the request of the
- * same name.
+ * same name. One certificate is signed by the CA for extension API servers.
  */
 export function isKnownCertificate(address: string, configuration: Configuration): boolean {
   const block = configuration.get(address) ?? new Map();
   const request = /^\$\{(?:module\.[\w.-]+\.)?tls_cert_request\.([\w-]+)\.cert_request_pem\}$/;
   const [, name = ""] = request.exec(String(block.get("cert_request_pem"))) ?? [];
   const others = [...configuration].filter(([other]) => typeOf(other) === "tls_locally_signed_cert");
-  const signed = (each: Arguments) => JSON.stringify([...each].filter(([path]) => path !== "cert_request_pem").sort());
+  const signed = ([each, arguments_]: readonly [string, Arguments]) => {
+    const text = JSON.stringify([...arguments_].filter(([path]) => path !== "cert_request_pem").sort());
+    return isByFrontProxy(each) ? text.replaceAll(FRONT_PROXY_REFERENCES, `$1.$2${CA}`) : text;
+  };
+  const sameCa = (text: string) => text.replaceAll(/_[0-9A-F]{8}(?=\.)/g, "");
   return (
     withoutHash(name) === withoutHash(nameOf(address)).replace(/certificate$/, "request") &&
     [block.get("allowed_uses") ?? []].flat().every((use) => USES.includes(String(use))) &&
-    others.every(([, other]) => signed(other) === signed(block))
+    (!isByFrontProxy(address) || [...JSON.stringify([...block]).matchAll(FRONT_PROXY_REFERENCES)].length === 2) &&
+    others.every((other) =>
+      isByFrontProxy(other[0]) === isByFrontProxy(address)
+        ? signed(other) === signed([address, block])
+        : sameCa(signed(other)) === sameCa(signed([address, block])),
+    )
   );
 }

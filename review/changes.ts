@@ -66,7 +66,8 @@ export interface CopyChange {
   readonly file: string;
   readonly change:
     | "added"
-    | "removed"
+    // The file stays on the machine.
+    | "no longer copied"
     | "mode changed"
     | "owner changed"
     | "source changed"

@@ -1,7 +1,10 @@
+import { NODE_HOME } from "../model/layout";
 import type { Arguments, Configuration } from "./arguments";
 import type { CopyChange } from "./changes";
+import { otherFiles } from "./own-files";
 import { type CopiedFile, machineOf, readDistribution } from "./provisioners";
 import { type Configurations, machinesOf, ownerOf, siblingsOf, withoutNames } from "./siblings";
+import { stepOf } from "./steps";
 
 type Files = ReadonlyMap<string, CopiedFile>;
 
@@ -31,14 +34,34 @@ function changesOf(address: string, { before, after }: Configurations): CopyChan
     return [...filesAfter.keys()].sort().map((file) => ({ address, file, change: "sent to another machine" }));
   }
   const filesBefore = one === undefined ? siblingFiles(address, machineAfter, { before, after }) : copiedFiles(one);
-  return filesBefore === undefined ? [] : differences(address, filesBefore, filesAfter);
+  if (filesBefore === undefined) return [];
+  const isOwn = { before: installedFiles(address, before), after: installedFiles(address, after) };
+  return differences(address, filesBefore, filesAfter).filter(({ file, change }) => {
+    if (change === "added") return !isOwn.after(file);
+    if (change === "no longer copied") return !isOwn.before(file) || isInstalling(after);
+    return !(change === "source changed" && isOwn.after(file) && (one === undefined || isOwn.before(file)));
+  });
+}
+
+/**
+ * A test of whether a file is one of this project's installation of Kubernetes, with a content that it has for the machine. The
+ * page does not list such files, because other parts of it have what changes for the programs that read them.
+ */
+function installedFiles(address: string, configuration: Configuration): (file: string) => boolean {
+  const others = otherFiles(address, configuration);
+  return (file) => !file.startsWith(`${NODE_HOME}/`) && !others.includes(file);
+}
+
+/** Whether a configuration installs Kubernetes on any machine. */
+function isInstalling(configuration: Configuration): boolean {
+  return [...configuration.keys()].some((address) => stepOf(address)?.kind === "kubernetes");
 }
 
 function differences(address: string, before: Files, after: Files): CopyChange[] {
   return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((file): CopyChange[] => {
     const [one, other] = [before.get(file), after.get(file)];
     if (one === undefined) return [{ address, file, change: "added" }];
-    if (other === undefined) return [{ address, file, change: "removed" }];
+    if (other === undefined) return [{ address, file, change: "no longer copied" }];
     if (one.mode !== other.mode) return [{ address, file, change: "mode changed" }];
     if (one.owner !== other.owner) return [{ address, file, change: "owner changed" }];
     return one.content === other.content ? [] : [{ address, file, change: "source changed" }];

@@ -1,7 +1,9 @@
+import { SCRIPTS_FOLDER } from "../kubernetes/machine";
 import { contains, isCidr } from "../model/addressing";
 import { readDistributionScript } from "../model/distribution";
 import { ANYWHERE } from "../model/ports";
 import type { Document } from "./compare";
+import { stepOf } from "./steps";
 
 // biome-ignore lint/suspicious/noExplicitAny: the provider defines the arguments of a block
 type Block = Record<string, any>;
@@ -69,9 +71,9 @@ function machines(all: Resources): Machine[] {
   const pods = new Map(
     all("aws_route").map(([, route]) => [referenced(route.network_interface_id), route.destination_cidr_block]),
   );
-  const copies = all("null_resource").map(([, copy]) => ({
+  const copies = all("null_resource").map(([name, copy]) => ({
     to: referenced(copy.connection?.host),
-    files: copiedFiles(copy),
+    files: copiedFiles(name, copy),
   }));
   const inOrder = new Intl.Collator("en", { numeric: true }).compare;
   const instances = all("aws_instance").sort(([one], [other]) => inOrder(one, other));
@@ -88,10 +90,20 @@ function machines(all: Resources): Machine[] {
   }));
 }
 
-function copiedFiles({ provisioner = [] }: Block): string[] {
+/** The files of an installation of Kubernetes that a picture shows: certificates, keys, kubeconfigs and units. */
+const PICTURED = /(\.pem|kubeconfig|\.service|\/encryption-config\.yaml)$/;
+
+/** The names of the files of a copy. Of an installation of Kubernetes, those that tell a reader most. */
+function copiedFiles(name: string, { provisioner = [] }: Block): string[] {
   const scripts = [provisioner as Block | Block[]].flat().flatMap((each) => each["remote-exec"] ?? []);
-  const files = scripts.flatMap(({ inline }) => readDistributionScript(inline ?? [])?.files ?? []);
-  return files.map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
+  const paths = scripts
+    .flatMap(({ inline }) => readDistributionScript(inline ?? [])?.files ?? [])
+    .map(({ path }) => path);
+  const { kind } = stepOf(`null_resource.${name}`) ?? {};
+  const isInstallation = (kind !== undefined && kind !== "pems") || paths.includes(`${SCRIPTS_FOLDER}/facts`);
+  return paths
+    .filter((path) => !isInstallation || PICTURED.test(path))
+    .map((path) => path.slice(path.lastIndexOf("/") + 1));
 }
 
 function machineSetsOf(all: readonly Machine[]): MachineSet[] {

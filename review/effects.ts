@@ -115,8 +115,13 @@ const TABLE: Readonly<Record<string, Row>> = {
   },
   aws_lb_target_group: {
     replace: ["name", "protocol", "port", "target_type", "vpc_id"],
-    update: ["preserve_client_ip"],
-    kept: ["name", "preserve_client_ip"],
+    update: [
+      "preserve_client_ip",
+      ...["protocol", "path", "matcher", "interval", "timeout", "healthy_threshold", "unhealthy_threshold"].map(
+        (field) => `health_check.${field}`,
+      ),
+    ],
+    kept: ["health_check", "name", "preserve_client_ip"],
   },
   aws_lb_target_group_attachment: { replace: ["target_group_arn", "target_id", "port"] },
   aws_lb_listener: {
@@ -203,7 +208,8 @@ export function effectOf(type: string, path: string, before: unknown, after: unk
 
 /** Whether an object keeps the value of an argument that is removed from the configuration. */
 export function isKept(type: string, path: string): boolean {
-  return rowOf(type)?.kept?.includes(path) === true;
+  const kept = rowOf(type)?.kept ?? [];
+  return kept.includes(path) || kept.includes(path.split(".")[0] as string);
 }
 
 /** The reason why AWS never accepts the change of an argument; undefined if there is none. */

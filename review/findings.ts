@@ -9,15 +9,26 @@ import {
   type LeafChange,
   leafChanges,
   nameOf,
+  once,
   typeOf,
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
-import { INTERNAL_DOMAIN, isKnownCertificate, isKnownRequest, isNamed } from "./certificates";
+import {
+  INTERNAL_DOMAIN,
+  isFrontProxyCa,
+  isKnownCertificate,
+  isKnownFrontProxyCa,
+  isKnownRequest,
+  isNamed,
+} from "./certificates";
 import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
-import { commandsOf, foreignHosts, readDistribution } from "./provisioners";
+import { changesProgram, foreignCommands } from "./commands";
+import { allSources, restarts, sourcesOf } from "./installation";
+import { foreignHosts, readDistribution } from "./provisioners";
 import { isExposed, refersToSecret, unmarks } from "./secrets";
 import { arePodsInOrder, differencesFromSiblings, machinesOf } from "./siblings";
+import { stepOf } from "./steps";
 
 /** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
 export const FINDINGS = {
@@ -30,6 +41,8 @@ export const FINDINGS = {
   "open-world": "allows connections from the whole internet",
   secret: "a private key appears in a new place, or becomes visible",
   commands: "changes the commands that run on a machine or on the host that deploys",
+  downloads:
+    "machines get programs or images from another address, or with another sum than the known one: they run as root",
   "foreign-host": "connects to a host that is not a machine of this cluster, and copies files or runs commands there",
   provider: "changes a provider's source, version or configuration: its code runs on the host that deploys",
   image: "new machines start from an image that is not the newest of Canonical's, or not that of the other machines",
@@ -52,6 +65,9 @@ export const FINDINGS = {
   "replace-machine": "replaced by a machine with an empty disk and another public address",
   "destroy-machine": "destroyed, together with its disk",
   "restart-machine": "stopped and started, with another public address",
+  "restart-programs": 'restarts programs of Kubernetes, which the page lists under "Programs that restart"',
+  "uninstalls-nothing":
+    "no longer installs Kubernetes, and uninstalls nothing: the programs keep running with the certificates that they have until the machine is replaced, and certificates are copied to home folders again",
   "replace-ssh-key":
     "replaced; machines that are not replaced too keep the key that they were created with, so copies to them fail if it is another key",
   "replace-certificate": "replaced, and copied again to each machine that has it",
@@ -67,7 +83,14 @@ export const FINDINGS = {
 export type FindingKind = keyof typeof FINDINGS;
 
 /** The kinds that cannot be seen in a plan: its JSON has neither connections nor the configuration before. */
-export const UNSEEN_IN_PLAN: readonly FindingKind[] = ["name", "region", "backend", "foreign-host", "rename"];
+export const UNSEEN_IN_PLAN: readonly FindingKind[] = [
+  "name",
+  "region",
+  "backend",
+  "foreign-host",
+  "restart-programs",
+  "rename",
+];
 
 /** The kinds that cannot be seen without a plan. */
 export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial", "import"];
@@ -77,7 +100,7 @@ export interface Finding {
   readonly kind: FindingKind;
   /** The addresses of the resources with this finding; empty if it applies to the whole configuration. */
   readonly addresses: readonly string[];
-  /** The port and source of each security rule among the addresses. */
+  /** More about an address: the port and source of a security rule, or the sources of programs. */
   readonly details?: Readonly<Record<string, string>>;
 }
 
@@ -186,14 +209,14 @@ const DIFFERENCES: readonly (readonly [path: RegExp, kind: FindingKind])[] = [
 ];
 
 /**
- * Whether a new resource of a machine differs from those of other machines of its role in an argument of a kind. Only a
+ * The kinds of the arguments in which a new resource of a machine differs from those of other machines of its role. Only a
  * comparison knows which machines are new.
  */
-function differsFromSibling({ change, changes: { before, after } }: Context, kind: FindingKind): boolean {
-  if (change.action !== "create" || before === undefined || after === undefined) return false;
-  const differences = differencesFromSiblings(withoutKeys(change.address), { before, after });
-  return differences.some((path) => (DIFFERENCES.find(([pattern]) => pattern.test(path))?.[1] ?? "unknown") === kind);
-}
+const differencesOf = once(({ change, changes: { before, after } }: Context): readonly FindingKind[] => {
+  if (change.action !== "create" || before === undefined || after === undefined) return [];
+  const paths = differencesFromSiblings(withoutKeys(change.address), { before, after });
+  return paths.map((path) => DIFFERENCES.find(([pattern]) => pattern.test(path))?.[1] ?? "unknown");
+});
 
 // Security rules
 
@@ -394,7 +417,10 @@ const signsOther: Test = (context) => {
     [...configuration.keys()].filter(
       (other) => typeOf(other) === type && isNamed(other, nameOf(address).replace(/^.*_(?=[a-z])|_[0-9A-F]{8}$/g, "")),
     ).length > 1;
-  if (type === "tls_self_signed_cert") return action === "create" && !isFirst(changes);
+  if (type === "tls_self_signed_cert") {
+    const isKnown = isKnownFrontProxyCa(configured, configuration);
+    return isFrontProxyCa(address) ? !isKnown : action === "create" && !isFirst(changes);
+  }
   if (type === "tls_cert_request") {
     if (!isMade(action) && !changesPath(change, REQUEST)) return false;
     const isPlanned = changes.before === undefined;
@@ -409,6 +435,9 @@ const signsOther: Test = (context) => {
 
 const isCaKey: Test = ({ change: { address, type } }) =>
   type === "tls_private_key" && isNamed(address, "ca-private-key");
+
+const isCaCertificate: Test = ({ change: { address, type } }) =>
+  type === "tls_self_signed_cert" && !isFrontProxyCa(address);
 
 /** Whether the CA's certificate is replaced with the same key. */
 const keepsKey: Test = ({ change: { settings, action, because, arguments: changed } }) =>
@@ -554,16 +583,26 @@ const showsSecret: Test = (context) => {
   );
 };
 
-const runsCommands: Test = ({ change, changes, source, sourceBefore }) => {
-  const commands = commandsOf(source);
+const runsCommands: Test = ({ change: { address, action }, changes }) => {
+  const configuration = changes.after ?? NONE;
+  const configured = withoutKeys(address);
+  const commands = foreignCommands(configured, configuration);
   // A plan does not show that a provisioner runs when its resource is destroyed.
-  if (changes.before === undefined) {
-    return (isMade(change.action) || change.action === "destroy") && commands.length > 0;
-  }
-  if (isGone(change.action)) return false;
-  if (change.action === "create") return commands.length > 0;
-  return !isDeepStrictEqual(commands, commandsOf(sourceBefore));
+  if (changes.before === undefined) return (isMade(action) || action === "destroy") && commands.length > 0;
+  if (isGone(action)) return false;
+  if (action === "create") return commands.length > 0;
+  return (
+    !isDeepStrictEqual(commands, foreignCommands(configured, changes.before)) ||
+    changesProgram(configured, changes.before, configuration)
+  );
 };
+
+/** The sources of programs and images that are new in the cluster; in a plan, those of each copy that is made. */
+function newSources({ change: { address, action }, changes: { before, after } }: Context): string[] {
+  if (isGone(action) || (before === undefined && !isMade(action))) return [];
+  const known = allSources(before ?? NONE);
+  return sourcesOf(withoutKeys(address), after ?? NONE).filter((source) => !known.has(source));
+}
 
 const usesForeignHost: Test = ({ change, changes, source, sourceBefore }) => {
   if (isGone(change.action)) return false;
@@ -584,6 +623,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "open-world": opensWorld,
   secret: showsSecret,
   commands: runsCommands,
+  downloads: (context) => newSources(context).length > 0,
   "foreign-host": usesForeignHost,
   image: hasOtherImage,
   "user-data": hasOtherUserData,
@@ -594,11 +634,11 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   listener: changesListener,
   route: changesRoute,
   "replace-ca": (context) => {
-    const { type, action } = context.change;
+    const { action } = context.change;
     if (isCaKey(context)) return isReplacedOrDestroyed(action);
-    return type === "tls_self_signed_cert" && isReplacedOrDestroyed(action) && !keepsKey(context);
+    return isCaCertificate(context) && isReplacedOrDestroyed(action) && !keepsKey(context);
   },
-  "renew-ca": (context) => context.change.type === "tls_self_signed_cert" && keepsKey(context),
+  "renew-ca": (context) => isCaCertificate(context) && keepsKey(context),
   "replace-service-account-key": ({ change: { address, type, action } }) =>
     type === "tls_private_key" && isNamed(address, "service-account-private-key") && isReplacedOrDestroyed(action),
   "replace-encryption-key": ({ change: { address, type, action } }) =>
@@ -606,8 +646,16 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "replace-machine": hasAction("aws_instance", "replace"),
   "destroy-machine": hasAction("aws_instance", "destroy"),
   "restart-machine": hasAction("aws_instance", "restart"),
+  "restart-programs": ({ change, changes }) => restarts(changes).some(({ address }) => address === change.address),
+  "uninstalls-nothing": ({ change: { address, action }, changes }) => {
+    const step = stepOf(withoutKeys(address));
+    return step?.kind === "kubernetes" && isGone(action) && machinesOf(changes.after ?? NONE).has(step.id);
+  },
   "replace-ssh-key": hasAction("aws_key_pair", "replace", "destroy"),
-  "replace-certificate": hasAction("tls_locally_signed_cert", "replace"),
+  // Nobody but the API servers has the certificate of the CA for extension API servers in a file.
+  "replace-certificate": (context) =>
+    hasAction("tls_locally_signed_cert", "replace")(context) ||
+    (hasAction("tls_self_signed_cert", "replace")(context) && isFrontProxyCa(context.change.address)),
   "renew-earlier": ({ change }) =>
     change.arguments.some(
       ({ path, before, after }) => path === "early_renewal_hours" && Number(after ?? 0) > Number(before ?? 0),
@@ -656,6 +704,13 @@ function differsFromFirst({ elsewhere }: Changes): (context: Context) => boolean
   return ({ source, sourceBefore }) => nameless(source, names?.after) !== nameless(sourceBefore, names?.before);
 }
 
+/** More about a resource with a finding, by kind. */
+const DETAILS: Partial<Record<FindingKind, (context: Context) => string | undefined>> = {
+  "open-world": ({ change }) => describeRule(change),
+  access: ({ change }) => describeRule(change),
+  downloads: (context) => newSources(context).join(", "),
+};
+
 /** The findings in changes, in the order of {@link FINDINGS}. */
 export function findingsOf(changes: Changes): Finding[] {
   const contexts = changes.resources.map((change): Context => {
@@ -666,23 +721,22 @@ export function findingsOf(changes: Changes): Finding[] {
   const news = changes.isSecondCluster === true ? contexts.filter(differsFromFirst(changes)) : contexts;
   return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind): Finding[] => {
     const isFound = RESOURCE_TESTS[kind];
-    const found = news
-      .filter((context) => isFound?.(context) === true || differsFromSibling(context, kind))
-      .map(({ change }) => change);
+    const found = news.filter((context) => isFound?.(context) === true || differencesOf(context).includes(kind));
     const isWhole =
       WHOLE_TESTS[kind]?.(changes) === true ||
       changes.elsewhere.some((change) => OTHER_TESTS[kind]?.(change, changes) === true);
     if (found.length === 0 && !isWhole) return [];
     // The page names only the first addresses.
-    if (["open-world", "access"].includes(kind)) found.sort((one, other) => harmOf(other) - harmOf(one));
-    const details = found.flatMap((change) => {
-      const rule = ["open-world", "access"].includes(kind) ? describeRule(change) : undefined;
-      return rule === undefined ? [] : [[change.address, rule] as const];
+    if (["open-world", "access"].includes(kind)) found.sort((one, other) => harmOf(other.change) - harmOf(one.change));
+    const details = found.flatMap((context) => {
+      const detail = DETAILS[kind]?.(context);
+      return detail === undefined ? [] : [[context.change.address, detail] as const];
     });
+
     return [
       {
         kind,
-        addresses: found.map(({ address }) => address),
+        addresses: found.map(({ change }) => change.address),
         ...(details.length > 0 && { details: Object.fromEntries(details) }),
       },
     ];

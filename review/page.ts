@@ -1,9 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
 import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
 import { printable } from "../model/printable";
+import { withoutKeys } from "./arguments";
 import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import { contentLines } from "./contents";
 import { META } from "./effects";
 import { FINDINGS, type Finding, findingsOf } from "./findings";
+import { type Restart, restarts, versionChanges } from "./installation";
+import { otherFiles } from "./own-files";
+import { CONTENT, readDistribution } from "./provisioners";
+import { commandInWords } from "./steps";
 
 /** The largest number of characters of a value, and of a command that runs on a machine. */
 const VALUE_LENGTH = 80;
@@ -59,14 +65,42 @@ export function renderPage(changes: Changes, picture?: string): string {
     verdict(changes, findings),
     ...section(
       "Findings",
-      findings.length === 0 ? [] : [findings.map((each) => ` - ${describeFinding(each)}`).join("\n")],
+      findings.map((each) => ` - ${describeFinding(each)}`),
+      "\n",
     ),
     ...section("Counts", resources.length === 0 ? [] : [countTable(resources)]),
     ...section(
+      "Programs that restart",
+      grouped(restarts(changes), ({ programs }) => programs.join()).map((group) => ` - ${describeRestarts(group)}`),
+      "\n",
+    ),
+    ...section(
+      "Versions",
+      limitedTable(
+        grouped(versionChanges(changes), ({ program, before, after }) => JSON.stringify([program, before, after])),
+        (groups) =>
+          table(
+            ["machines", "program", "before", "after"],
+            groups.map((group) => {
+              const [{ program, before, after }] = group;
+              const cells = [program, before, after].map((each) => (each === undefined ? "" : code(each)));
+              return [listAddresses(group.map(({ id }) => id)), ...cells];
+            }),
+          ),
+      ),
+    ),
+    ...section(
       "Copied files",
       limitedTable(
-        copies.map(({ address, file, change }) => [code(address), code(file), change]),
-        (rows) => table(["copy", "file", "change"], rows),
+        grouped(copies, ({ file, change }) => JSON.stringify([file, change])),
+        (groups) =>
+          table(
+            ["copy", "file", "change"],
+            groups.map((group) => {
+              const [{ file, change }] = group;
+              return [listAddresses(group.map(({ address }) => address)), code(file), change];
+            }),
+          ),
       ),
     ),
     ...section(
@@ -79,11 +113,29 @@ export function renderPage(changes: Changes, picture?: string): string {
     ),
   ].join("\n\n");
   const page =
-    resources.length === 0 ? `${head}\n` : `${head}\n\n${resourceDetails(resources, PAGE_LENGTH - head.length)}\n`;
+    resources.length === 0 ? `${head}\n` : `${head}\n\n${resourceDetails(changes, PAGE_LENGTH - head.length)}\n`;
   if (picture === undefined) return page;
   const drawn = `${page}\n### The cluster\n\n\`\`\`mermaid\n${picture.trimEnd()}\n\`\`\`\n`;
   if (drawn.length <= COMMENT_LENGTH) return drawn;
   return `${page}\nThe picture of the cluster is too large for a comment: \`npm run diagram\` prints it.\n`;
+}
+
+/** The rows with equal keys, in the order of the first of each. */
+function grouped<T>(rows: readonly T[], keyOf: (row: T) => string): (readonly [T, ...T[]])[] {
+  const groups = new Map<string, [T, ...T[]]>();
+  for (const row of rows) {
+    const group = groups.get(keyOf(row));
+    if (group === undefined) groups.set(keyOf(row), [row]);
+    else group.push(row);
+  }
+  return [...groups.values()];
+}
+
+/** The programs that restart on machines, in one line. */
+function describeRestarts(group: readonly [Restart, ...Restart[]]): string {
+  const [{ role, programs }] = group;
+  const order = role === "master" && group.length > 1 ? ", one machine after the other" : "";
+  return `${listAddresses(group.map(({ id }) => id))}: ${programs.map(code).join(", ")}${order}`;
 }
 
 /** The parts of a table that has at most {@link ROWS} rows, and the number of the other rows; none without rows. */
@@ -105,8 +157,12 @@ function listAddresses(addresses: readonly string[], details: Readonly<Record<st
 }
 
 /** A finding in one line, as Markdown. */
-export function describeFinding({ kind, addresses, details }: Finding): string {
+export function describeFinding({ kind, addresses, details = {} }: Finding): string {
   const text = FINDINGS[kind];
+  if (kind === "downloads") {
+    const sources = [...new Set(Object.values(details).flatMap((each) => each.split(", ")))];
+    return `${sources.map(code).join(", ")}: ${text}`;
+  }
   return addresses.length === 0 ? sentence(text) : `${listAddresses(addresses, details)}: ${text}`;
 }
 
@@ -116,10 +172,11 @@ function omittedRows(rows: readonly unknown[]): string[] {
 }
 
 /** The list of resources. It omits resources that do not fit into `room` characters. */
-function resourceDetails(resources: readonly ResourceChange[], room: number): string {
+function resourceDetails(changes: Changes, room: number): string {
+  const { resources } = changes;
   const blocks: string[] = [];
   for (const change of resources) {
-    const block = resourceBlock(change);
+    const block = resourceBlock(withoutOwnFiles(change, changes));
     room -= block.length + 2;
     if (room < 0) break;
     blocks.push(block);
@@ -131,8 +188,8 @@ function resourceDetails(resources: readonly ResourceChange[], room: number): st
 }
 
 /** The parts of a section with a heading; none without content. */
-function section(title: string, content: readonly string[]): string[] {
-  return content.length === 0 ? [] : [`### ${title}`, ...content];
+function section(title: string, content: readonly string[], separator = "\n\n"): string[] {
+  return content.length === 0 ? [] : [`### ${title}`, content.join(separator)];
 }
 
 /** The parts of a section that a reader opens; none without content. */
@@ -166,6 +223,42 @@ function countTable(resources: readonly ResourceChange[]): string {
   ]);
   return table(["type", ...actions.map((action) => ACTIONS[action])], rows);
 }
+
+/**
+ * A change without the contents of the files that a copy begins or ends to have, if all files of the copy are those of this
+ * project.
+ */
+function withoutOwnFiles(change: ResourceChange, { before, after }: Changes): ResourceChange {
+  const address = withoutKeys(change.address);
+  const [one, other] = [before, after].map((configuration = new Map()) => {
+    const files = readDistribution(configuration.get(address) ?? new Map())?.files ?? new Map();
+    return { paths: [...files.keys()].join(), count: files.size, others: otherFiles(address, configuration).length };
+  }) as [CopyOf, CopyOf];
+  const isNew = change.action === "create" && readDistribution(after?.get(address) ?? new Map()) !== undefined;
+  if (one.others + other.others > 0 || (one.paths === other.paths && !isNew)) return change;
+  const text = ({ count }: CopyOf) => `${count} files and folders of this project`;
+  return {
+    ...change,
+    settings: Object.fromEntries(
+      Object.entries(change.settings)
+        .filter(([path]) => !FIXED_ARGUMENTS.test(path))
+        .map(([path, value]) => [path, path === CONTENT ? text(other) : value]),
+    ),
+    arguments: change.arguments.map((each) =>
+      each.path === CONTENT ? { ...each, before: text(one), after: text(other) } : each,
+    ),
+  };
+}
+
+/** The files of a copy: their paths, their number, and the number of those that are not of this project. */
+interface CopyOf {
+  readonly paths: string;
+  readonly count: number;
+  readonly others: number;
+}
+
+/** The arguments of a copy that are the same in every copy. */
+const FIXED_ARGUMENTS = /^provisioner\((first\)|.*\.destination$)/;
 
 function resourceBlock(change: ResourceChange): string {
   const { address, action, arguments: changed, because, reason, imported, movedFrom, renamedFrom, settings } = change;
@@ -214,15 +307,20 @@ function lengthOf(path: string): number {
   return PROVISIONER.test(path) ? COMMAND_LENGTH : VALUE_LENGTH;
 }
 
-/** A value in the form that a page shows: a distribution script as its files and commands, a bundle as its lines. */
+/** A value in the form that a page shows: a distribution script as its files and commands, a bundle as the lines of its files. */
 function shown(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) {
-    return value.split("\n").filter((line) => line !== "" && !/^end [0-9a-f]{12}$/.test(line));
+    const lines = value.split("\n").filter((line) => line !== "" && !/^end [0-9a-f]{12}$/.test(line));
+    return lines.flatMap(contentLines);
   }
   if (isDeepStrictEqual(value, STAGING_SCRIPT)) return "creates the staging folder";
   const script = Array.isArray(value) ? readDistributionScript(value) : undefined;
   if (script === undefined) return value;
-  return [...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`), ...script.activate];
+  return [
+    ...script.folders.map((path) => `0755 root ${path}/`),
+    ...script.files.map(({ mode, owner, path }) => `${mode} ${owner} ${path}`),
+    ...script.activate.map(commandInWords),
+  ];
 }
 
 /** The lines that only the first of two lists has. Other values stay as they are. */

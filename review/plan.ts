@@ -111,9 +111,7 @@ export function readPlan(json: string): Changes {
   return {
     resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
     copies: resources.flatMap(({ address, action }) =>
-      action === "create" || action === "replace"
-        ? foreignFiles(address, configuration.get(withoutKeys(address)) ?? new Map())
-        : [],
+      action === "create" || action === "replace" ? foreignFiles(address, configuration) : [],
     ),
     elsewhere: [
       ...Object.entries(plan.output_changes ?? {})

@@ -9,7 +9,7 @@ import {
 import { NODE_USER } from "../model/names";
 import { type Arguments, type Configuration, withoutIndexes } from "./arguments";
 
-/** A file of a distribution, with its content as the configuration has it. */
+/** A file of a distribution, with its content as the configuration has it. A folder has none; its path ends with a slash. */
 export interface CopiedFile {
   readonly content: unknown;
   readonly mode: string;
@@ -18,7 +18,8 @@ export interface CopiedFile {
 
 /** The paths of the provisioners of a distribution. */
 const STAGING_INLINE = "provisioner(first).remote-exec.inline";
-const CONTENT = `provisioner(${BUNDLE}).file.content`;
+/** The argument with the contents of a distribution's files. */
+export const CONTENT = `provisioner(${BUNDLE}).file.content`;
 const SCRIPT_INLINE = "provisioner(last).remote-exec.inline";
 
 /** The values of a distribution that never differ. Every other value is a reason to report its commands. */
@@ -48,7 +49,7 @@ const CONNECTION = /(^|\.)connection\./;
 
 /**
  * Reads a resource that copies files as `FileDistribution` does.
- * @returns its files by path and its commands; undefined if any provisioner or connection differs from a distribution's
+ * @returns its files and folders by path, and its commands; undefined if any provisioner or connection differs from a distribution's
  */
 export function readDistribution(
   block: Arguments,
@@ -74,14 +75,10 @@ export function readDistribution(
   const files = script.files.map(({ path, mode, owner }, index) => {
     return [path, { content: bundle[index], mode, owner }] as const;
   });
-  return { files: new Map(files), activate: script.activate };
-}
-
-/** The commands that the provisioners of a resource run, in addition to those that copy files. */
-export function commandsOf(block: Arguments): unknown[] {
-  const distribution = readDistribution(block);
-  if (distribution !== undefined) return [...distribution.activate];
-  return [...block].filter(([path]) => path.startsWith("provisioner"));
+  const folders = script.folders.map((path) => {
+    return [`${path}/`, { content: undefined, mode: "0755", owner: "root" }] as const;
+  });
+  return { files: new Map<string, CopiedFile>([...folders, ...files]), activate: script.activate };
 }
 
 /** The reference to a machine's address. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { addressSlug, hostAddress, isAddress, isCidr } from "../model/addressing";
-import { type Arguments, type Configuration, nameOf, typeOf, withoutIndexes } from "./arguments";
+import { type Arguments, type Configuration, nameOf, once, typeOf, withoutIndexes } from "./arguments";
 import { BUNDLE_ARGUMENTS, readDistribution } from "./provisioners";
 
 /** The id of a machine in a name of this project: `worker-3` in `worker-3-request`. */
@@ -21,7 +21,7 @@ export interface Machine {
 }
 
 /** The machines of a configuration, by id. Instances whose names have no role are not among them. */
-export function machinesOf(configuration: Configuration): ReadonlyMap<string, Machine> {
+export const machinesOf = once((configuration: Configuration): ReadonlyMap<string, Machine> => {
   return new Map(
     [...configuration].flatMap(([address, block]) => {
       const [, id, role, index] = ID.exec(nameOf(address)) ?? [];
@@ -35,7 +35,7 @@ export function machinesOf(configuration: Configuration): ReadonlyMap<string, Ma
       return [[id, { address, id, role, index: Number(index), ...places }] as const];
     }),
   );
-}
+});
 
 /** The machine to which a resource belongs by its name; undefined if there is none. */
 export function ownerOf(address: string, configuration: Configuration): Machine | undefined {
@@ -97,9 +97,16 @@ function replaceWhole(text: string, one: string, other: string): string {
   return text.replaceAll(new RegExp(`(?<![0-9.])${pattern}(?![0-9]|\\.[0-9])`, "g"), other);
 }
 
+/** The arguments of a copy that depend on the machine's files and number, and that only say when it is made. */
+const TIMES: readonly string[] = ["triggers.files", "depends_on"];
+
 function comparable(address: string, block: Arguments, configuration: Configuration): Arguments {
   const owner = ownerOf(address, configuration);
-  const entries = [...block].filter(([path]) => !(BUNDLE_ARGUMENTS.includes(path) && readDistribution(block)));
+  const left = [
+    ...(readDistribution(block) === undefined ? [] : BUNDLE_ARGUMENTS),
+    ...(typeOf(address) === "null_resource" ? TIMES : []),
+  ];
+  const entries = [...block].filter(([path]) => !left.includes(path));
   return new Map(owner === undefined ? entries : JSON.parse(withoutNames(JSON.stringify(entries), owner)));
 }
 

@@ -861,7 +861,7 @@ test("lists forgotten and imported resources, and values that become unknown in 
 test("a table of very many copies is cut and counts the omitted rows", () => {
   const copies = Array.from({ length: 100 }, (_each, index) => ({
     address: `null_resource.number-${index}`,
-    file: "a.pem",
+    file: `${index}.pem`,
     change: "added" as const,
   }));
   const page = renderPage({ resources: [], copies, elsewhere: [] });

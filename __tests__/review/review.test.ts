@@ -243,7 +243,7 @@ describe("the findings of a change", () => {
     ["a machine with count 0", ["unknown"], (r) => Object.assign(at(r, "aws_instance.worker-0"), { count: 0 })],
     [
       "another mode of a copied file",
-      ["copies"],
+      ["commands", "copies"],
       (r) => {
         const { "remote-exec": script } = at(r, "null_resource.pems-worker-0").provisioner.at(LAST);
         const [first, ...others] = readDistributionScript(script.inline)?.files ?? [];

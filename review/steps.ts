@@ -1,0 +1,66 @@
+import { PROGRAMS_TABLE, roleScript, SCRIPTS_FOLDER } from "../kubernetes/machine";
+import { type NodeRole, roleOf } from "../model/names";
+import { nameOf } from "./arguments";
+
+/** A copy of this project, as its address names it. */
+export interface Step {
+  readonly kind: StepKind;
+  /** The id of the machine, `worker-0`. */
+  readonly id: string;
+  readonly role: NodeRole;
+  /** Whether a resource has the name `name` in the same cluster. */
+  readonly isNamed: (resource: string, name: string) => boolean;
+}
+
+/** The kinds of copies. All but `pems` belong to the installation of Kubernetes. */
+export type StepKind = "programs" | "pems" | "etcd" | "kubernetes" | "addons" | "check";
+
+/** The name of a copy. In a stack of its own, cdktf adds a prefix and a hash. */
+const STEP = /^((?:\w+_)?)(?:(pems|programs|etcd|kubernetes)-((?:master|worker)-\d+)|(addons|check))(_[0-9A-F]{8})?$/;
+
+/** The machine on which the steps run that are once in a cluster. */
+const FIRST = "master-0";
+
+/** The copy of this project at an address; undefined if it has another name. */
+export function stepOf(address: string): Step | undefined {
+  const [match, prefix = "", kind, id = FIRST, once, hash] = STEP.exec(nameOf(address)) ?? [];
+  const role = roleOf(id);
+  if (match === undefined || role === undefined) return undefined;
+  const isNamed = (resource: string, name: string) =>
+    hash === undefined
+      ? resource === name
+      : resource.startsWith(prefix) &&
+        new RegExp(`(^|_)${name.replace(/-(certificate|private-key)$/, "_$1")}_[0-9A-F]{8}$`).test(resource);
+  return { kind: (kind ?? once) as StepKind, id, role, isNamed };
+}
+
+/** The commands of this project on machines, in words. */
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ...(["master", "worker"] as const).flatMap((role) => [
+    [`${SCRIPTS_FOLDER}/node.sh refuse ${role}`, "refuses a machine on which a person installed Kubernetes"] as const,
+    [`${SCRIPTS_FOLDER}/node.sh prepare ${role}`, "makes the programs' users and folders"] as const,
+    [
+      `${roleScript(role)} converge`,
+      "restarts each program whose files or version have changed, and waits until it is healthy",
+    ] as const,
+  ]),
+  [`${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} fetch`, "downloads programs, and checks their sums"],
+  [`${SCRIPTS_FOLDER}/node.sh configure`, "makes systemd and the kernel read the new files"],
+  [`${roleScript("master")} start`, "starts the control plane if it does not run"],
+  [`${roleScript("worker")} start`, "starts containerd if it does not run, and pulls images"],
+  [`${SCRIPTS_FOLDER}/cluster.sh addons`, "applies the manifests of cluster DNS and of the access to kubelets"],
+  [`${SCRIPTS_FOLDER}/cluster.sh check`, "runs a pod on each worker, which must reach a service"],
+]);
+
+/** A command of this project in words; another command as it is. */
+export function commandInWords(command: string): string {
+  return WORDS.get(command) ?? command;
+}
+
+/**
+ * The commands that are not those of this project. Such a command runs only scripts of this project, whose contents are compared
+ * as files.
+ */
+export function otherCommands(commands: readonly string[]): string[] {
+  return commands.filter((command) => !WORDS.has(command));
+}
