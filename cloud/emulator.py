@@ -176,6 +176,13 @@ def a_deleted_load_balancer_leaves_no_interface(self, arn):
         del enis[id]
 
 
+@before(ELBv2Backend, "modify_target_group")
+def a_network_load_balancer_has_statuses_too(self, arn, protocol, port, path, interval, timeout, healthy, unhealthy, codes, **_):
+    """Without it, a check that becomes HTTPS has no statuses, and every plan adds them."""
+    if codes and protocol in ("HTTP", "HTTPS") and arn in self.target_groups:
+        self.target_groups[arn].matcher = {"HttpCode": codes}
+
+
 # If a rule refers to a group, its description is a field of the reference.
 SecurityGroupRule.description = property(
     lambda self: self.ip_range.get("Description") or self.source_group.get("Description")

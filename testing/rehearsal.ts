@@ -49,10 +49,13 @@ export class Rehearsal {
   /** The output of every started program. */
   readonly printed: string[] = [];
 
-  /** Opens a cloud, and synthesizes and initializes a cluster in a new folder. */
-  static async begin(settings: object = {}): Promise<Rehearsal> {
+  /**
+   * Opens a cloud, and synthesizes and initializes a cluster in a new folder.
+   * @param options.mirror - the folder with the files that machines download @default - none
+   */
+  static async begin(settings: object = {}, { mirror }: { readonly mirror?: string } = {}): Promise<Rehearsal> {
     const folder = new ClusterFolder(mkdtempSync(join(tmpdir(), "rehearsal-")));
-    const cloud = await EmulatedCloud.open({ log: join(folder.path, "cloud.log") });
+    const cloud = await EmulatedCloud.open({ log: join(folder.path, "cloud.log"), mirror });
     const rehearsal = new Rehearsal(cloud, folder);
     mkdirSync(rehearsal.temporaryFolder);
     await rehearsal.configure(settings);

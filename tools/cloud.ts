@@ -1,8 +1,18 @@
 /** `npm run cloud`: an emulated AWS with a machine for each instance, in which a cluster can be deployed and tried. */
 import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
-import { dirname, join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClusterFolder, cloudEnvironment, privately, type Script, toItsEnd } from "../cloud/cluster-folder";
 import { readMachines, serveMachines } from "../cloud/control";
@@ -48,6 +58,8 @@ interface Up {
   readonly inside: readonly string[];
   /** The socket at which the cloud's program answers questions about machines. */
   readonly control: string;
+  /** The folder with the files that machines download. @default - none */
+  readonly mirror?: string;
 }
 
 const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: string[]) => Promise<number> }> = {
@@ -64,6 +76,10 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
   credentials: {
     usage: "credentials ...  runs npm run credentials in the cloud, with the folder .cloud/credentials",
     run: credentials,
+  },
+  kubectl: {
+    usage: "kubectl ...      runs kubectl in the cloud, as the administrator of the deployed cluster",
+    run: kubectl,
   },
   stop: {
     usage: "stop NAME        stops a machine, as a person does in AWS's console",
@@ -175,7 +191,7 @@ async function serve(mirror?: string): Promise<number> {
   const { socket, network } = cloud;
   const control = join(dirname(socket), "control.sock");
   await serveMachines(control, () => cloud.machines.running);
-  const up: Up = { pid: process.pid, socket, inside: network.inside, control };
+  const up: Up = { pid: process.pid, socket, inside: network.inside, control, mirror };
   writeFileSync(`${UP}.new`, JSON.stringify(up));
   renameSync(`${UP}.new`, UP);
   const signalled = new Promise((resolve) => {
@@ -308,9 +324,44 @@ async function exec(command: string[]): Promise<number> {
 
 /** The files have the same names as those of the real cluster, so they are in a separate folder. */
 async function credentials(args: string[]): Promise<number> {
+  return run([...credentialsCommand(await runningCloud()), ...args], { cwd: PROJECT, env: cloudEnvironment() });
+}
+
+/** The command that writes the credentials of the deployed cluster. @throws UserError if there is none */
+function credentialsCommand({ inside }: Up): string[] {
   deployedCluster();
   const options = ["--from", join(CLUSTERS, "cdktf.out"), "--out", CREDENTIALS];
-  return inside(await runningCloud(), ["npm", "run", "--silent", "credentials", "--", ...options, ...args]);
+  return [...inside, "npm", "run", "--silent", "credentials", "--", ...options];
+}
+
+/**
+ * Runs kubectl in the cloud with the administrator's kubeconfig. Programs with this name in the PATH come first, then those of
+ * the mirror.
+ */
+async function kubectl(args: string[]): Promise<number> {
+  const cloud = await runningCloud();
+  const kubeconfig = join(CREDENTIALS, "kubeconfigs", "admin.kubeconfig");
+  // Each time, because another cluster may have been deployed since.
+  const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
+  if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
+  const program = kubectlOf(cloud);
+  if (program === undefined) {
+    throw new UserError(
+      "kubectl is missing: install it from https://kubernetes.io/docs/tasks/tools/, or run npm run cloud -- ssh master-0 sudo kubectl --kubeconfig /var/lib/kubernetes/admin.kubeconfig --server https://127.0.0.1:6443 ...",
+    );
+  }
+  return inside(cloud, [program, "--kubeconfig", kubeconfig, ...args], { cwd: process.env.INIT_CWD });
+}
+
+/** The path of kubectl, or its name if it is in the PATH; undefined if there is none. */
+function kubectlOf({ mirror }: Up): string | undefined {
+  const inPath = (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, "kubectl")));
+  if (inPath) return "kubectl";
+  const releases = mirror === undefined ? "" : join(mirror, "dl.k8s.io");
+  const versions = existsSync(releases) ? readdirSync(releases).sort().reverse() : [];
+  return versions
+    .map((version) => join(releases, version, "bin", "linux", "amd64", "kubectl"))
+    .find((path) => existsSync(path));
 }
 
 /**

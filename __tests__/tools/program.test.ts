@@ -30,6 +30,7 @@ test("the programs are these", () => {
     "diagram",
     "docs",
     "e2e",
+    "releases",
     "review",
   ]);
 });

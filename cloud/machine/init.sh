@@ -42,6 +42,12 @@ kernel/keys/root_maxbytes 25000000
 net/netfilter/nf_conntrack_max 262144
 SYSCTLS
 
+# kube-proxy reads the size of the kernel's table here. It is as large as needed, so kube-proxy does not write.
+mount -o remount,rw /sys
+mkdir -p /sys/module/nf_conntrack/parameters
+echo 65536 >/sys/module/nf_conntrack/parameters/hashsize
+mount -o remount,ro /sys
+
 # The subnet's resolver, as DHCP gives it.
 mkdir -p /run/systemd/resolved.conf.d
 cp "$given/resolved.conf" /run/systemd/resolved.conf.d/cloud.conf

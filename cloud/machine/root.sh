@@ -50,3 +50,20 @@ printf '[Service]\nOOMPolicy=continue\n' >etc/systemd/system/ssh.service.d/cloud
 printf '[Journal]\nStorage=persistent\nSystemMaxUse=64M\nReadKMsg=no\n' >etc/systemd/journald.conf.d/cloud.conf
 printf 'UseDNS no\nGSSAPIAuthentication no\nPasswordAuthentication no\nMaxSessions 50\nMaxStartups 50\n' \
   >etc/ssh/sshd_config.d/cloud.conf
+
+# Differences to a real machine: version 1 of control groups, the box's swap and disk, and no right to change oom_score_adj.
+# Programs that are installed later read these files.
+mkdir -p etc/kubernetes/kubelet.conf.d etc/containerd/conf.d
+cat >etc/kubernetes/kubelet.conf.d/cloud.conf <<'KUBELET'
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+failCgroupV1: false
+failSwapOn: false
+imageGCHighThresholdPercent: 100
+evictionHard:
+  memory.available: 100Mi
+  nodefs.available: 1%
+  imagefs.available: 1%
+  nodefs.inodesFree: 1%
+KUBELET
+printf "version = 3\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n" >etc/containerd/conf.d/cloud.toml
