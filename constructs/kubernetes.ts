@@ -4,13 +4,13 @@ import { Fn, type ITerraformDependable, Token } from "cdktf";
 import type { Construct } from "constructs";
 import type { ComponentFile, KubernetesFacts } from "../kubernetes/components/component";
 import {
+  CLUSTER_COMMANDS,
   checkFiles,
   MANIFESTS_FOLDER,
+  machineCommands,
   machineFiles,
   manifests,
   PROGRAMS_TABLE,
-  prepareCommands,
-  roleScript,
   SCRIPTS_FOLDER,
   scripts,
 } from "../kubernetes/machine";
@@ -95,13 +95,14 @@ export function installKubernetes(scope: Construct, props: InstallationProps): v
 
   const prepared = nodes.map((node) => {
     const { role } = node;
+    const commands = machineCommands(role);
     const programs = step(`programs-${node.id}`, node, {
       folders: [SCRIPTS_FOLDER],
       files: [
         ...scripts().map((file) => ({ ...plain(file), mode: "0755" as const })),
         plain({ path: PROGRAMS_TABLE, content: programsTable(releases(role, versions, { downloads, checksums })) }),
       ],
-      activate: prepareCommands(role),
+      activate: [commands.refuse, commands.fetch, commands.prepare],
     });
     const secrets = liveFiles(node).map(({ source, path, mode, owner }) => ({
       path,
@@ -115,7 +116,7 @@ export function installKubernetes(scope: Construct, props: InstallationProps): v
         .filter(() => role === "worker")
         .map((registry) => `/etc/containerd/certs.d/${registry}`),
       files: [...secrets, ...files.map(plain)],
-      activate: [`${SCRIPTS_FOLDER}/node.sh configure`, ...(role === "worker" ? [`${roleScript(role)} start`] : [])],
+      activate: [commands.configure, ...(role === "worker" ? [commands.start] : [])],
       dependsOn: [programs.completed],
     });
     return { node, programs, pems };
@@ -124,14 +125,14 @@ export function installKubernetes(scope: Construct, props: InstallationProps): v
   // No member starts before every machine has been asked whether it may found the cluster.
   const started = prepared.filter(isMaster).map(({ node, pems }) =>
     step(`etcd-${node.id}`, node, {
-      activate: [`${roleScript("master")} start`],
+      activate: [machineCommands("master").start],
       triggers: { configuration: pems.copyId },
       dependsOn: prepared.filter(isMaster).map((each) => each.pems.completed),
     }),
   );
   const converge = ({ node, programs, pems }: (typeof prepared)[number], after: readonly ITerraformDependable[]) =>
     step(`kubernetes-${node.id}`, node, {
-      activate: [`${roleScript(node.role)} converge`],
+      activate: [machineCommands(node.role).converge],
       triggers: { programs: programs.copyId, configuration: pems.copyId },
       dependsOn: [...after, pems.completed],
     });
@@ -142,13 +143,13 @@ export function installKubernetes(scope: Construct, props: InstallationProps): v
   const addons = step("addons", first, {
     folders: [MANIFESTS_FOLDER],
     files: manifests(cluster).map(plain),
-    activate: [`${SCRIPTS_FOLDER}/cluster.sh addons`],
+    activate: [CLUSTER_COMMANDS.addons],
     dependsOn: controlPlane,
   });
   const workers = prepared.filter((each) => !isMaster(each)).map((each) => converge(each, controlPlane));
   step("check", first, {
     files: checkFiles(cluster).map(plain),
-    activate: [`${SCRIPTS_FOLDER}/cluster.sh check`],
+    activate: [CLUSTER_COMMANDS.check],
     triggers: {
       steps: Fn.sha256(
         Fn.join(

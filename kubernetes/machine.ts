@@ -152,16 +152,25 @@ function read(folder: string, name: string): string {
   return readFileSync(join(__dirname, folder, name), "utf8");
 }
 
-/** The commands that prepare a machine: they refuse an installation by hand, download the programs, and make users and folders. */
-export function prepareCommands(role: NodeRole): readonly string[] {
-  const node = `${SCRIPTS_FOLDER}/node.sh`;
-  return [`${node} refuse ${role}`, `${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} fetch`, `${node} prepare ${role}`];
-}
-
 /** The path of the table of programs on a machine. */
 export const PROGRAMS_TABLE = `${SCRIPTS_FOLDER}/releases`;
 
-/** The script that starts and restarts the programs of a role. */
-export function roleScript(role: NodeRole): string {
-  return `${SCRIPTS_FOLDER}/${role === "master" ? "control-plane" : "worker"}.sh`;
+/** The commands of the scripts on a machine. The head of each script tells what they do. */
+export function machineCommands(role: NodeRole) {
+  const node = `${SCRIPTS_FOLDER}/node.sh`;
+  const programs = `${SCRIPTS_FOLDER}/${role === "master" ? "control-plane" : "worker"}.sh`;
+  return {
+    refuse: `${node} refuse ${role}`,
+    fetch: `${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} fetch`,
+    prepare: `${node} prepare ${role}`,
+    configure: `${node} configure`,
+    start: `${programs} start`,
+    converge: `${programs} converge`,
+  } as const;
 }
+
+/** The commands that run on the first control plane machine, for the whole cluster. */
+export const CLUSTER_COMMANDS = {
+  addons: `${SCRIPTS_FOLDER}/cluster.sh addons`,
+  check: `${SCRIPTS_FOLDER}/cluster.sh check`,
+} as const;

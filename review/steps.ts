@@ -1,4 +1,4 @@
-import { PROGRAMS_TABLE, roleScript, SCRIPTS_FOLDER } from "../kubernetes/machine";
+import { CLUSTER_COMMANDS, machineCommands } from "../kubernetes/machine";
 import { type NodeRole, roleOf } from "../model/names";
 import { nameOf } from "./arguments";
 
@@ -34,22 +34,27 @@ export function stepOf(address: string): Step | undefined {
   return { kind: (kind ?? once) as StepKind, id, role, isNamed };
 }
 
+/** The start of a machine's programs, in words. */
+const STARTS: Readonly<Record<NodeRole, string>> = {
+  master: "starts the control plane if it does not run",
+  worker: "starts containerd if it does not run, and pulls images",
+};
+
 /** The commands of this project on machines, in words. */
 const WORDS: ReadonlyMap<string, string> = new Map([
-  ...(["master", "worker"] as const).flatMap((role) => [
-    [`${SCRIPTS_FOLDER}/node.sh refuse ${role}`, "refuses a machine on which a person installed Kubernetes"] as const,
-    [`${SCRIPTS_FOLDER}/node.sh prepare ${role}`, "makes the programs' users and folders"] as const,
-    [
-      `${roleScript(role)} converge`,
-      "restarts each program whose files or version have changed, and waits until it is healthy",
-    ] as const,
-  ]),
-  [`${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} fetch`, "downloads programs, and checks their sums"],
-  [`${SCRIPTS_FOLDER}/node.sh configure`, "makes systemd and the kernel read the new files"],
-  [`${roleScript("master")} start`, "starts the control plane if it does not run"],
-  [`${roleScript("worker")} start`, "starts containerd if it does not run, and pulls images"],
-  [`${SCRIPTS_FOLDER}/cluster.sh addons`, "applies the manifests of cluster DNS and of the access to kubelets"],
-  [`${SCRIPTS_FOLDER}/cluster.sh check`, "runs a pod on each worker, which must reach a service"],
+  ...(["master", "worker"] as const).flatMap((role) => {
+    const { refuse, fetch, prepare, configure, start, converge } = machineCommands(role);
+    return [
+      [refuse, "refuses a machine on which a person installed Kubernetes"],
+      [fetch, "downloads programs, and checks their sums"],
+      [prepare, "makes the programs' users and folders"],
+      [configure, "makes systemd and the kernel read the new files"],
+      [start, STARTS[role]],
+      [converge, "restarts each program whose files or version have changed, and waits until it is healthy"],
+    ] as const;
+  }),
+  [CLUSTER_COMMANDS.addons, "applies the manifests of cluster DNS and of the access to kubelets"],
+  [CLUSTER_COMMANDS.check, "runs a pod on each worker, which must reach a service"],
 ]);
 
 /** A command of this project in words; another command as it is. */
