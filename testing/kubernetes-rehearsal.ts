@@ -15,6 +15,10 @@ export const VERSION = TESTED.kubernetes;
 /** The address of the cloud's mirror of release files and images. */
 export const MIRROR = `http://${OUTSIDE_ADDRESS}`;
 
+/** etcdctl on a control plane machine. */
+export const ETCDCTL =
+  "etcdctl --cacert /etc/etcd/ca.pem --cert /etc/etcd/master-kubernetes.pem --key /etc/etcd/master-kubernetes-key.pem";
+
 function sumOf(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }

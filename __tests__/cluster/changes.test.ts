@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { signalInside, until } from "../../cloud/program";
-import { KubernetesRehearsal, MIRROR } from "../../testing/kubernetes-rehearsal";
+import { ETCDCTL, KubernetesRehearsal, MIRROR } from "../../testing/kubernetes-rehearsal";
 import { story } from "../../testing/story";
 
 /** The tutorial's machines with enough memory, and one worker. */
@@ -119,10 +119,7 @@ story({
     expect(await instances()).toEqual(machinesBefore);
     await cluster.credentials();
     expect(await cluster.kubectl("get", "nodes", "--no-headers")).toMatch(/^ip-172-31-0-20 +Ready /);
-    const members = await cluster.outputOn(
-      "master-2",
-      "etcdctl --cacert /etc/etcd/ca.pem --cert /etc/etcd/master-kubernetes.pem --key /etc/etcd/master-kubernetes-key.pem member list",
-    );
+    const members = await cluster.outputOn("master-2", `${ETCDCTL} member list`);
     expect(members.match(/started/g)).toHaveLength(3);
     expect(await cluster.rehearsal.terraform("plan", "-no-color")).toContain("No changes.");
     expect(await cluster.kubectl("get", "pods", "--namespace", "kube-system", "--no-headers")).not.toContain("check-");

@@ -1,4 +1,4 @@
-import { KubernetesRehearsal } from "../../testing/kubernetes-rehearsal";
+import { ETCDCTL, KubernetesRehearsal } from "../../testing/kubernetes-rehearsal";
 import { story } from "../../testing/story";
 
 /** The provider's wait for a load balancer, in seconds. It asks after a minute for the first time. */
@@ -9,10 +9,6 @@ const MASTERS = ["master-0", "master-1", "master-2"];
 const NODES = [20, 21, 22].map((host) => `ip-172-31-0-${host}`);
 
 const AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.66.1";
-
-/** etcdctl on a control plane machine. */
-const ETCDCTL =
-  "etcdctl --cacert /etc/etcd/ca.pem --cert /etc/etcd/master-kubernetes.pem --key /etc/etcd/master-kubernetes-key.pem";
 
 /** Pods of agnhost: `netexec` answers at port 8080 with its host name and with its client's address. */
 const PODS = `

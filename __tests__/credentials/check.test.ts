@@ -21,6 +21,7 @@ import { readFacts } from "../../credentials/certificate";
 import { checkFolder } from "../../credentials/check";
 import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
+import { problemsIn } from "../../testing/checks";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { issueDefaultCluster, reissue } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -46,10 +47,7 @@ const at = (path: string) => join(folder, path);
 const pem = (name: string) => at(`ca-authority/${name}`);
 
 /** All problems, each with its file. */
-function problems(options: { now?: Date; days?: number } = {}): string[] {
-  const findings = checkFolder(folder, { now: new Date(), days: 14, ...options });
-  return findings.flatMap(({ path, problems }) => problems.map((problem) => `${path}: ${problem}`)).sort();
-}
+const problems = (options?: Parameters<typeof problemsIn>[1]) => problemsIn(folder, options);
 
 /** Replaces text in a file. */
 function change(path: string, from: RegExp | string, to: string): void {

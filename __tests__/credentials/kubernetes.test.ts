@@ -8,6 +8,7 @@ import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
 import { UserError } from "../../model/user-error";
 import { TESTED } from "../../model/versions";
+import { problemsIn } from "../../testing/checks";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { issueDefaultCluster, reissue } from "../../testing/issued-cluster";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -47,10 +48,9 @@ function write(having: Computed = computed) {
 }
 
 /** All problems, each with its file. */
-function problems(options: { now?: Date; days?: number } = {}): string[] {
-  const findings = checkFolder(folder, { now: new Date(), days: 14, ...options });
-  return findings
-    .flatMap(({ path, problems }) => problems.map((problem) => `${path.replace("ca-authority/", "")}: ${problem}`))
+function problems(options: Parameters<typeof problemsIn>[1] = {}): string[] {
+  return problemsIn(folder, options)
+    .map((line) => line.replace("ca-authority/", ""))
     .sort();
 }
 

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
-import type { Finding } from "../../credentials/check";
 import { credentialFiles } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
+import { checkNodesOf, typeOn } from "../../testing/checks";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { shellBlocks } from "../../testing/documented";
 import { issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
@@ -92,11 +92,7 @@ describeSuite("files on machines", () => {
 
   /** Runs commands on a machine. */
   async function type(name: string, commands: string): Promise<void> {
-    const options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"];
-    const key = join(scratch, "key");
-    writeFileSync(key, computed["tls_private_key.ssh-key"]?.private_key_pem as string, { mode: 0o600 });
-    const ssh = ["ssh", "-i", key, ...options, `ubuntu@${MACHINES[name]?.publicIp}`, `set -e\n${commands}`];
-    const { status, output } = await start([...network.inside, ...ssh]).ended;
+    const { status, output } = await typeOn({ network, computed, scratch }, name, commands);
     expect({ status, output }).toEqual({ status: 0, output });
   }
 
@@ -107,20 +103,7 @@ describeSuite("files on machines", () => {
   }
 
   /** Runs `npm run credentials -- check --nodes`, and returns its findings on the machines. */
-  async function check(...options: string[]) {
-    const command = ["npm", "run", "--silent", "credentials", "--", "check", "--nodes", "--json", "--out", folder];
-    const { status, output } = await start([...network.inside, ...command, ...options], { cwd: PROJECT }).ended;
-    const own = `${TUTORIAL_NAME}-`;
-    const findings: Finding[] = JSON.parse(output).findings;
-    const found = findings
-      .filter(({ path }) => path.startsWith(own))
-      .map(({ path, ...finding }) => ({ ...finding, path: path.slice(own.length) }));
-    return {
-      status,
-      found,
-      problems: found.flatMap(({ path, problems }) => problems.map((problem) => `${path}: ${problem}`)).sort(),
-    };
-  }
+  const check = (...options: string[]) => checkNodesOf(network, folder, ...options);
 
   story({
     "after a deploy, the check finds all files in the home folders, and each certificate's days": async () => {

@@ -93,7 +93,7 @@ test("a machine of the control plane is added: it equals the others, and the oth
   ]);
 });
 
-test("a machine is removed: nothing is said about its programs", () => {
+test("a removed machine has no finding about its programs", () => {
   expect(kindsOf(installed(), cluster({ kubernetes: KUBERNETES, workers: { count: 2 } }))).toEqual(["destroy-machine"]);
 });
 
