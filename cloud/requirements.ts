@@ -2,9 +2,11 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { freemem } from "node:os";
 import { join } from "node:path";
+import { INSTALL_TERRAFORM, terraformEnvironment, terraformProgram } from "../model/terraform";
 import { isEmulatorInstalled } from "./emulator";
 import { hasMemoryGroups } from "./machine/cgroups";
 import { isRootInstalled } from "./machine/root";
+import { CONFORMANCE_FOLDER } from "./mirror/release-files";
 import { CLI_CONFIG } from "./providers";
 
 const PROJECT = join(__dirname, "..");
@@ -25,7 +27,8 @@ mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay root
 
 /** The requirements that a program or test may have of the machine: a check of each, and the way to meet it. */
 const REQUIREMENTS = {
-  "Terraform 1.11": { isMet: hasTerraform, get: "install Terraform 1.11 or later" },
+  "Terraform 1.11": { isMet: hasTerraform, get: INSTALL_TERRAFORM },
+  OpenTofu: { isMet: () => isCommand("tofu"), get: "install OpenTofu 1.12 or later" },
   openssl: { isMet: () => succeeds("openssl", "version"), get: "install openssl" },
   sshd: {
     isMet: () => existsSync("/usr/sbin/sshd") && ["ssh", "ssh-keygen", "setpriv", "nsenter", "perl"].every(isCommand),
@@ -81,6 +84,10 @@ const REQUIREMENTS = {
     get: "make room in the project's file system",
   },
   "installed providers": { isMet: () => existsSync(CLI_CONFIG), get: "npm run cloud -- deploy installs them" },
+  "Kubernetes' conformance tests": {
+    isMet: () => ["e2e.test", "ginkgo"].every((name) => existsSync(join(CONFORMANCE_FOLDER, name))),
+    get: "docs/conformance.md has their places",
+  },
   moto: { isMet: isEmulatorInstalled, get: "npm run cloud -- up installs it" },
   "the machines' Debian": { isMet: () => isRootInstalled(), get: "npm run cloud -- up installs it" },
 };
@@ -107,6 +114,8 @@ export const MACHINES = [
 /** The test suites that some machines cannot run, and the requirements of each. */
 const SUITES = {
   "real Terraform": ["Terraform 1.11"],
+  OpenTofu: ["OpenTofu"],
+  "OpenTofu with the providers": ["OpenTofu", "installed providers"],
   "OpenSSL's view of the certificates": ["openssl"],
   "real ssh": ["Terraform 1.11", "openssl", "sshd", "root with network namespaces"],
   "files on machines": ["sshd", "sudo", "jq", "root with network namespaces"],
@@ -118,6 +127,7 @@ const SUITES = {
   actionlint: ["Go that can fetch actionlint"],
   "the workflows' scripts": ["gh"],
   "the workflows' scripts with Terraform": ["gh", "Terraform 1.11"],
+  "the conformance tests": ["Kubernetes' conformance tests"],
   "machines that boot": MACHINES,
   "the network of a VPC": ["root with network namespaces", "nftables", "ping and dig", "curl"],
   "the emulated cloud": [...MACHINES, "moto", "the machines' Debian"],
@@ -143,13 +153,19 @@ export function describeSuite(suite: keyof typeof SUITES, tests: () => void): vo
   (missingFor(suite).length === 0 ? describe : describe.skip)(suite, tests);
 }
 
-/** One line with the skipped suites and their missing requirements; undefined if no suite is skipped. */
-export function skippedSuites(): string | undefined {
-  const skipped = (Object.keys(SUITES) as (keyof typeof SUITES)[])
-    .map((suite) => ({ suite, lacks: missingFor(suite) }))
-    .filter(({ lacks }) => lacks.length > 0)
-    .map(({ suite, lacks }) => `${suite} (no ${lacks.join(", no ")})`);
-  return skipped.length === 0 ? undefined : `Skipped on this machine: ${skipped.join("; ")}`;
+/**
+ * A line for each requirement that this machine does not meet: the way to meet it, and the suites that are skipped without it.
+ * @param options.except - requirements that do not count @default - none
+ */
+export function skippedSuites({ except = [] }: { readonly except?: readonly Requirement[] } = {}): string[] {
+  const suites = Object.keys(SUITES) as (keyof typeof SUITES)[];
+  const lacks = suites.flatMap((suite) => missing(SUITES[suite]).map((each) => ({ ...each, suite })));
+  return [...new Set(lacks.map(({ requirement }) => requirement))]
+    .filter((requirement) => !except.includes(requirement))
+    .map((wanted) => {
+      const found = lacks.filter(({ requirement }) => requirement === wanted);
+      return `no ${wanted} (${found[0]?.get}): ${found.map(({ suite }) => suite).join("; ")}`;
+    });
 }
 
 function isCommand(name: string): boolean {
@@ -161,7 +177,10 @@ function succeeds(command: string, ...args: string[]): boolean {
 }
 
 function hasTerraform(): boolean {
-  const { stdout } = spawnSync("terraform", ["version", "-json"], { encoding: "utf8" });
+  const { stdout } = spawnSync(terraformProgram(), ["version", "-json"], {
+    encoding: "utf8",
+    env: terraformEnvironment(),
+  });
   const [, major, minor] = /"terraform_version": "(\d+)\.(\d+)/.exec(stdout ?? "") ?? [];
   return Number(major) > 1 || (Number(major) === 1 && Number(minor) >= 11);
 }

@@ -70,15 +70,17 @@ export function readStack(synthesized: string, stackName?: string): ReadStack {
 }
 
 /**
- * The machines' addresses in the state, if they can be known in a few seconds.
+ * The machines' addresses in the state, if they can be known in some time.
+ * @param timeLimit - in milliseconds @default - 10 seconds
  * @returns undefined if no stack with this name is synthesized, initialized and deployed here
  */
 export async function deployedNodes(
   synthesized: string,
   stackName: string,
+  timeLimit = 10_000,
 ): Promise<DeployedCluster["nodes"] | undefined> {
   try {
-    return NODES.safeParse(await readOutput(findStack(synthesized, stackName).folder, "nodes")).data;
+    return NODES.safeParse(await readOutput(findStack(synthesized, stackName).folder, "nodes", timeLimit)).data;
   } catch (error) {
     if (error instanceof UserError) return undefined;
     throw error;
@@ -111,11 +113,12 @@ const MANIFEST = z.object({
 
 /**
  * Finds a synthesized stack: the one with the given name, or the only one.
+ * @param option - the option that named the folder, for the error
  * @throws UserError if no stack is synthesized, if `stackName` does not select exactly one, or if the manifest leads out of
  *   the folder
  */
-export function findStack(synthesized: string, stackName?: string): Stack {
-  const stacks = stacksOf(synthesized);
+export function findStack(synthesized: string, stackName?: string, option = "--from"): Stack {
+  const stacks = stacksOf(synthesized, option);
   const [stack, ...more] = stacks.filter(({ name }) => stackName === undefined || name === stackName);
   if (stack === undefined || more.length > 0) {
     const names = stacks.map(({ name }) => name).join(", ");
@@ -132,11 +135,11 @@ export function findStack(synthesized: string, stackName?: string): Stack {
 }
 
 /** The synthesized stacks. */
-function stacksOf(synthesized: string): { readonly name: string; readonly workingDirectory: string }[] {
+function stacksOf(synthesized: string, option: string): { readonly name: string; readonly workingDirectory: string }[] {
   try {
     return Object.values(MANIFEST.parse(JSON.parse(readRegularFile(join(synthesized, "manifest.json")))).stacks);
   } catch {
-    throw new UserError(`'--from' must be a folder that \`npm run synth\` wrote, got: ${synthesized}`);
+    throw new UserError(`'${option}' must be a folder that \`npm run synth\` wrote, got: ${synthesized}`);
   }
 }
 

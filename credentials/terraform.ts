@@ -1,6 +1,7 @@
 import { execFile, spawnSync } from "node:child_process";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { terraformEnvironment, terraformIsMissing, terraformProgram } from "../model/terraform";
 import { UserError } from "../model/user-error";
 
 /** The maximum length of another program's error in a message, in characters. */
@@ -28,14 +29,17 @@ export function readOutputs(folder: string): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(data).map(([name, { value }]) => [name, value]));
 }
 
-/** The time limit of {@link readOutput}, in milliseconds. */
-const TIME_LIMIT = 10_000;
-
-/** Reads the value of one output. @returns undefined if Terraform does not print it within 10 seconds; `init` is not run */
-export async function readOutput(folder: string, name: string): Promise<unknown> {
+/**
+ * Reads the value of one output. `init` is not run.
+ * @param timeLimit - in milliseconds
+ * @returns undefined if Terraform does not print it in this time
+ */
+export async function readOutput(folder: string, name: string, timeLimit: number): Promise<unknown> {
   try {
     const args = argumentsIn(folder, "output", "-json", name);
-    return parsed((await promisify(execFile)("terraform", args, { env: environment(), timeout: TIME_LIMIT })).stdout);
+    return parsed(
+      (await promisify(execFile)(terraformProgram(), args, { env: environment(), timeout: timeLimit })).stdout,
+    );
   } catch {
     return undefined;
   }
@@ -62,7 +66,7 @@ interface Ended {
 }
 
 function run(folder: string, ...args: readonly string[]): Ended {
-  return spawnSync("terraform", argumentsIn(folder, ...args), {
+  return spawnSync(terraformProgram(), argumentsIn(folder, ...args), {
     encoding: "utf8",
     maxBuffer: OUTPUT_LENGTH * 2 ** 20,
     env: environment(),
@@ -74,25 +78,25 @@ function argumentsIn(folder: string, ...args: readonly string[]): string[] {
 }
 
 function environment(): NodeJS.ProcessEnv {
-  return { ...process.env, CHECKPOINT_DISABLE: "1", TF_IN_AUTOMATION: "1" };
+  return { ...terraformEnvironment(), TF_IN_AUTOMATION: "1" };
 }
 
 /** The messages for a program that could not run to its end, by the code of the error. */
-const FAILURES: Readonly<Record<string, string>> = {
-  ENOENT: "terraform is missing: install Terraform 1.11 or later",
-  ENOBUFS: `terraform: it printed more than ${OUTPUT_LENGTH} MiB`,
+const FAILURES: Readonly<Record<string, () => string>> = {
+  ENOENT: terraformIsMissing,
+  ENOBUFS: () => `${terraformProgram()}: it printed more than ${OUTPUT_LENGTH} MiB`,
 };
 
 /** The output of a program. @throws UserError with the start of its error message if it failed */
 function outputOf({ status, stdout, stderr, error }: Ended): string {
   if (error !== undefined) {
-    throw new UserError(FAILURES[(error as NodeJS.ErrnoException).code ?? ""] ?? error.message);
+    throw new UserError(FAILURES[(error as NodeJS.ErrnoException).code ?? ""]?.() ?? error.message);
   }
   if (status === 0) return stdout;
   const lines = stderr.split("\n").map((line) => line.replace(/^[│╷╵\s]+/, "").trim());
   // The first of its errors.
   const [, firstError = lines.join(" ")] = /Error: (.*?)(?= Error: |$)/.exec(lines.filter(Boolean).join(" ")) ?? [];
-  throw new UserError(`terraform: ${cut(firstError, ERROR_LENGTH) || `status ${status}`}`);
+  throw new UserError(`${terraformProgram()}: ${cut(firstError, ERROR_LENGTH) || `status ${status}`}`);
 }
 
 /** A text that is cut after a number of characters. */

@@ -1,3 +1,5 @@
+import { type SpawnOptions, spawn } from "node:child_process";
+import { constants } from "node:os";
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { closest } from "fastest-levenshtein";
 import { printable } from "../model/printable";
@@ -93,4 +95,36 @@ export function parseOptions<const T extends Options>(args: readonly string[], o
 /** The error line for a word that is not allowed: `'statsu' is not a command, did you mean …`. */
 export function unknownWord(kind: string, word: string, known: readonly string[]): string {
   return `'${word}' is not ${kind}, did you mean '${closest(word, [...known])}'? allowed: ${known.join(", ")}`;
+}
+
+/**
+ * Runs a program in the foreground, and returns its exit status: 128 plus the number of the signal that ended it, as in a shell. This
+ * process ignores some signals meanwhile, because the program ends with it. (In package.json, such a script begins with `exec`, so
+ * that npm waits for this process and not for a shell, which Ctrl-C ends.)
+ * @param outlived - the signals @default - SIGINT: Ctrl-C ends only the program
+ */
+export async function foreground(
+  command: readonly string[],
+  options: SpawnOptions,
+  outlived: readonly NodeJS.Signals[] = ["SIGINT"],
+): Promise<number> {
+  const [program, ...args] = command as [string, ...string[]];
+  const ignore = () => {};
+  for (const signal of outlived) process.on(signal, ignore);
+  const child = spawn(program, args, { ...options, stdio: "inherit" });
+  const status = await new Promise<number>((resolve, reject) => {
+    child
+      .on("error", reject)
+      .on("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
+  });
+  for (const signal of outlived) process.off(signal, ignore);
+  return status;
+}
+
+/**
+ * The command that runs another one, which ignores the hangup of a closed terminal. Node resets what its programs ignore, so a
+ * shell has to do it.
+ */
+export function ignoringHangup(command: readonly string[]): readonly string[] {
+  return ["sh", "-c", 'trap "" HUP && exec "$@"', "sh", ...command];
 }
