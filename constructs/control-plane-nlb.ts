@@ -6,6 +6,7 @@ import { dependable, Token } from "cdktf";
 import { Construct } from "constructs";
 import { addressSlug } from "../model/addressing";
 import { LIMITS, mustBe } from "../model/formats";
+import { API_HEALTH_CHECK } from "../model/ports";
 import { assertProp } from "./assertions";
 import type { ClusterNetwork } from "./cluster-network";
 import type { ClusterSecurityGroups } from "./cluster-security-groups";
@@ -31,19 +32,6 @@ export interface ControlPlaneNlbProps {
    */
   readonly healthPath?: string;
 }
-
-/**
- * The health check by {@link ControlPlaneNlbProps.healthPath}, in seconds. The interval is the shortest that AWS allows, and the
- * timeout must not be longer.
- */
-const HEALTH_CHECK = {
-  protocol: "HTTPS",
-  matcher: "200-399",
-  interval: 5,
-  timeout: 4,
-  healthyThreshold: 2,
-  unhealthyThreshold: 2,
-};
 
 /**
  * The public address of the API servers: a network load balancer in all subnets, a TCP listener, and a target group of fixed
@@ -88,7 +76,7 @@ export class ControlPlaneNlb extends Construct {
       vpcId: network.vpc.id,
       // Always set: if omitted, the provider keeps the previous value.
       preserveClientIp: String(!securityGroups.isApiOpen),
-      healthCheck: props.healthPath === undefined ? undefined : { ...HEALTH_CHECK, path: props.healthPath },
+      healthCheck: props.healthPath === undefined ? undefined : { ...API_HEALTH_CHECK, path: props.healthPath },
     });
     targetAddresses.forEach((targetId, index) => {
       const suffix = Token.isUnresolved(targetId) ? index : addressSlug(targetId);

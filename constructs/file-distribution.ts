@@ -48,7 +48,10 @@ export interface FileDistributionProps {
    * @default - none: the files' folders exist
    */
   readonly folders?: readonly string[];
-  /** Other values at whose change all is copied again, by name. They must not be secret: the plan contains them. @default - none */
+  /**
+   * The values at whose change all is copied again, by name, beside the machine. They must not be secret: the plan contains them.
+   * @default - `files`: the {@link fingerprint} of the files, folders and commands
+   */
   readonly triggers?: Readonly<Record<string, string>>;
   /** Elements that must exist before the files are copied. @default - the machine and the elements in the files' contents */
   readonly dependsOn?: readonly ITerraformDependable[];
@@ -120,16 +123,8 @@ export class FileDistribution extends Construct {
     };
     const copy = new Resource(this, id, {
       triggers: {
-        ...props.triggers,
         machine: node.instance.id,
-        // The plan must not contain a hash of a secret.
-        files: Fn.sha256(
-          Fn.join("\n", [
-            ...files.flatMap(fingerprint),
-            ...(props.folders ?? []),
-            ...(props.activate ?? []).map(literal),
-          ]),
-        ),
+        ...(props.triggers ?? { files: fingerprint(props) }),
       },
       connection,
       provisioners: [
@@ -178,8 +173,17 @@ function literal(text: string): string {
   return others.length === 0 ? first : Fn.join("", values);
 }
 
-/** The values of a file that the trigger's hash contains. */
-function fingerprint({ path, mode, owner, version }: FileToDistribute): string[] {
+/**
+ * A hash of the files' paths, modes, owners and versions, and of the folders and commands. It does not depend on a content, which
+ * may be secret.
+ */
+export function fingerprint(props: Pick<FileDistributionProps, "files" | "folders" | "activate">): string {
+  const { files, folders = [], activate = [] } = props;
+  return Fn.sha256(Fn.join("\n", [...files.flatMap(fileValues), ...folders, ...activate.map(literal)]));
+}
+
+/** The values of a file in a {@link fingerprint}. */
+function fileValues({ path, mode, owner, version }: FileToDistribute): string[] {
   const place = `${mode} ${path}${owner === NODE_USER ? "" : ` ${owner}`}`;
   return [place, ...(version === undefined ? [] : [literal(version)])];
 }

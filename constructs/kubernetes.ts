@@ -6,11 +6,12 @@ import type { ComponentFile, KubernetesFacts } from "../kubernetes/components/co
 import {
   CLUSTER_COMMANDS,
   checkFiles,
+  initialCluster,
   MANIFESTS_FOLDER,
   machineCommands,
   machineFiles,
   manifests,
-  PROGRAMS_TABLE,
+  NEXT_PROGRAMS_TABLE,
   SCRIPTS_FOLDER,
   scripts,
 } from "../kubernetes/machine";
@@ -18,7 +19,7 @@ import { image, programsTable, type ReleaseOptions, releases } from "../kubernet
 import type { ClusterFacts } from "../model/identities";
 import { liveFiles } from "../model/layout";
 import { type ChosenVersions, componentVersions } from "../model/versions";
-import { FileDistribution, type FileToDistribute } from "./file-distribution";
+import { FileDistribution, type FileToDistribute, fingerprint } from "./file-distribution";
 import type { ClusterNode } from "./node-fleet";
 import type { SshKey } from "./ssh-key";
 
@@ -33,6 +34,11 @@ export interface KubernetesProps extends ReleaseOptions {
    * @default - none: images come from their registries
    */
   readonly registryMirrors?: Readonly<Record<string, string>>;
+  /** How a change reaches the workers. */
+  readonly rollingUpdate?: {
+    /** The number of workers whose programs are restarted or replaced at one time. @default 1 */
+    readonly maxUnavailable?: number;
+  };
 }
 
 /** Properties of {@link installKubernetes}. */
@@ -53,11 +59,11 @@ export interface InstallationProps extends KubernetesProps {
 /**
  * Installs Kubernetes on the machines of a cluster. For each machine: the programs, then the files in their places, then one
  * step that starts or restarts the programs and waits until they are healthy. Control plane machines take this step one after
- * the other, then the workers side by side. At the end, the first control plane machine checks each worker with a pod.
+ * the other, then the workers in waves. At the end, the first control plane machine checks each worker with a pod.
  * Each step is redone by the next apply if it has failed, was interrupted, or has changed.
  */
 export function installKubernetes(scope: Construct, props: InstallationProps): void {
-  const { clusterName, nodes, sshKey, downloads, checksums, registryMirrors = {} } = props;
+  const { clusterName, nodes, sshKey, downloads, checksums, registryMirrors = {}, rollingUpdate = {} } = props;
   const versions = componentVersions(props);
   const cluster: KubernetesFacts = {
     ...props.cluster,
@@ -85,81 +91,150 @@ export function installKubernetes(scope: Construct, props: InstallationProps): v
         " ",
         masters.map(({ instance }) => instance.id),
       ),
+      members: initialCluster(masters),
     },
     lifecycle: { ignoreChanges: ["triggers"] },
   });
   const foundingOf = ({ instance }: ClusterNode) => ({
     token: founding.id,
+    founders: Fn.lookup(founding.triggers, "members", ""),
     isFounder: Fn.contains(Fn.split(" ", Fn.lookup(founding.triggers, "machines", "")), instance.id).toString(),
   });
 
-  const prepared = nodes.map((node) => {
+  const machines = nodes.map((node) => {
     const { role } = node;
     const commands = machineCommands(role);
-    const programs = step(`programs-${node.id}`, node, {
-      folders: [SCRIPTS_FOLDER],
-      files: [
-        ...scripts().map((file) => ({ ...plain(file), mode: "0755" as const })),
-        plain({ path: PROGRAMS_TABLE, content: programsTable(releases(role, versions, { downloads, checksums })) }),
-      ],
-      activate: [commands.refuse, commands.fetch, commands.prepare],
+    const table = plain({
+      path: NEXT_PROGRAMS_TABLE,
+      content: programsTable(releases(role, versions, { downloads, checksums })),
     });
+    const programs = {
+      folders: [SCRIPTS_FOLDER],
+      files: [...scripts().map((file) => ({ ...plain(file), mode: "0755" as const })), table],
+      activate: [commands.refuse, commands.fetch, commands.prepare],
+    };
     const secrets = liveFiles(node).map(({ source, path, mode, owner }) => ({
       path,
       mode,
       owner,
       ...props.content({ source }),
     }));
-    const files = machineFiles(cluster, node, role === "master" ? foundingOf(node) : undefined);
-    const pems = step(`pems-${node.id}`, node, {
+    const config = machineFiles(cluster, node, role === "master" ? foundingOf(node) : undefined).map(plain);
+    const pems = {
       folders: Object.keys(registryMirrors)
         .filter(() => role === "worker")
         .map((registry) => `/etc/containerd/certs.d/${registry}`),
-      files: [...secrets, ...files.map(plain)],
+      files: [...secrets, ...config],
       activate: [commands.configure, ...(role === "worker" ? [commands.start] : [])],
-      dependsOn: [programs.completed],
-    });
-    return { node, programs, pems };
+    };
+    // A person reads them in a plan, so each stands for one kind of change.
+    const released = {
+      kubernetes: versions.kubernetes,
+      ...(role === "master" ? { etcd: versions.etcd } : { containerd: versions.containerd, runc: versions.runc }),
+    };
+    const triggers = {
+      ...released,
+      config: fingerprint({
+        files: [...programs.files.filter((file) => file !== table), ...config],
+        folders: [...programs.folders, ...pems.folders],
+        activate: [...programs.activate, ...pems.activate, commands.converge],
+      }),
+      certificates: fingerprint({ files: secrets }),
+    };
+    return {
+      node,
+      commands,
+      triggers,
+      programs: step(`programs-${node.id}`, node, {
+        ...programs,
+        triggers: { ...released, files: fingerprint(programs) },
+      }),
+      pems,
+    };
   });
-  const isMaster = ({ node }: (typeof prepared)[number]) => node.role === "master";
-  // No member starts before every machine has been asked whether it may found the cluster.
-  const started = prepared.filter(isMaster).map(({ node, pems }) =>
-    step(`etcd-${node.id}`, node, {
-      activate: [machineCommands("master").start],
-      triggers: { configuration: pems.copyId },
-      dependsOn: prepared.filter(isMaster).map((each) => each.pems.completed),
+  const completed = (steps: readonly FileDistribution[]) => steps.map((each) => each.completed);
+  const isMaster = ({ node }: { readonly node: ClusterNode }) => node.role === "master";
+  // Before any file in use changes, each control plane machine has agreed to the change. The programs do not wait for that: they
+  // are downloaded while AWS makes the load balancer.
+  const agreed = machines.filter(isMaster).map(({ node, commands, triggers, programs }) =>
+    step(`quorum-${node.id}`, node, {
+      activate: [commands.agree],
+      triggers,
+      dependsOn: [programs.completed],
     }),
   );
-  const converge = ({ node, programs, pems }: (typeof prepared)[number], after: readonly ITerraformDependable[]) =>
-    step(`kubernetes-${node.id}`, node, {
-      activate: [machineCommands(node.role).converge],
-      triggers: { programs: programs.copyId, configuration: pems.copyId },
-      dependsOn: [...after, pems.completed],
+  const prepared = machines.map(({ pems, ...machine }) => ({
+    ...machine,
+    pems: step(`pems-${machine.node.id}`, machine.node, {
+      ...pems,
+      triggers: machine.triggers,
+      dependsOn: [machine.programs.completed, ...completed(agreed)],
+    }),
+  }));
+  const [controlPlane, workers] = [prepared.filter(isMaster), prepared.filter((each) => !isMaster(each))];
+
+  /** A step that only runs a command. It is repeated after each copy of the machine's files. */
+  const command = (
+    name: string,
+    { node, commands, triggers, programs, pems }: (typeof prepared)[number],
+    key: keyof typeof commands,
+    dependsOn: readonly ITerraformDependable[],
+  ) =>
+    step(`${name}-${node.id}`, node, {
+      activate: [commands[key]],
+      triggers: { ...triggers, copies: Fn.join(" ", [programs.copyId, pems.copyId]) },
+      dependsOn: [...dependsOn, pems.completed],
     });
+
+  // No member starts before every machine has been asked whether it may found the cluster.
+  const started = controlPlane.map((each) =>
+    command(
+      "etcd",
+      each,
+      "start",
+      controlPlane.map(({ pems }) => pems.completed),
+    ),
+  );
   // One after the other, so that a change restarts one member of etcd at a time.
-  let previous = started.map(({ completed }) => completed);
-  for (const each of prepared.filter(isMaster)) previous = [converge(each, previous).completed];
-  const controlPlane = previous;
+  const healthy = controlPlane.reduce(
+    (before, each) => completed([command("kubernetes", each, "converge", before)]),
+    completed(started),
+  );
   const addons = step("addons", first, {
     folders: [MANIFESTS_FOLDER],
     files: manifests(cluster).map(plain),
     activate: [CLUSTER_COMMANDS.addons],
-    dependsOn: controlPlane,
+    dependsOn: healthy,
   });
-  const workers = prepared.filter((each) => !isMaster(each)).map((each) => converge(each, controlPlane));
+  const joined = workers.map((each) => command("join", each, "join", healthy));
+  const waves = inGroups(workers, rollingUpdate.maxUnavailable ?? 1);
+  const converged: FileDistribution[] = [];
+  let wave = [addons, ...joined];
+  for (const group of waves) {
+    wave = group.map((each) => command("kubernetes", each, "converge", completed(wave)));
+    converged.push(...wave);
+  }
+  const check = { folders: [], files: checkFiles(cluster).map(plain), activate: [CLUSTER_COMMANDS.check] };
   step("check", first, {
-    files: checkFiles(cluster).map(plain),
-    activate: [CLUSTER_COMMANDS.check],
+    ...check,
     triggers: {
+      files: fingerprint(check),
       steps: Fn.sha256(
         Fn.join(
           " ",
-          [addons, ...workers].map(({ copyId }) => copyId),
+          [addons, ...converged].map(({ copyId }) => copyId),
         ),
       ),
     },
-    dependsOn: [addons.completed, ...workers.map(({ completed }) => completed)],
+    dependsOn: completed([addons, ...converged]),
   });
+}
+
+/** A list in groups of a size; the last may be smaller. */
+function inGroups<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, index) =>
+    list.slice(index * size, (index + 1) * size),
+  );
 }
 
 /** A file without secrets, which belongs to root. */

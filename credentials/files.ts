@@ -58,8 +58,12 @@ const DESCRIBED = z.object({
   nodes: NODES,
 });
 
-/** Reads the description of a folder's cluster. @throws UserError if it is missing or invalid */
-export function describedCluster(folder: string): DescribedCluster {
+/**
+ * Reads the description of a folder's cluster.
+ * @param option - the option that selects the folder, for messages
+ * @throws UserError if it is missing or invalid
+ */
+export function describedCluster(folder: string, option = "--out"): DescribedCluster {
   try {
     return DESCRIBED.parse(JSON.parse(readRegularFile(join(folder, DESCRIPTION))));
   } catch (error) {
@@ -71,7 +75,7 @@ export function describedCluster(folder: string): DescribedCluster {
           ? `has an invalid ${DESCRIPTION}`
           : `cannot be read: ${(error as Error).message}`;
     throw new UserError(
-      `'--out' must be a folder that \`npm run credentials\` wrote, got: ${folder}, which ${existsSync(folder) ? problem : "does not exist"}`,
+      `'${option}' must be a folder that \`npm run credentials\` wrote, got: ${folder}, which ${existsSync(folder) ? problem : "does not exist"}`,
     );
   }
 }

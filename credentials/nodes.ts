@@ -1,12 +1,9 @@
-import { execFile } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
-import { NODE_HOME as HOME, sshKeyPath } from "../model/layout";
+import { NODE_HOME as HOME } from "../model/layout";
 import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf, wrongMode } from "./check";
 import { type DescribedCluster, ENCRYPTION_CONFIG, nodesOf } from "./files";
 import { type MachineFile, machineFiles, type Place } from "./machine-files";
-import { cut, ERROR_LENGTH } from "./terraform";
+import { overSsh } from "./ssh";
 
 /** A file on a machine. In lists, files in part 2's places come before those in the home folder. */
 interface FoundFile {
@@ -192,21 +189,12 @@ async function findFiles({ folder, cluster, name }: Target, files: readonly Mach
   const script = `for file in ${all.map(({ wanted }) => wanted.place).join(" ")}; do
   [ -f "$file" ] && echo "$(stat -L -c '%a %U' "$file") $file $(base64 -w0 "$file" && echo =)"
 done 2>/dev/null; true`;
-  const running = promisify(execFile)("ssh", [...sshOptions(folder, cluster.name), `${NODE_USER}@${address}`, shell], {
-    timeout: TIME_LIMIT,
-    killSignal: "SIGKILL",
-    maxBuffer: OUTPUT_LIMIT * 2 ** 20,
-  });
-  running.child.stdin?.on("error", () => {}).end(script);
+  const login = { folder, cluster: cluster.name, address };
   let listed: string;
   try {
-    listed = (await running).stdout;
+    listed = await overSsh(login, shell, { input: script, timeLimit: TIME_LIMIT, outputLimit: OUTPUT_LIMIT });
   } catch (error) {
-    const message = messageOf(error as FailedLogin);
-    const hint = /host key verification failed/i.test(message)
-      ? ` (if the machine was replaced, run: ssh-keygen -R ${address} -f '${join(folder, "ssh/known_hosts")}')`
-      : "";
-    throw new Error(`${address}: ${message}${hint}`);
+    throw new Error(`${address}: ${(error as Error).message}`);
   }
   return listed.split("\n").flatMap((line) => {
     const [mode, owner, place, base64] = line.split(" ");
@@ -220,31 +208,4 @@ done 2>/dev/null; true`;
       ...(base64 && { text: Buffer.from(base64.slice(0, -1), "base64").toString() }),
     };
   });
-}
-
-/** An error of `execFile`. */
-interface FailedLogin extends Error {
-  readonly code?: number | string | null;
-  readonly killed?: boolean;
-  readonly stderr?: string;
-}
-
-/** The reason of a failed login: the limit that was exceeded, or else the last line that ssh printed. */
-function messageOf({ code, killed, stderr = "", message }: FailedLogin): string {
-  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return `it printed more than ${OUTPUT_LIMIT} MiB`;
-  if (killed) return `it did not answer within ${TIME_LIMIT / 1000} seconds`;
-  return cut(stderr.trim().split("\n").at(-1) || message, ERROR_LENGTH);
-}
-
-function sshOptions(folder: string, cluster: string): string[] {
-  // ssh reads these options as lists of files and replaces sequences such as %h.
-  const quoted = (path: string) => `"${join(folder, path).replaceAll("%", "%%")}"`;
-  return [
-    ...["-o", `IdentityFile=${quoted(sshKeyPath(cluster))}`],
-    ...["-o", `UserKnownHostsFile=${quoted("ssh/known_hosts")}`],
-    ...["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
-    ...["-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
-    // Ends a connection to a machine that no longer answers.
-    ...["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"],
-  ];
 }

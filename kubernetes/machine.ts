@@ -40,7 +40,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 
 /** The scripts of all machines. */
 export function scripts(): readonly ComponentFile[] {
-  return ["lib", "programs", "node", "control-plane", "worker", "cluster"].map((name) => ({
+  return ["lib", "programs", "node", "etcd", "control-plane", "worker", "cluster"].map((name) => ({
     path: `${SCRIPTS_FOLDER}/${name}.sh`,
     content: read("scripts", `${name}.sh`),
   }));
@@ -52,6 +52,8 @@ export interface Founding {
   readonly token: string;
   /** `true` if the machine is one of those for which the cluster was founded. */
   readonly isFounder: string;
+  /** The members with which the cluster was founded, as etcd's `--initial-cluster` has them. */
+  readonly founders: string;
 }
 
 /**
@@ -65,7 +67,7 @@ export function machineFiles(cluster: KubernetesFacts, node: NodeFacts, founding
   const reads = files.flatMap(({ component: { name }, files }) => [
     ...files.map(({ path }) => [`reads-${name}`, path] as const),
     ...live
-      .filter(({ readBy }) => readBy.some((each) => each === name))
+      .filter(({ readBy, rereadBy = [] }) => readBy.some((each) => each === name && !rereadBy.includes(each)))
       .map(({ path }) => [`reads-${name}`, path] as const),
     ...(PROGRAMS[name] ?? [name]).map((program) => [`reads-${name}`, `/usr/local/bin/${program}`] as const),
   ]);
@@ -73,7 +75,7 @@ export function machineFiles(cluster: KubernetesFacts, node: NodeFacts, founding
     ["id", node.id],
     ["role", node.role],
     ["hostname", node.hostname],
-    ["load-balancer", cluster.publicAddress],
+    ["address", node.privateIp],
     ...(founding === undefined ? containerdFacts(cluster) : etcdFacts(cluster, node, founding)),
     ...reads,
   ];
@@ -91,15 +93,17 @@ function containerdFacts({ images: { pause, coredns, agnhost }, registryMirrors 
   ];
 }
 
-function etcdFacts(cluster: KubernetesFacts, node: NodeFacts, { token, isFounder }: Founding) {
+/** Members of etcd, as `--initial-cluster` has them: `HOSTNAME=https://ADDRESS:2380`, with commas between. */
+export function initialCluster(masters: readonly Pick<NodeFacts, "hostname" | "privateIp">[]): string {
+  return masters.map(({ hostname, privateIp }) => `${hostname}=https://${privateIp}:${ETCD_PORTS[1]}`).join(",");
+}
+
+function etcdFacts(cluster: KubernetesFacts, node: NodeFacts, { token, isFounder, founders }: Founding) {
   const members = nodesOf(cluster, "master");
   return [
     ["founder", isFounder],
     ["etcd-token", token],
-    [
-      "etcd-cluster",
-      members.map(({ hostname, privateIp }) => `${hostname}=https://${privateIp}:${ETCD_PORTS[1]}`).join(","),
-    ],
+    ["etcd-founders", founders],
     ...members.filter(({ id }) => id !== node.id).map(({ privateIp }) => ["other-member", privateIp] as const),
   ] as const;
 }
@@ -153,7 +157,10 @@ function read(folder: string, name: string): string {
 }
 
 /** The path of the table of programs on a machine. */
-export const PROGRAMS_TABLE = `${SCRIPTS_FOLDER}/releases`;
+const PROGRAMS_TABLE = `${SCRIPTS_FOLDER}/releases`;
+
+/** The path of the next table, until the machine and the other control plane machines have agreed to it. */
+export const NEXT_PROGRAMS_TABLE = `${PROGRAMS_TABLE}.new`;
 
 /** The commands of the scripts on a machine. The head of each script tells what they do. */
 export function machineCommands(role: NodeRole) {
@@ -161,10 +168,12 @@ export function machineCommands(role: NodeRole) {
   const programs = `${SCRIPTS_FOLDER}/${role === "master" ? "control-plane" : "worker"}.sh`;
   return {
     refuse: `${node} refuse ${role}`,
-    fetch: `${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} fetch`,
+    agree: `${SCRIPTS_FOLDER}/etcd.sh agree`,
+    fetch: `${SCRIPTS_FOLDER}/programs.sh ${NEXT_PROGRAMS_TABLE} fetch`,
     prepare: `${node} prepare ${role}`,
     configure: `${node} configure`,
     start: `${programs} start`,
+    join: `${programs} join`,
     converge: `${programs} converge`,
   } as const;
 }
@@ -174,3 +183,20 @@ export const CLUSTER_COMMANDS = {
   addons: `${SCRIPTS_FOLDER}/cluster.sh addons`,
   check: `${SCRIPTS_FOLDER}/cluster.sh check`,
 } as const;
+
+/** The commands of the scripts for a cluster that runs. Arguments contain no characters that a shell reads. */
+export const OPERATIONS = {
+  controlPlane: (command: "state" | "start" | "stop" | "converge" | "retire") => script("control-plane", command),
+  worker: (command: "retire") => script("worker", command),
+  cluster: (command: "drain" | "forget", hostname: string) => script("cluster", command, hostname),
+  removeMember: (hostname: string) => script("etcd", "remove", hostname),
+  snapshot: (file: string) => script("etcd", "snapshot", file),
+  abandon: script("etcd", "abandon"),
+  unpack: (file: string, token: string, cluster: string) => script("etcd", "unpack", file, token, cluster),
+  replace: script("etcd", "replace"),
+  link: `${SCRIPTS_FOLDER}/programs.sh ${PROGRAMS_TABLE} link`,
+} as const;
+
+function script(name: string, ...args: readonly string[]): string {
+  return [`${SCRIPTS_FOLDER}/${name}.sh`, ...args].join(" ");
+}

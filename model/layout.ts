@@ -29,12 +29,14 @@ export interface NodeFile {
   readonly setting?: "kubeconfigs" | "encryptionConfig";
   /** The paths to which part 2 moves or copies the file. */
   readonly places: readonly string[];
-  /** The programs that read the file and must be restarted when it changes. */
+  /** The programs that read the file. They are restarted when it changes, except those in `rereadBy`. */
   readonly readBy: readonly Component[];
+  /** The programs of `readBy` that read the file again by themselves. @default - none */
+  readonly rereadBy?: readonly Component[];
 }
 
 /** A file in the place from which programs read it, on a machine where the apply installs Kubernetes. */
-export interface LiveFile extends Pick<NodeFile, "source" | "mode" | "readBy"> {
+export interface LiveFile extends Pick<NodeFile, "source" | "mode" | "readBy" | "rereadBy"> {
   readonly path: string;
   /** The user of the only program that may read the file; root for certificates, and for programs that run as root. */
   readonly owner: string;
@@ -91,8 +93,9 @@ export function nodeFiles({ role, name }: Pick<NodeFacts, "role" | "name">): rea
         pem("key", CA, [KUBERNETES], ["kube-controller-manager"]),
         pem("certificate", "service-account", [KUBERNETES], ["kube-apiserver"]),
         pem("key", "service-account", [KUBERNETES], ["kube-apiserver", "kube-controller-manager"]),
-        pem("certificate", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
-        pem("key", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"]),
+        // etcd reads its certificate and key at each handshake; the API server does not so as a client of kubelets.
+        pem("certificate", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"], ["etcd"]),
+        pem("key", "master-kubernetes", [KUBERNETES, ETCD], ["etcd", "kube-apiserver"], ["etcd"]),
         // No program reads it; it is for a person who logs in.
         kubeconfig("admin", [], []),
         kubeconfig(
@@ -124,16 +127,24 @@ export function liveFiles(node: Pick<NodeFacts, "role" | "name">): readonly Live
   const frontProxy =
     node.role === "master"
       ? [
-          pem("certificate", FRONT_PROXY_CA, [KUBERNETES], ["kube-apiserver"]),
-          pem("certificate", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"]),
-          pem("key", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"]),
+          pem("certificate", FRONT_PROXY_CA, [KUBERNETES], ["kube-apiserver"], ["kube-apiserver"]),
+          pem("certificate", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"], ["kube-apiserver"]),
+          pem("key", FRONT_PROXY_CLIENT, [KUBERNETES], ["kube-apiserver"], ["kube-apiserver"]),
         ]
       : [];
-  return [...nodeFiles(node), ...frontProxy].flatMap(({ source, fileName, mode, places, readBy }) =>
+  return [...nodeFiles(node), ...frontProxy].flatMap(({ source, fileName, mode, places, readBy, rereadBy }) =>
     // The scripts on the machine use the administrator's kubeconfig, which no program reads.
     (places.length > 0 ? places : [`${KUBERNETES}/${fileName}`]).map((path) => {
       const readers = readBy.filter((each) => (each === "etcd") === path.startsWith(`${ETCD}/`));
-      return { source, mode, readBy: readers, path, owner: mode === "0644" ? "root" : ownerOf(readers) };
+      const again = rereadBy?.filter((each) => readers.includes(each));
+      return {
+        source,
+        mode,
+        readBy: readers,
+        rereadBy: again,
+        path,
+        owner: mode === "0644" ? "root" : ownerOf(readers),
+      };
     }),
   );
 }
@@ -148,6 +159,7 @@ function pem(
   identity: string,
   folders: readonly string[],
   readBy: readonly Component[],
+  rereadBy?: readonly Component[],
 ): NodeFile {
   const fileName = FILE_NAMES[kind](identity);
   const mode = kind === "key" ? "0600" : "0644";
@@ -157,6 +169,7 @@ function pem(
     mode,
     places: folders.map((folder) => `${folder}/${fileName}`),
     readBy,
+    rereadBy,
   };
 }
 

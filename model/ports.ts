@@ -1,6 +1,19 @@
 /** The TCP port of the Kubernetes API server. */
 export const API_SERVER_PORT = 6443;
 
+/**
+ * The load balancer's health check of API servers, in seconds. The interval is the shortest that AWS allows, and the timeout must
+ * not be longer.
+ */
+export const API_HEALTH_CHECK = {
+  protocol: "HTTPS",
+  matcher: "200-399",
+  interval: 5,
+  timeout: 4,
+  healthyThreshold: 2,
+  unhealthyThreshold: 2,
+} as const;
+
 /** The ports of etcd, TCP: the first for clients, the last for other members. */
 export const ETCD_PORTS = [2379, 2380] as const;
 

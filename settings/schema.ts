@@ -101,6 +101,9 @@ const componentVersion = (name: string) =>
     .optional()
     .describe(`Version of ${name}. Default: the one that goes with \`kubernetes.version\`.`);
 
+/** The allowed numbers of workers. */
+const WORKERS = { min: 0, max: 200 };
+
 const kubernetes = group({
   version: text(KUBERNETES_VERSION).describe("Version of Kubernetes. Required in this group."),
   components: group({
@@ -112,6 +115,13 @@ const kubernetes = group({
   } satisfies Record<(typeof COMPONENTS)[number], z.ZodType>)
     .optional()
     .describe("Versions of the other components."),
+  rollingUpdate: group({
+    maxUnavailable: wholeNumber({ min: 1, max: WORKERS.max })
+      .optional()
+      .describe("Number of workers whose programs are restarted or replaced at one time. Default: 1."),
+  })
+    .optional()
+    .describe("How a change reaches the workers."),
   downloads: text(LIMITS.baseAddress)
     .optional()
     .describe(
@@ -182,7 +192,7 @@ export const schema = group({
     ),
   }),
   controlPlane: machines({ min: 1, max: 9 }),
-  workers: machines({ min: 0, max: 200 }),
+  workers: machines(WORKERS),
   copies: group({
     kubeconfigs: yesNo().describe(
       "Whether kubeconfigs are also copied to the machines: those of admin, the controller manager and the scheduler to " +

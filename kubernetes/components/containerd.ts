@@ -65,6 +65,8 @@ export const containerd: Component = {
       path: "/etc/containerd/config.toml",
       content: `${HEADER}
 version = 3
+# Without the kubelet's interface, containerd ends, and its unit starts it again.
+required_plugins = ['io.containerd.grpc.v1.cri']
 imports = ['/etc/containerd/conf.d/*.toml']
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]

@@ -1,7 +1,7 @@
 import { FRONT_PROXY_CA, FRONT_PROXY_CLIENT } from "../../model/identities";
 import { KUBERNETES, USERS } from "../../model/layout";
-import { API_SERVER_PORT, ETCD_PORTS, NODE_PORTS } from "../../model/ports";
-import { type Component, unit } from "./component";
+import { API_HEALTH_CHECK, API_SERVER_PORT, ETCD_PORTS, NODE_PORTS } from "../../model/ports";
+import { type Component, type KubernetesFacts, unit } from "./component";
 
 const inFolder = (name: string) => `${KUBERNETES}/${name}`;
 const [CERTIFICATE, KEY] = [inFolder("master-kubernetes.pem"), inFolder("master-kubernetes-key.pem")];
@@ -17,14 +17,28 @@ const FACTS = {
   ports: [[String(API_SERVER_PORT), "everybody in `access.api`, through the load balancer too"]],
 } as const;
 
+/**
+ * The seconds for which an API server that stops still answers, while the load balancer sees that it is not ready any more.
+ * Where it is the only one, nothing else would answer, so it stops at once.
+ */
+function leaving(nodes: KubernetesFacts["nodes"]): number {
+  const { interval, unhealthyThreshold } = API_HEALTH_CHECK;
+  return nodes.filter(({ role }) => role === "master").length > 1 ? interval * unhealthyThreshold + 2 : 0;
+}
+
 /** The API server on each control plane machine. */
 export const kubeApiserver: Component = {
   ...FACTS,
-  files: ({ serviceNetwork }, { privateIp }) => [
+  files: ({ serviceNetwork, nodes }, { privateIp }) => [
     unit(FACTS, {
       after: ["etcd.service"],
       program: "/usr/local/bin/kube-apiserver",
-      service: ["Type=notify", "TimeoutStartSec=infinity", "TimeoutStopSec=20", "LimitNOFILE=65536"],
+      service: [
+        "Type=notify",
+        "TimeoutStartSec=infinity",
+        `TimeoutStopSec=${leaving(nodes) + 20}`,
+        "LimitNOFILE=65536",
+      ],
       flags: {
         "advertise-address": privateIp,
         "bind-address": "0.0.0.0",
@@ -52,6 +66,7 @@ export const kubeApiserver: Component = {
         "service-account-signing-key-file": inFolder("service-account-key.pem"),
         "service-cluster-ip-range": serviceNetwork,
         "service-node-port-range": NODE_PORTS.join("-"),
+        ...(leaving(nodes) > 0 && { "shutdown-delay-duration": `${leaving(nodes)}s` }),
         // Without it, a stop waits a minute for clients that watch.
         "shutdown-watch-termination-grace-period": "5s",
         // Control plane machines have no kube-proxy, so services are not reached by their addresses from here.

@@ -2,7 +2,9 @@
 # What is once in a cluster. It runs on the first control plane machine, with the administrator's kubeconfig.
 #   cluster.sh addons   applies the manifests: access of the API servers to kubelets, cluster DNS
 #   cluster.sh check    waits for cluster DNS and for each worker, and runs a pod on each: it reaches a service by address
-#                       and by name
+#                       and by name. It deletes the Nodes of workers that are no longer in the settings
+#   cluster.sh drain HOSTNAME    moves the pods of a node to others. A node that does not answer is not drained
+#   cluster.sh forget HOSTNAME   deletes a Node with its pods
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -54,6 +56,7 @@ check_worker() {
     kubectl --namespace kube-system logs "$pod" --all-containers --prefix 2>/dev/null >&2 || :
     fail "$node: a pod does not reach a service by address and by name after 90 s"
   fi
+  kubectl label node "$node" "$LABEL" --overwrite >/dev/null
   now=${EPOCHREALTIME/./}
   printf '%s: ready, pods %s, services by address and by name: %s.%s s\n' "$node" "$network" \
     $(((now - begin) / 1000000)) $(((now - begin) / 100000 % 10))
@@ -63,8 +66,40 @@ delete_pods() {
   kubectl --namespace kube-system delete pod --selector app.kubernetes.io/name=cluster-check --now --wait=false >/dev/null 2>&1 || :
 }
 
+# The label of the Nodes that this script has checked. Nodes that somebody else has added do not have it.
+LABEL=cluster-check=passed
+
+# A machine that is no longer in the settings is being destroyed, or is gone.
+delete_stale() {
+  local node
+  for node in $(kubectl get nodes --selector "$LABEL" --output 'jsonpath={.items[*].metadata.name}'); do
+    if grep -q "^$node " "$LIB/workers"; then continue; fi
+    kubectl delete node "$node" --wait=false >/dev/null
+    say "$node: the Node is deleted, because its machine is no longer in the settings"
+  done
+}
+
+drain() { # HOSTNAME
+  local found
+  found=$(kubectl get node "$1" --ignore-not-found --output name)
+  if [[ -z $found ]]; then
+    say "$1: there is no such Node"
+  elif node_ready "$1"; then
+    drain_node "$1"
+  else
+    say "$1: the node is not ready, so it is not drained"
+  fi
+}
+
+forget() { # HOSTNAME
+  # kubectl warns about --force on each call.
+  kubectl delete pods --all-namespaces --field-selector "spec.nodeName=$1" --force --grace-period=0 2> >(grep -v '^Warning: ' >&2)
+  kubectl delete node "$1" --ignore-not-found
+}
+
 check() {
   local begin=$SECONDS worker network failed='' pid pids=()
+  delete_stale
   [[ -s $LIB/workers ]] || return 0
   trap delete_pods EXIT
   kubectl --namespace kube-system rollout status deployment/coredns --timeout=150s --request-timeout=0 >/dev/null ||

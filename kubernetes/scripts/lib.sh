@@ -37,6 +37,31 @@ await() {
   say "$words after $(((now - begin) / 1000000)).$(((now - begin) / 100000 % 10)) s"
 }
 
+# etcdctl ADDRESS,... COMMAND...
+etcdctl() {
+  local endpoints=https://${1//,/:2379,https://}:2379
+  shift
+  command etcdctl --cacert=/etc/etcd/ca.pem --cert=/etc/etcd/master-kubernetes.pem --key=/etc/etcd/master-kubernetes-key.pem \
+    --dial-timeout=3s --command-timeout=5s --endpoints="$endpoints" "$@"
+}
+
+# drain_node HOSTNAME   moves the pods of a node to others, with the kubectl of the script
+drain_node() { kubectl drain "$1" --ignore-daemonsets --delete-emptydir-data --timeout=300s --request-timeout=0; }
+
+# answers ADDRESS   whether a member of etcd runs there, with or without a quorum
+answers() { timeout 2 bash -c "exec 3<>\"/dev/tcp/\$1/2380\"" bash "$1" 2>/dev/null; }
+
+# has_data   whether this machine has data of etcd. A first start that failed leaves a folder without a log
+has_data() { compgen -G '/var/lib/etcd/member/wal/*.wal' >/dev/null; }
+
+# The variables for the first start of this machine's member of etcd.
+initial() { # STATE CLUSTER
+  mkdir -p "$STATE"
+  touch "$STATE/etcd-started"
+  printf 'ETCD_INITIAL_CLUSTER_STATE=%s\nETCD_INITIAL_CLUSTER=%s\nETCD_INITIAL_CLUSTER_TOKEN=%s\n' "$1" "$2" "$(facts etcd-token)" \
+    >/etc/etcd/initial.env
+}
+
 # healthy OPTION... URL   whether an address answers with a good status
 healthy() { curl --silent --fail --max-time 3 "$@"; }
 
@@ -48,14 +73,26 @@ reads() {
   done | sha256sum
 }
 
+# is_current UNIT   whether a unit runs, or starts, with everything that it reads as it is now
+is_current() {
+  [[ $(systemctl is-active "$1") =~ ^(active|activating)$ && -e $STATE/$1 && $(<"$STATE/$1") == "$(reads "$1")" ]]
+}
+
+# is_pending PATTERN   whether the programs in use of such a release are of another version than that of the table
+is_pending() {
+  local pending
+  # A pipe would end the program before it has printed all, and so look like a failure.
+  pending=$("$LIB/programs.sh" "$LIB/releases" pending)
+  grep -qxE "$1" <<<"$pending"
+}
+
 # run UNIT   starts a unit, or restarts it if something that it reads has changed since the last start. It does not wait.
 run() {
   local unit=$1 wanted
+  systemctl enable --quiet "$unit"
+  if is_current "$unit"; then return; fi
   wanted=$(reads "$unit")
   mkdir -p "$STATE"
-  if systemctl is-active --quiet "$unit" && [[ -e $STATE/$unit && $(<"$STATE/$unit") == "$wanted" ]]; then return; fi
-  systemctl enable --quiet "$unit"
-  if [[ $(systemctl is-active "$unit") == activating && -e $STATE/$unit && $(<"$STATE/$unit") == "$wanted" ]]; then return; fi
   systemctl reset-failed "$unit" 2>/dev/null || :
   systemctl restart --no-block "$unit"
   # A job may wait for another unit. The program reads its files later than now.

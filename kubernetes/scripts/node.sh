@@ -1,6 +1,6 @@
 #!/bin/bash
 # Prepares a machine.
-#   node.sh refuse ROLE     fails if a person has installed Kubernetes here by hand
+#   node.sh refuse ROLE     fails if a person has installed Kubernetes here by hand, or if the new versions cannot replace those here
 #   node.sh prepare ROLE    makes users and folders
 #   node.sh configure       makes systemd and the kernel use the new files
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -25,6 +25,29 @@ refuse() {
       exit 1
     fi
   done
+  # On a machine of an apply that was interrupted, or of an earlier version of this project, the facts may be missing.
+  if [[ ! -e $LIB/facts ]]; then return; fi
+  refuse_versions
+}
+
+# installed NAME   the version of a release whose programs are in use here
+installed() {
+  local target
+  target=$(readlink "/usr/local/bin/$1") || return 0
+  target=${target%/*}
+  echo "${target##*/}"
+}
+
+# A control plane skips no minor version, and never goes back: etcd and the API server change their data.
+refuse_versions() {
+  local name version before
+  while read -r name version _; do
+    before=$(installed "$name")
+    if [[ -z $before || ! $name =~ ^(etcd|kube) ]]; then continue; fi
+    if [[ ${before%.*} != "${version%.*}" || ${version##*.} -lt ${before##*.} ]]; then
+      fail "$name $before runs here: it can only be replaced by a later patch version of ${before%.*}, got: $version"
+    fi
+  done <"$LIB/releases.new"
 }
 
 # folder MODE USER PATH
@@ -51,14 +74,14 @@ prepare() {
 # The permission for etcd's first start with a new cluster. Only a machine of the founding has it, before any member starts.
 etcd_permission() {
   local member
-  if [[ -d /var/lib/etcd/member ]]; then
+  if has_data; then
     rm -f "$STATE/etcd-founding"
     return
   fi
   if [[ -e $STATE/etcd-founding || -e $STATE/etcd-started || $(facts founder) != true ]]; then return; fi
   for member in $(facts other-member); do
     # Another cluster is there: this machine joins it.
-    if timeout 2 bash -c "exec 3<>\"/dev/tcp/\$1/2380\"" bash "$member" 2>/dev/null; then return; fi
+    if answers "$member"; then return; fi
   done
   mkdir -p "$STATE"
   touch "$STATE/etcd-founding"
@@ -77,6 +100,8 @@ forget_mirrors() {
 }
 
 configure() {
+  # Until now, the machine could refuse the versions of this table, or the others the change.
+  if [[ -e $LIB/releases.new ]]; then mv -f "$LIB/releases.new" "$LIB/releases"; fi
   systemctl daemon-reload
   if [[ $(facts role) == master ]]; then
     etcd_permission

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Downloads the programs of a table, and links them. It runs on a machine, as root.
 #   programs.sh TABLE fetch   puts each release into /usr/local/lib/kubernetes/programs/NAME/VERSION, as a whole
+#   programs.sh TABLE pending prints the releases whose programs in use are of another version
 #   programs.sh TABLE link    makes LINKFOLDER/PROGRAM a link to it, for all programs of the table
 # TABLE has one line for each release, with one space between fields:
 #   NAME VERSION program|archive LINKFOLDER SHA256|- URL SUMURL MEMBER...
@@ -36,8 +37,8 @@ try() {
   errors=$("$@" 2>&1 >/dev/null) || fail "$subject: ${errors##*$'\n'}"
 }
 
-usage='usage: programs.sh TABLE fetch|link'
-[[ $# -eq 2 && $2 =~ ^(fetch|link)$ ]] || fail "$usage"
+usage='usage: programs.sh TABLE fetch|pending|link'
+[[ $# -eq 2 && $2 =~ ^(fetch|pending|link)$ ]] || fail "$usage"
 table=$1 command=$2
 [[ $EUID -eq 0 ]] || fail "programs.sh must run as root"
 
@@ -256,6 +257,19 @@ fetch_all() {
   done
   try "$staging cannot be deleted" rm -rf "$staging"
   exit "$failed"
+}
+
+pending_all() {
+  local index member link
+  for index in "${!names[@]}"; do
+    for member in ${members[index]}; do
+      link=${folders[index]}/${member##*/}
+      if [[ -L $link && $(readlink "$link") != "$programs/${names[index]}/${versions[index]}/${member##*/}" ]]; then
+        echo "${names[index]}"
+        break
+      fi
+    done
+  done
 }
 
 link_all() {
