@@ -15,7 +15,9 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from "node:pat
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { UserError } from "../model/user-error";
+import { isObject } from "./arguments";
 import type { Document, ProjectFiles } from "./compare";
+import type { SettingsFile } from "./sarif";
 
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -89,6 +91,8 @@ export type Stacks = Readonly<Record<string, Document>>;
 export interface Version {
   readonly stacks: Stacks;
   readonly files: ProjectFiles;
+  /** The text of the file with the settings; empty if there is none. */
+  readonly settings: string;
 }
 
 /**
@@ -96,10 +100,13 @@ export interface Version {
  * @throws UserError as {@link synthesizeReference}, {@link synthesizeCheckout} and {@link synthesizeWithFiles}
  */
 export async function synthesizeBoth(project: string, reference: string): Promise<readonly [Version, Version]> {
-  const tracked = await trackedFiles(project);
+  const [present, tracked] = await Promise.all([
+    filesOfGit(project, "--cached", "--others", "--exclude-standard"),
+    filesOfGit(project, "--cached"),
+  ]);
   const both = [
     synthesizeReference(project, reference),
-    synthesizeWithFiles(project, "the working tree", project, tracked),
+    synthesizeWithFiles(project, "the working tree", project, present, tracked),
   ] as const;
   try {
     return await Promise.all(both);
@@ -136,6 +143,39 @@ export async function synthesizeStack(folder: string, name: string, wanted?: str
   return stackOf((await synthesizeCheckout(folder, name)).stacks, wanted, name);
 }
 
+/** The app of a checkout: the command that synthesizes it, as cdktf.json has it. */
+export interface AppCommand {
+  readonly command: readonly [program: string, ...args: string[]];
+  /** The variables through which cdktf's CLI tells the app its output folder and its context. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The content of cdktf.json without the context. */
+  readonly cdktfJson: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The app of a checkout.
+ * @param output - the folder to which it writes
+ * @throws UserError if cdktf.json is missing or is not a JSON object
+ */
+export function appOf(folder: string, output: string): AppCommand {
+  const { context, ...cdktfJson } = readCdktfJson(folder);
+  return {
+    command: String(cdktfJson.app).split(" ") as [string, ...string[]],
+    env: { CDKTF_OUTDIR: output, CDKTF_CONTEXT_JSON: JSON.stringify(context ?? {}) },
+    cdktfJson,
+  };
+}
+
+function readCdktfJson(folder: string): Readonly<Record<string, unknown>> {
+  try {
+    const content: unknown = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
+    if (isObject(content)) return content;
+    throw new Error("it is not an object");
+  } catch (error) {
+    throw new UserError(`cdktf.json must be a JSON object: ${(error as Error).message}`);
+  }
+}
+
 /**
  * Synthesizes a checkout as the CLI does: runs its own app with the context of its own cdktf.json.
  * @param project - the folder of the other version, in which the file for `CLUSTER_SETTINGS` is. @default - no other version
@@ -144,15 +184,10 @@ export async function synthesizeStack(folder: string, name: string, wanted?: str
 export function synthesizeCheckout(folder: string, name: string, project?: string): Promise<Version> {
   return inTemporary("review-", async (output) => {
     try {
-      const { context, ...cdktfJson } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
+      const { command, env: appEnv, cdktfJson } = appOf(folder, output);
       const settings = project === undefined ? undefined : settingsPath(project, folder);
-      const env = {
-        ...process.env,
-        ...(settings !== undefined && { CLUSTER_SETTINGS: settings }),
-        CDKTF_OUTDIR: output,
-        CDKTF_CONTEXT_JSON: JSON.stringify(context ?? {}),
-      };
-      const [program, ...args] = String(cdktfJson.app).split(" ") as [string, ...string[]];
+      const env = { ...process.env, ...(settings !== undefined && { CLUSTER_SETTINGS: settings }), ...appEnv };
+      const [program, ...args] = command;
       await run(program, args, folder, env);
       const { stacks } = JSON.parse(readFileSync(join(output, "manifest.json"), "utf8"));
       const documents = Object.entries(stacks as Record<string, { synthesizedStackPath: string }>).map(
@@ -160,13 +195,32 @@ export function synthesizeCheckout(folder: string, name: string, project?: strin
           return [stack, JSON.parse(readFileSync(join(output, synthesizedStackPath), "utf8"))] as const;
         },
       );
-      return { stacks: Object.fromEntries(documents), files: { "cdktf.json": cdktfJson } };
+      return {
+        stacks: Object.fromEntries(documents),
+        files: { "cdktf.json": cdktfJson },
+        settings: readOrEmpty(join(folder, settings ?? "cdktf.json")),
+      };
     } catch (error) {
       if (error instanceof UserError) throw error;
       const { stderr = "", message } = error as Error & { stderr?: string };
       throw new UserError(`${name} does not synthesize: ${errorLine(stderr.trim() || message)}`);
     }
   });
+}
+
+/**
+ * The file with the settings of the working tree.
+ * @throws UserError if the file for `CLUSTER_SETTINGS` is outside of the project
+ */
+export async function settingsFile(project: string): Promise<SettingsFile> {
+  const path = settingsPath(project, project) ?? "cdktf.json";
+  const prefix = await git(project, undefined, "rev-parse", "--show-prefix").catch(() => "");
+  return { path: join(prefix, path), text: readOrEmpty(join(project, path)) };
+}
+
+/** The text of a file; empty if there is none. */
+export function readOrEmpty(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
 /**
@@ -236,18 +290,20 @@ const READ_FILES =
 
 /**
  * Synthesizes a checkout, and adds its lock files.
- * @param tracked - the files of git in the folder of the stacks, relative to that folder
+ * @param present - the files in the folder of the stacks that git does not ignore, relative to that folder
+ * @param tracked - those that git keeps: `terraform init` writes a lock file, which is a part of the project only then
  * @throws UserError if Terraform would read other files in it, which a comparison cannot show
  */
 async function synthesizeWithFiles(
   folder: string,
   name: string,
   project: string,
-  tracked: readonly string[],
+  present: readonly string[],
+  tracked = present,
 ): Promise<Version> {
   const output = outputOf(folder);
   const found = filesBelow(folder, output, 3).filter((path) => READ_FILES.test(path));
-  const [other] = [...tracked.filter((path) => !KEPT_FILES.test(path)), ...found];
+  const [other] = [...present.filter((path) => !KEPT_FILES.test(path)), ...found];
   if (other !== undefined) {
     throw new UserError(
       `the folder of a stack must have no files of Terraform other than synthesis writes, got in ${name}: ${join(output, other)}`,
@@ -256,17 +312,14 @@ async function synthesizeWithFiles(
   const version = await synthesizeCheckout(folder, name, project);
   const locks = tracked
     .filter((path) => path.endsWith(".terraform.lock.hcl"))
-    .map((path) => [
-      path,
-      existsSync(join(folder, output, path)) ? readFileSync(join(folder, output, path), "utf8") : "",
-    ]);
+    .map((path) => [path, readOrEmpty(join(folder, output, path))]);
   return { ...version, files: { ...version.files, ...Object.fromEntries(locks) } };
 }
 
-/** The folder of the stacks, as the CLI takes it from cdktf.json. */
-function outputOf(folder: string): string {
+/** The folder of the stacks, as the CLI takes it from cdktf.json. @default - cdktf.out */
+export function outputOf(folder: string): string {
   try {
-    const { output } = JSON.parse(readFileSync(join(folder, "cdktf.json"), "utf8"));
+    const { output } = readCdktfJson(folder);
     return typeof output === "string" && output !== "" ? output : "cdktf.out";
   } catch {
     // Synthesis reports it.
@@ -274,11 +327,10 @@ function outputOf(folder: string): string {
   }
 }
 
-/** The files of git in the folder of the stacks, also those that are not committed yet; none outside of a repository. */
-async function trackedFiles(project: string): Promise<string[]> {
+/** The files that git lists in the folder of the stacks; none outside of a repository. @param options - those of `ls-files` */
+async function filesOfGit(project: string, ...options: string[]): Promise<string[]> {
   const output = outputOf(project);
-  const args = ["-z", "--cached", "--others", "--exclude-standard", "--", output];
-  const list = await git(project, undefined, "ls-files", ...args).catch(() => "");
+  const list = await git(project, undefined, "ls-files", "-z", ...options, "--", output).catch(() => "");
   return list
     .split("\0")
     .filter(Boolean)

@@ -10,7 +10,7 @@ import {
   typeOf,
   withoutIndexes,
 } from "./arguments";
-import { type Action, type ArgumentChange, type Changes, NAME_TAG, type ResourceChange } from "./changes";
+import { type Action, type ArgumentChange, type Changes, countTypes, NAME_TAG, type ResourceChange } from "./changes";
 import { copyChanges } from "./copy-changes";
 import { CHANGED_BY_RESTART, type Effect, effectOf, hasDefaultTags, isFullyKnown, isKept, refusalOf } from "./effects";
 import { checkShape } from "./shape";
@@ -137,12 +137,22 @@ export function compare(base: Document, changed: Document): Changes {
   ];
   return {
     resources: list.sort((a, b) => (a.address < b.address ? -1 : 1)),
+    counts: countTypes([...before.keys()].map(typeOf), [...after.keys()].map(typeOf)),
     copies: copyChanges(before, after),
-    elsewhere: outside,
+    elsewhere: isSecondCluster ? outside.map(ofSecondCluster) : outside,
     isSecondCluster,
     before: configuration(moved),
     after: configuration(changed),
   };
+}
+
+/** A change outside of resources, with the effect that it has if the document is a second cluster. */
+function ofSecondCluster(change: ArgumentChange): ArgumentChange {
+  const note = [
+    [DEFAULT_TAGS, "the tags of the second cluster"] as const,
+    [BACKEND, "the location of the second cluster's state"] as const,
+  ].find(([pattern]) => pattern.test(change.path))?.[1];
+  return note === undefined ? change : { ...change, note };
 }
 
 /** The arguments of each known type of backend that say which state it is. Others say only how it is reached. */

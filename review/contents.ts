@@ -64,7 +64,8 @@ export function anExpression(code: string): string {
   return `\${@=${code}}`;
 }
 
-const PLACE = /(\$\{@[^}]+\})/;
+/** A place in an expected text. A script may have other parameters that begin with `@`, such as `${@:2}`. */
+const PLACE = new RegExp(String.raw`(\$\{@(?:=[^}]+|${Object.keys(VALUES).join("|")})\})`);
 const REFERENCE = /(\w+\.[\w-]+\.\w+)/;
 
 /**

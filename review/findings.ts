@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
-import { isCidr, isPrivate, overlaps, prefixLength } from "../model/addressing";
+import { z } from "zod";
+import { contains, isCidr, isPrivate, overlaps, prefixLength } from "../model/addressing";
 import { UBUNTU_RELEASES } from "../model/images";
+import { SSH_PORT } from "../model/ports";
 import { CANONICAL_ACCOUNTS } from "../model/regions";
 import {
   type Arguments,
   type Configuration,
   flatten,
-  type LeafChange,
-  leafChanges,
   nameOf,
   once,
   typeOf,
@@ -22,87 +22,40 @@ import {
   isKnownRequest,
   isNamed,
 } from "./certificates";
-import { type ArgumentChange, type Changes, KNOWN_LATER, NAME_TAG, type ResourceChange } from "./changes";
+import {
+  type ArgumentChange,
+  asSecond,
+  type Changes,
+  changedLeaves,
+  type DeepReadonly,
+  KNOWN_LATER,
+  type ResourceChange,
+} from "./changes";
 import { changesProgram, foreignCommands } from "./commands";
 import { allSources, restarts, sourcesOf } from "./installation";
+import { type FindingKind, KINDS } from "./kinds";
 import { foreignHosts, readDistribution } from "./provisioners";
+import { lostQuorum, quorumNotes, upgrades, waveNotes } from "./rollout";
 import { isExposed, refersToSecret, unmarks } from "./secrets";
 import { arePodsInOrder, differencesFromSiblings, machinesOf } from "./siblings";
 import { stepOf } from "./steps";
 
-/** The text of each kind of finding, the most important first. `--fail-on` takes the keys. */
-export const FINDINGS = {
-  partial: "the plan leaves changes out, for example because of `-target`: this page does not show them",
-  name: "the name changes: this creates a second cluster with its own state; the existing cluster stays, and continues to cost",
-  region: "the region changes: existing resources cannot move, so destroy the cluster first",
-  backend: "the state moves: run `terraform init -migrate-state`, or the next apply creates everything a second time",
-  "replace-network": "replaced, but the resources in it cannot move; destroy the cluster first",
-  refused: "AWS never accepts this change: the apply fails after it has made other changes",
-  "open-world": "allows connections from the whole internet",
-  secret: "a private key appears in a new place, or becomes visible",
-  commands: "changes the commands that run on a machine or on the host that deploys",
-  downloads:
-    "machines get programs or images from another address, or with another sum than the known one: they run as root",
-  "foreign-host": "connects to a host that is not a machine of this cluster, and copies files or runs commands there",
-  provider: "changes a provider's source, version or configuration: its code runs on the host that deploys",
-  image: "new machines start from an image that is not the newest of Canonical's, or not that of the other machines",
-  "user-data": "new machines get user data that other machines do not have; user data can contain commands",
-  "login-key": "another key can log in to new machines",
-  import:
-    "an object that Terraform did not make becomes part of the cluster: check who made it, and with which arguments",
-  identity: "signs a certificate for another user or server than those of this project",
-  access: "changes who may connect to which port",
-  listener: "changes what the load balancer listens on or forwards to",
-  route: "changes where traffic or name lookups go",
-  "replace-ca":
-    'another key for the CA: replaces every certificate and every copy, an outage ("Another key for the CA" in docs/certificates.md)',
-  "renew-ca":
-    "renews the CA's certificate with the same key: replaces every certificate and every copy (\"The CA's certificate is renewed\" in docs/certificates.md)",
-  "replace-service-account-key":
-    "replaced or destroyed; the tokens of all service accounts become invalid, so pods must be restarted",
-  "replace-encryption-key":
-    'replaced or destroyed; the data in etcd that it encrypted cannot be read without it ("Another key for secrets" in docs/certificates.md)',
-  "replace-machine": "replaced by a machine with an empty disk and another public address",
-  "destroy-machine": "destroyed, together with its disk",
-  "restart-machine": "stopped and started, with another public address",
-  "restart-programs": 'restarts programs of Kubernetes, which the page lists under "Programs that restart"',
-  "uninstalls-nothing":
-    "no longer installs Kubernetes, and uninstalls nothing: the programs keep running with the certificates that they have until the machine is replaced, and certificates are copied to home folders again",
-  "replace-ssh-key":
-    "replaced; machines that are not replaced too keep the key that they were created with, so copies to them fail if it is another key",
-  "replace-certificate": "replaced, and copied again to each machine that has it",
-  "renew-earlier": "renewed earlier, by the first apply within `early_renewal_hours` of its expiry",
-  "replace-load-balancer": "replaced; a new load balancer has another DNS name",
-  forget: "removed from Terraform's state but not destroyed",
-  rename: "probably renamed; without a `moved` block it is destroyed and created again",
-  copies: "the copied files change, or are not of this project",
-  unknown: "this page does not know the effect: read the plan",
-} as const;
-
-/** The kind of a finding. */
-export type FindingKind = keyof typeof FINDINGS;
-
-/** The kinds that cannot be seen in a plan: its JSON has neither connections nor the configuration before. */
-export const UNSEEN_IN_PLAN: readonly FindingKind[] = [
-  "name",
-  "region",
-  "backend",
-  "foreign-host",
-  "restart-programs",
-  "rename",
-];
-
-/** The kinds that cannot be seen without a plan. */
-export const UNSEEN_IN_COMPARISON: readonly FindingKind[] = ["partial", "import"];
-
 /** A consequence of a change that a reviewer must look at. */
-export interface Finding {
-  readonly kind: FindingKind;
-  /** The addresses of the resources with this finding; empty if it applies to the whole configuration. */
-  readonly addresses: readonly string[];
-  /** More about an address: the port and source of a security rule, or the sources of programs. */
-  readonly details?: Readonly<Record<string, string>>;
-}
+export const findingSchema = z.strictObject({
+  kind: z.enum(KINDS),
+  addresses: z
+    .array(z.string())
+    .describe("The addresses of the resources with this finding; empty if it applies to the whole configuration."),
+  details: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe(
+      "More about an address: the port and source of a security rule, the sources of programs, or versions before and after.",
+    ),
+  notes: z.array(z.string()).optional().describe("Sentences about this change, in Markdown, without a full stop."),
+});
+/** A consequence of a change that a reviewer must look at. */
+export type Finding = DeepReadonly<z.infer<typeof findingSchema>>;
 
 type Action = ResourceChange["action"];
 
@@ -143,11 +96,6 @@ function valuesOf({ change, source }: Pick<Context, "change" | "source">, path: 
 /** The first value of an argument as the configuration has it, or else as it is known. */
 function written(context: Pick<Context, "change" | "source">, path: string): unknown {
   return [...context.source].find(([each]) => withoutIndexes(each) === path)?.[1] ?? valuesOf(context, path)[0];
-}
-
-/** The arguments that change, as their leaves. */
-function changedLeaves({ arguments: changed }: ResourceChange): LeafChange[] {
-  return changed.flatMap(({ path, before, after }) => leafChanges(path, before, after));
 }
 
 function changesPath(change: ResourceChange, pattern: RegExp): boolean {
@@ -257,13 +205,21 @@ function isNewRule({ action, ...change }: ResourceChange): boolean {
   );
 }
 
-/** The public addresses that new rules of security groups allow together. */
-function newPublicAddresses({ resources }: Changes): number {
+/** Whether an argument of a rule is a CIDR of public addresses. */
+function isPublicCidr(cidr: unknown): cidr is string {
+  return typeof cidr === "string" && /^[\d.]+\/\d+$/.test(cidr) && !isPrivate(cidr);
+}
+
+/** The public addresses that new rules of security groups allow together. A second cluster may have the rules of the first. */
+function newPublicAddresses({ resources, isSecondCluster, before = NONE }: Changes): number {
+  const scopeOf = (rule: Readonly<Record<string, unknown>>) =>
+    JSON.stringify([rule.cidr_ipv4, rule.ip_protocol, rule.from_port, rule.to_port]);
+  const known = new Set(isSecondCluster ? [...before.values()].map((rule) => scopeOf(Object.fromEntries(rule))) : []);
   const cidrs = resources
-    .filter((change) => /ingress_rule$/.test(change.type) && isNewRule(change))
+    .filter((change) => /ingress_rule$/.test(change.type) && isNewRule(change) && !known.has(scopeOf(change.settings)))
     .map(({ settings }) => settings.cidr_ipv4)
-    .filter((cidr) => typeof cidr === "string" && /^[\d.]+\/\d+$/.test(cidr) && !isPrivate(cidr));
-  return [...new Set(cidrs as string[])].reduce((sum, cidr) => sum + 2 ** (32 - prefixLength(cidr)), 0);
+    .filter(isPublicCidr);
+  return [...new Set(cidrs)].reduce((sum, cidr) => sum + 2 ** (32 - prefixLength(cidr)), 0);
 }
 
 const opensWorld: Test = (context) => {
@@ -276,7 +232,7 @@ const opensWorld: Test = (context) => {
     ([path, value]) => isSource(context, path) && [value].flat().some(isWorld),
   );
   if (/_rule$/.test(change.type)) {
-    const isPublic = typeof change.settings.cidr_ipv4 === "string" && /ingress/.test(change.type);
+    const isPublic = /ingress/.test(change.type) && isPublicCidr(change.settings.cidr_ipv4);
     return isNewRule(change) && (isOpen || (isPublic && newPublicAddresses(changes) >= 2 ** (32 - WORLD_PREFIX)));
   }
   return isOpen && becomesTrue(context, (path, value) => isSource(context, path) && [value].flat().some(isWorld));
@@ -296,8 +252,40 @@ const changesAccess: Test = (context) => {
   return isGone(action) || isNewRule(change) || changesPath(change, /^referenced_security_group_id$/);
 };
 
+/** The public source from which a rule allows ssh; undefined if it allows no ssh, or only from private addresses or a group. */
+function sshSource(type: string, rule: Readonly<Record<string, unknown>>): string | undefined {
+  const { cidr_ipv4, cidr_ipv6, ip_protocol, from_port, to_port } = rule;
+  const hasPort = Number(from_port) <= SSH_PORT && SSH_PORT <= Number(to_port);
+  if (!/ingress_rule$/.test(type) || !(ip_protocol === "-1" || (ip_protocol === "tcp" && hasPort))) return undefined;
+  if (isPublicCidr(cidr_ipv4)) return cidr_ipv4;
+  return typeof cidr_ipv6 === "string" ? cidr_ipv6 : undefined;
+}
+
+/** The settings of a resource before the change. */
+function settingsBefore(change: ResourceChange): Readonly<Record<string, unknown>> {
+  const leaves = changedLeaves(change).map(({ path, before }) => [path, before]);
+  return { ...change.settings, ...Object.fromEntries(leaves) };
+}
+
+/** Whether a rule allowed ssh from a source from which no rule allows it afterwards. */
+const closesSsh: Test = ({ change, changes }) => {
+  const { type, action } = change;
+  if (action === "create" || action === "forget" || action === "clean-up") return false;
+  const source = sshSource(type, settingsBefore(change));
+  if (source === undefined) return false;
+  const left = [
+    ...changes.resources.filter((other) => !isGone(other.action)).map((other) => sshSource(other.type, other.settings)),
+    ...[...(changes.after ?? NONE)]
+      .filter(([address]) => RULE.test(typeOf(address)))
+      .map(([address, rule]) => sshSource(typeOf(address), Object.fromEntries(rule))),
+  ];
+  return !left.some(
+    (other) => other === source || (other !== undefined && isCidr(other) && isCidr(source) && contains(other, source)),
+  );
+};
+
 /** The protocol, ports and source of a security rule, in words; undefined for other resources. */
-function describeRule({ type, settings }: ResourceChange): string | undefined {
+function describeRule({ type, settings }: Pick<ResourceChange, "type" | "settings">): string | undefined {
   if (!RULE.test(type)) return undefined;
   const { ip_protocol, from_port, to_port, cidr_ipv4, cidr_ipv6, referenced_security_group_id } = settings;
   const protocol = ip_protocol === "-1" ? "all traffic" : String(ip_protocol ?? "").toUpperCase();
@@ -439,11 +427,11 @@ const isCaKey: Test = ({ change: { address, type } }) =>
 const isCaCertificate: Test = ({ change: { address, type } }) =>
   type === "tls_self_signed_cert" && !isFrontProxyCa(address);
 
-/** Whether the CA's certificate is replaced with the same key. */
+/** Whether the CA's certificate is replaced with the same key and the same name: others refer to their issuer by both. */
 const keepsKey: Test = ({ change: { settings, action, because, arguments: changed } }) =>
   action === "replace" &&
   settings.private_key_pem !== undefined &&
-  !changed.some(({ path }) => path === "private_key_pem") &&
+  !changed.some(({ path }) => path === "private_key_pem" || /^subject\b/.test(path)) &&
   !because.some((address) => address.includes("tls_private_key."));
 
 // The load balancer and routes
@@ -604,6 +592,13 @@ function newSources({ change: { address, action }, changes: { before, after } }:
   return sourcesOf(withoutKeys(address), after ?? NONE).filter((source) => !known.has(source));
 }
 
+/** The changes of versions of Kubernetes and etcd on a machine, in words. */
+function upgradesOf({ change: { address }, changes }: Context, isRefused: boolean): string[] {
+  return upgrades(changes)
+    .filter((each) => each.address === address && each.isRefused === isRefused)
+    .map(({ name, before, after }) => `${name} ${before} -> ${after}`);
+}
+
 const usesForeignHost: Test = ({ change, changes, source, sourceBefore }) => {
   if (isGone(change.action)) return false;
   const hosts = foreignHosts(source, changes.after ?? NONE);
@@ -620,6 +615,8 @@ const hasAction =
 const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "replace-network": ({ change: { type, action } }) => ["aws_vpc", "aws_subnet"].includes(type) && action === "replace",
   refused: ({ change }) => change.action !== "replace" && change.arguments.some(({ refused }) => refused === true),
+  "lose-quorum": ({ change, changes }) => lostQuorum(changes)?.addresses.includes(change.address) === true,
+  "refused-upgrade": (context) => upgradesOf(context, true).length > 0,
   "open-world": opensWorld,
   secret: showsSecret,
   commands: runsCommands,
@@ -630,7 +627,9 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "login-key": addsLoginKey,
   import: ({ change: { imported, action } }) => imported === true && !isMade(action),
   identity: signsOther,
-  access: (context) => changesAccess(context) && !opensWorld(context),
+  "close-ssh": closesSsh,
+  access: (context) =>
+    changesAccess(context) && !opensWorld(context) && !(isGone(context.change.action) && closesSsh(context)),
   listener: changesListener,
   route: changesRoute,
   "replace-ca": (context) => {
@@ -646,6 +645,7 @@ const RESOURCE_TESTS: Partial<Record<FindingKind, Test>> = {
   "replace-machine": hasAction("aws_instance", "replace"),
   "destroy-machine": hasAction("aws_instance", "destroy"),
   "restart-machine": hasAction("aws_instance", "restart"),
+  upgrade: (context) => upgradesOf(context, false).length > 0,
   "restart-programs": ({ change, changes }) => restarts(changes).some(({ address }) => address === change.address),
   "uninstalls-nothing": ({ change: { address, action }, changes }) => {
     const step = stepOf(withoutKeys(address));
@@ -698,20 +698,28 @@ const WHOLE_TESTS: Partial<Record<FindingKind, (changes: Changes) => boolean>> =
 };
 
 /** Whether a resource of a second cluster differs from that of the first in more than the cluster's name. */
-function differsFromFirst({ elsewhere }: Changes): (context: Context) => boolean {
-  const names = elsewhere.find(({ path }) => NAME_TAG.test(path));
-  const nameless = (block: Arguments, name: unknown) => JSON.stringify([...block]).replaceAll(String(name), "NAME");
-  return ({ source, sourceBefore }) => nameless(source, names?.after) !== nameless(sourceBefore, names?.before);
+function differsFromFirst(changes: Changes): (context: Context) => boolean {
+  const rename = asSecond(changes);
+  return ({ source, sourceBefore }) => !isDeepStrictEqual(rename([...sourceBefore]), [...source]);
 }
 
 /** More about a resource with a finding, by kind. */
 const DETAILS: Partial<Record<FindingKind, (context: Context) => string | undefined>> = {
   "open-world": ({ change }) => describeRule(change),
+  "close-ssh": ({ change }) => describeRule({ type: change.type, settings: settingsBefore(change) }),
   access: ({ change }) => describeRule(change),
   downloads: (context) => newSources(context).join(", "),
+  "refused-upgrade": (context) => upgradesOf(context, true).join(", "),
+  upgrade: (context) => upgradesOf(context, false).join(", "),
 };
 
-/** The findings in changes, in the order of {@link FINDINGS}. */
+/** Sentences about all changes with a finding, by kind. */
+const NOTES: Partial<Record<FindingKind, (changes: Changes) => readonly string[]>> = {
+  "lose-quorum": quorumNotes,
+  upgrade: waveNotes,
+};
+
+/** The findings in changes, in the order of {@link KINDS}. */
 export function findingsOf(changes: Changes): Finding[] {
   const contexts = changes.resources.map((change): Context => {
     const address = withoutKeys(change.address);
@@ -719,7 +727,7 @@ export function findingsOf(changes: Changes): Finding[] {
     return { change, changes, source, sourceBefore: changes.before?.get(address) ?? NOTHING };
   });
   const news = changes.isSecondCluster === true ? contexts.filter(differsFromFirst(changes)) : contexts;
-  return (Object.keys(FINDINGS) as FindingKind[]).flatMap((kind): Finding[] => {
+  return KINDS.flatMap((kind): Finding[] => {
     const isFound = RESOURCE_TESTS[kind];
     const found = news.filter((context) => isFound?.(context) === true || differencesOf(context).includes(kind));
     const isWhole =
@@ -733,11 +741,13 @@ export function findingsOf(changes: Changes): Finding[] {
       return detail === undefined ? [] : [[context.change.address, detail] as const];
     });
 
+    const notes = NOTES[kind]?.(changes) ?? [];
     return [
       {
         kind,
         addresses: found.map(({ change }) => change.address),
         ...(details.length > 0 && { details: Object.fromEntries(details) }),
+        ...(notes.length > 0 && { notes }),
       },
     ];
   });

@@ -1,8 +1,8 @@
-import { PROGRAMS_TABLE, SCRIPTS_FOLDER } from "../kubernetes/machine";
+import { NEXT_PROGRAMS_TABLE, SCRIPTS_FOLDER } from "../kubernetes/machine";
 import { IMAGE_NAMES, image, imageTag } from "../kubernetes/releases";
 import type { NodeRole } from "../model/names";
 import { type Configuration, once } from "./arguments";
-import type { Changes } from "./changes";
+import { type Changes, changedLeaves, type ResourceChange } from "./changes";
 import { plainContent } from "./contents";
 import { ANY_VERSION, type ReleaseLine, releaseLines, releasesLike } from "./own-files";
 import { type CopiedFile, readDistribution } from "./provisioners";
@@ -42,7 +42,10 @@ const installationsOf = once((configuration: Configuration): ReadonlyMap<string,
           const [, key = "", value = ""] = /^([^=]*)=(.*)$/.exec(line) ?? [];
           facts.set(key, [...(facts.get(key) ?? []), value]);
         }
-        return [id, { id, role, address, files, facts, releases: releaseLines(files.get(PROGRAMS_TABLE)) }] as const;
+        return [
+          id,
+          { id, role, address, files, facts, releases: releaseLines(files.get(NEXT_PROGRAMS_TABLE)) },
+        ] as const;
       }),
   );
 });
@@ -106,21 +109,44 @@ export interface VersionChange {
   readonly after: string;
 }
 
-/** The versions that change, or that a plan installs. A new machine counts if no other machine of its role has the version. */
-export function versionChanges({ resources, before, after = new Map() }: Changes): VersionChange[] {
+/**
+ * The versions that change, or that a plan installs. A new machine counts if no other machine of its role has the version. A plan
+ * has no files before: then, the triggers of a machine's step have the versions before.
+ */
+export const versionChanges = once(({ resources, before, after = new Map() }: Changes): readonly VersionChange[] => {
   const existing = installationsOf(before ?? new Map());
-  const made = resources.flatMap(({ address, action }) => (["create", "replace"].includes(action) ? [address] : []));
+  const made = new Map(
+    resources.flatMap((change) => (["create", "replace"].includes(change.action) ? [[change.address, change]] : [])),
+  );
   return [...installationsOf(after).values()].flatMap((installation) => {
     const { id, role, address } = installation;
-    if (before === undefined && !made.includes(address)) return [];
+    const step = made.get(address);
+    if (before === undefined && step === undefined) return [];
     const earlier = existing.get(id);
     const siblings = [...existing.values()].filter((each) => each.role === role);
     return [...versions(installation)].flatMap(([program, version]): VersionChange[] => {
-      const one = earlier && versions(earlier).get(program);
+      const one =
+        earlier === undefined
+          ? before === undefined && versionInTriggers(step, program)
+          : versions(earlier).get(program);
       const isKnown = earlier === undefined && siblings.some((each) => versions(each).get(program) === version);
-      return one === version || isKnown ? [] : [{ id, program, before: one, after: version }];
+      return one === version || isKnown ? [] : [{ id, program, before: one || undefined, after: version }];
     });
   });
+});
+
+/** The triggers of a step that are versions, by the names of programs. */
+const VERSION_TRIGGERS: readonly (readonly [program: RegExp, trigger: string])[] = [
+  [/^kube[\w-]+$/, "kubernetes"],
+  [/^etcd$/, "etcd"],
+  [/^containerd$/, "containerd"],
+];
+
+/** The version of a program before the change of a step, as its triggers have it. */
+function versionInTriggers(step: ResourceChange | undefined, program: string): string | undefined {
+  const [, trigger] = VERSION_TRIGGERS.find(([pattern]) => pattern.test(program)) ?? [];
+  const version = step && changedLeaves(step).find(({ path }) => path === `triggers.${trigger}`)?.before;
+  return typeof version === "string" ? version : undefined;
 }
 
 function versions({ releases, facts }: Installation): ReadonlyMap<string, string> {
@@ -139,7 +165,7 @@ function versions({ releases, facts }: Installation): ReadonlyMap<string, string
 export function sourcesOf(address: string, configuration: Configuration): string[] {
   const { role = "worker" } = stepOf(address) ?? {};
   const files = readDistribution(configuration.get(address) ?? new Map())?.files ?? new Map<string, CopiedFile>();
-  const lines = releaseLines(files.get(PROGRAMS_TABLE));
+  const lines = releaseLines(files.get(NEXT_PROGRAMS_TABLE));
   const known = releasesLike(role, lines);
   const fromTable = lines.flatMap(({ name, version, sum, url }) => {
     const release = known.find((each) => each.name === name);

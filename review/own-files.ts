@@ -6,7 +6,7 @@ import {
   MANIFESTS_FOLDER,
   machineFiles,
   manifests,
-  PROGRAMS_TABLE,
+  NEXT_PROGRAMS_TABLE,
   SCRIPTS_FOLDER,
   scripts,
 } from "../kubernetes/machine";
@@ -105,7 +105,7 @@ const FILES: Readonly<Record<StepKind, (context: Context) => readonly OwnFile[]>
   programs: ({ node, files }) => [
     folder(SCRIPTS_FOLDER),
     ...scripts().map((file) => ({ ...plain(file), mode: "0755" })),
-    plain({ path: PROGRAMS_TABLE, content: tableLike(node.role, files.get(PROGRAMS_TABLE)) }),
+    plain({ path: NEXT_PROGRAMS_TABLE, content: tableLike(node.role, files.get(NEXT_PROGRAMS_TABLE)) }),
   ],
   pems: ({ cluster, node }) => [
     ...nodeFiles(node).map(({ fileName, mode, source }) => {
@@ -115,7 +115,9 @@ const FILES: Readonly<Record<StepKind, (context: Context) => readonly OwnFile[]>
     ...machineFiles(cluster, node, node.role === "master" ? foundingOf(node) : undefined).map(plain),
     ...Object.keys(cluster.registryMirrors).map((registry) => folder(`/etc/containerd/certs.d/${registry}`)),
   ],
+  quorum: () => [],
   etcd: () => [],
+  join: () => [],
   kubernetes: () => [],
   addons: ({ cluster }) => [folder(MANIFESTS_FOLDER), ...manifests(cluster).map(plain)],
   check: ({ cluster }) => checkFiles(cluster).map(plain),
@@ -205,6 +207,7 @@ function foundingOf({ id }: NodeFacts) {
   const machines = 'split(" ", null_resource.etcd-founding.triggers.machines)';
   return {
     token: anExpression("null_resource.etcd-founding.id"),
+    founders: anExpression("null_resource.etcd-founding.triggers.members"),
     isFounder: anExpression(`contains(${machines}, aws_instance.${id}.id)`),
   };
 }

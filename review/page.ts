@@ -1,15 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
 import { readDistributionScript, STAGING_SCRIPT } from "../model/distribution";
+import { type NodeRole, roleOf } from "../model/names";
 import { printable } from "../model/printable";
-import { withoutKeys } from "./arguments";
-import type { Action, ArgumentChange, Changes, ResourceChange } from "./changes";
+import { isObject, leafChanges, withoutKeys } from "./arguments";
+import { ACTIONS, type Action, type ArgumentChange, asSecond, type Changes, type ResourceChange } from "./changes";
 import { contentLines } from "./contents";
 import { META } from "./effects";
-import { FINDINGS, type Finding, findingsOf } from "./findings";
-import { type Restart, restarts, versionChanges } from "./installation";
+import { type Finding, findingsOf } from "./findings";
+import { restarts, versionChanges } from "./installation";
+import { FINDINGS } from "./kinds";
 import { otherFiles } from "./own-files";
 import { CONTENT, readDistribution } from "./provisioners";
+import { MOVEMENTS, movements, removals, waveSize } from "./rollout";
 import { commandInWords } from "./steps";
+import { withReadableTriggers } from "./triggers";
 
 /** The largest number of characters of a value, and of a command that runs on a machine. */
 const VALUE_LENGTH = 80;
@@ -21,8 +25,8 @@ const ROWS = 60;
 /** The number of equal characters that a page shows before the first difference of two values. */
 const CONTEXT = 20;
 
-/** The words for each action, in the order in which a page counts them. */
-const ACTIONS: Readonly<Record<Action, string>> = {
+/** The words for each action. */
+const ACTION_WORDS: Readonly<Record<Action, string>> = {
   create: "added",
   update: "changed in place",
   restart: "restarted",
@@ -51,27 +55,49 @@ const PAGE_LENGTH = 55_000;
 /** The largest number of characters in a comment on GitHub, less room for a line that a workflow adds. */
 const COMMENT_LENGTH = 65_000;
 
-/**
- * The page for a pull request, in Markdown. It has the number of the rows and resources that do not fit into a comment.
- * @param picture - a Mermaid flowchart, which follows the page if both fit into a comment. @default - no picture
- */
-export function renderPage(changes: Changes, picture?: string): string {
+/** The parts of a page that do not come from the changes. */
+export interface PageOptions {
+  /** A Mermaid flowchart, which follows the page if both fit into a comment. @default - no picture */
+  readonly picture?: string;
+  /** The address of the folder in which the project's docs are, with a slash at the end. @default - links are relative */
+  readonly project?: string;
+}
+
+/** The page for a pull request, in Markdown. It has the number of the rows and resources that do not fit into a comment. */
+export function renderPage(changes: Changes, { picture, project }: PageOptions = {}): string {
   const { resources, copies, elsewhere } = changes;
   const findings = findingsOf(changes);
-  const outputs = elsewhere.filter(({ path }) => path.startsWith("output."));
-  const others = elsewhere.filter(({ path }) => !path.startsWith("output."));
+  const others = elsewhere.filter(({ path }) => !OUTPUT.test(path));
   const head = [
     "## Changes in the cluster",
     verdict(changes, findings),
     ...section(
       "Findings",
-      findings.map((each) => ` - ${describeFinding(each)}`),
+      findings.map((each) => ` - ${describeFinding(each, project)}`),
       "\n",
     ),
-    ...section("Counts", resources.length === 0 ? [] : [countTable(resources)]),
+    ...section(
+      "Before the deploy",
+      removals(changes).map(({ role, command }, index) => ` ${index + 1}. ${code(command)}: ${REMOVALS[role]}`),
+      "\n",
+    ),
+    ...section("Counts", resources.length === 0 ? [] : [countTable(changes)]),
     ...section(
       "Programs that restart",
-      grouped(restarts(changes), ({ programs }) => programs.join()).map((group) => ` - ${describeRestarts(group)}`),
+      grouped(restarts(changes), ({ programs }) => programs.join()).map((group) => {
+        const [{ role, programs }] = group;
+        return ` - ${listAddresses(group.map(({ id }) => id))}: ${programs.map(code).join(", ")}${inOrder(role, group.length, changes)}`;
+      }),
+      "\n",
+    ),
+    ...section(
+      "Drains and joins",
+      grouped(movements(changes), ({ effect }) => effect).map((group) => {
+        const [{ id, effect }] = group;
+        const { text, isAtOnce } = MOVEMENTS[effect];
+        const order = isAtOnce ? "" : inOrder(roleOf(id) ?? "worker", group.length, changes);
+        return ` - ${listAddresses(group.map((each) => each.id))}: ${text}${order}`;
+      }),
       "\n",
     ),
     ...section(
@@ -107,10 +133,7 @@ export function renderPage(changes: Changes, picture?: string): string {
       "Outside of resources",
       limitedTable(others, (rows) => argumentTable(rows, false)),
     ),
-    ...folded(
-      "Outputs",
-      limitedTable(outputs, (rows) => argumentTable(rows, false)),
-    ),
+    ...folded("Outputs", outputLines(changes)),
   ].join("\n\n");
   const page =
     resources.length === 0 ? `${head}\n` : `${head}\n\n${resourceDetails(changes, PAGE_LENGTH - head.length)}\n`;
@@ -131,12 +154,62 @@ function grouped<T>(rows: readonly T[], keyOf: (row: T) => string): (readonly [T
   return [...groups.values()];
 }
 
-/** The programs that restart on machines, in one line. */
-function describeRestarts(group: readonly [Restart, ...Restart[]]): string {
-  const [{ role, programs }] = group;
-  const order = role === "master" && group.length > 1 ? ", one machine after the other" : "";
-  return `${listAddresses(group.map(({ id }) => id))}: ${programs.map(code).join(", ")}${order}`;
+const OUTPUT = /^output\./;
+
+/**
+ * The parts of the list of outputs that change: the entries of each that are new, gone or different. Outputs of a second
+ * cluster that differ only by its name are left out.
+ */
+function outputLines(changes: Changes): string[] {
+  const rename = asSecond(changes);
+  const lines = changes.elsewhere
+    .filter(({ path }) => OUTPUT.test(path))
+    .map((change) => ({ ...change, before: rename(change.before) }))
+    .filter(({ before, after }) => !isDeepStrictEqual(before, after))
+    // Whether a new output is sensitive is known from its value.
+    .filter(({ path, before, after }) => !path.endsWith(".sensitive") || (before !== undefined && after !== undefined))
+    .map((change) => ` - ${code(change.path.replace(OUTPUT, ""))}: ${outputChange(change)}`);
+  return lines.length === 0 ? [] : [lines.slice(0, ROWS).join("\n"), ...omittedRows(lines)];
 }
+
+/** The change of an output in words, by its entries if it has some before and after. */
+function outputChange({ before, after }: ArgumentChange): string {
+  if (before === undefined) return `added, ${differing("", shown(after), VALUE_LENGTH)[1]}`;
+  if (after === undefined) return "removed";
+  if (!isObject(before) || !isObject(after)) return fromTo(before, after);
+  const added = Object.keys(after).filter((key) => !Object.hasOwn(before, key));
+  const removed = Object.keys(before).filter((key) => !Object.hasOwn(after, key));
+  const changed = Object.keys(after)
+    .filter((key) => Object.hasOwn(before, key))
+    .flatMap((key) => leafChanges(key, before[key], after[key]))
+    .filter((leaf) => !isDeepStrictEqual(leaf.before, leaf.after));
+  const more = changed.length - NAMED_ADDRESSES;
+  return [
+    ...(added.length > 0 ? [`with ${listAddresses(added)}`] : []),
+    ...(removed.length > 0 ? [`without ${listAddresses(removed)}`] : []),
+    ...changed.slice(0, NAMED_ADDRESSES).map((leaf) => `${code(leaf.path)} ${fromTo(leaf.before, leaf.after)}`),
+    ...(more > 0 ? [`and ${more} more`] : []),
+  ].join(", ");
+}
+
+/** Two values, the first of which becomes the second. */
+function fromTo(before: unknown, after: unknown): string {
+  const [one = "", other = ""] = differing(shown(before), shown(after), VALUE_LENGTH);
+  return `from ${one || "nothing"} to ${other || "nothing"}`;
+}
+
+/** The order in which machines of a role get a change, in words; empty for one machine. */
+function inOrder(role: NodeRole, count: number, { after = new Map() }: Changes): string {
+  if (count < 2) return "";
+  const size = role === "master" ? 1 : waveSize(after);
+  return size === 1 ? ", one machine after the other" : `, ${size} machines at a time`;
+}
+
+/** The effect of the command that removes a machine, in words. */
+const REMOVALS: Readonly<Record<NodeRole, string>> = {
+  master: "takes each out of etcd, and stops its control plane",
+  worker: "moves the pods of each to other nodes, and deletes its Node",
+};
 
 /** The parts of a table that has at most {@link ROWS} rows, and the number of the other rows; none without rows. */
 function limitedTable<T>(rows: readonly T[], draw: (rows: readonly T[]) => string): string[] {
@@ -156,12 +229,14 @@ function listAddresses(addresses: readonly string[], details: Readonly<Record<st
   return `${some.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }
 
-/** A finding in one line, as Markdown. */
-export function describeFinding({ kind, addresses, details = {} }: Finding): string {
-  const text = FINDINGS[kind];
-  if (kind === "downloads") {
-    const sources = [...new Set(Object.values(details).flatMap((each) => each.split(", ")))];
-    return `${sources.map(code).join(", ")}: ${text}`;
+/** A finding in one line, as Markdown. @param project - as in {@link PageOptions} */
+export function describeFinding({ kind, addresses, details = {}, notes = [] }: Finding, project = ""): string {
+  const { docs, text: consequence } = FINDINGS[kind];
+  const link = docs === undefined ? "" : ` ([${docs.replace(/#.*$/, "")}](${project}${docs}))`;
+  const text = [`${consequence}${link}`, ...notes].join(". ");
+  if (["downloads", "refused-upgrade", "upgrade"].includes(kind)) {
+    const values = [...new Set(Object.values(details).flatMap((each) => each.split(", ")))];
+    return `${values.map(code).join(", ")}: ${text}`;
   }
   return addresses.length === 0 ? sentence(text) : `${listAddresses(addresses, details)}: ${text}`;
 }
@@ -176,7 +251,7 @@ function resourceDetails(changes: Changes, room: number): string {
   const { resources } = changes;
   const blocks: string[] = [];
   for (const change of resources) {
-    const block = resourceBlock(withoutOwnFiles(change, changes));
+    const block = resourceBlock(withReadableTriggers(withoutOwnFiles(change, changes)));
     room -= block.length + 2;
     if (room < 0) break;
     blocks.push(block);
@@ -200,28 +275,33 @@ function folded(title: string, content: readonly string[]): string[] {
 /** The summary in one line. */
 function verdict({ resources, elsewhere }: Changes, findings: readonly Finding[]): string {
   if (resources.length + elsewhere.length + findings.length === 0) return "**Nothing changes.**";
-  const counts = (Object.keys(ACTIONS) as Action[])
-    .map((action) => ({ action, count: resources.filter((change) => change.action === action).length }))
+  const counts = ACTIONS.map((action) => ({
+    action,
+    count: resources.filter((change) => change.action === action).length,
+  }))
     .filter(({ count }) => count > 0)
-    .map(({ action, count }) => `${count} ${ACTIONS[action]}`);
+    .map(({ action, count }) => `${count} ${ACTION_WORDS[action]}`);
   const summary = counts.length === 0 ? "no resource changes" : counts.join(", ");
   const kinds = findings.length === 0 ? "No findings" : `Findings: ${findings.map(({ kind }) => kind).join(", ")}`;
   return `**${kinds}.** ${sentence(summary)}.`;
 }
 
-function countTable(resources: readonly ResourceChange[]): string {
-  const types = [...new Set(resources.map(({ type }) => type))].sort();
-  const actions = (Object.keys(ACTIONS) as Action[]).filter((action) =>
-    resources.some((change) => change.action === action),
-  );
-  const rows = types.map((type) => [
-    code(type),
-    ...actions.map((action) => {
-      const count = resources.filter((change) => change.type === type && change.action === action).length;
-      return count === 0 ? "" : String(count);
-    }),
-  ]);
-  return table(["type", ...actions.map((action) => ACTIONS[action])], rows);
+/** The number of resources before and after, and of each action, for each type of which a resource changes. */
+function countTable({ resources, counts }: Changes): string {
+  const actions = ACTIONS.filter((action) => resources.some((change) => change.action === action));
+  const types = new Set(resources.map(({ type }) => type));
+  const rows = counts
+    .filter(({ type }) => types.has(type))
+    .map(({ type, before, after }) => [
+      code(type),
+      String(before),
+      String(after),
+      ...actions.map((action) => {
+        const count = resources.filter((change) => change.type === type && change.action === action).length;
+        return count === 0 ? "" : String(count);
+      }),
+    ]);
+  return table(["type", "before", "after", ...actions.map((action) => ACTION_WORDS[action])], rows);
 }
 
 /**
@@ -266,7 +346,7 @@ function resourceBlock(change: ResourceChange): string {
     ([path, value]) => PROVISIONER.test(path) || (!META.test(path) && isShown(value)),
   );
   const title = [
-    `${code(address)}: ${ACTIONS[action]}`,
+    `${code(address)}: ${ACTION_WORDS[action]}`,
     ...(action === "clean-up" ? ["left from an earlier replacement; the resource itself stays"] : []),
     ...(because.length > 0 ? [`because of ${listAddresses(because)}`] : []),
     ...(imported ? ["imported"] : []),
@@ -295,7 +375,7 @@ function argumentTable(changes: readonly ArgumentChange[], withEffect: boolean):
   const rows = changes.map(({ path, before, after, action, note }) => [
     code(path),
     ...differing(shown(before), shown(after), lengthOf(path)),
-    [withEffect ? ACTIONS[action] : "", note].filter(Boolean).join("; "),
+    [withEffect ? ACTION_WORDS[action] : "", note].filter(Boolean).join("; "),
   ]);
   return table(["argument", "before", "after", "effect"], rows);
 }

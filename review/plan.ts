@@ -14,7 +14,15 @@ import {
   withoutIndexes,
   withoutKeys,
 } from "./arguments";
-import { type Action, type ArgumentChange, type Changes, KNOWN_LATER, type ResourceChange } from "./changes";
+import {
+  type Action,
+  type ArgumentChange,
+  type Changes,
+  countTypes,
+  KNOWN_LATER,
+  type ResourceChange,
+  type TypeCount,
+} from "./changes";
 import { UNKNOWN } from "./compare";
 import { effectOf, isFullyKnown, refusalOf } from "./effects";
 import { foreignFiles } from "./foreign-files";
@@ -92,7 +100,8 @@ const ACTIONS: ReadonlyMap<string, Action> = new Map([
 ] as const);
 
 /** The providers of this project. */
-const PROVIDERS = /^(registry\.terraform\.io\/hashicorp\/(aws|null|tls)|terraform\.io\/builtin\/terraform)$/;
+const PROVIDERS =
+  /^(registry\.(terraform\.io|opentofu\.org)\/hashicorp\/(aws|null|tls)|terraform\.io\/builtin\/terraform)$/;
 
 /**
  * Reads the changes of a plan from `terraform show -json`. Values that Terraform marks as sensitive, and everything that looks
@@ -110,6 +119,7 @@ export function readPlan(json: string): Changes {
   });
   return {
     resources: resources.sort((a, b) => (a.address < b.address ? -1 : 1)),
+    counts: countsOf(planned),
     copies: resources.flatMap(({ address, action }) =>
       action === "create" || action === "replace" ? foreignFiles(address, configuration) : [],
     ),
@@ -122,6 +132,16 @@ export function readPlan(json: string): Changes {
     isPartial: plan.complete === false || (plan.deferred_changes ?? []).length > 0,
     after: configuration,
   };
+}
+
+/** The number of resources in the state before and after the plan. An object that a replacement left is no resource. */
+function countsOf(planned: readonly PlannedChange[]): TypeCount[] {
+  const own = planned.filter(({ deposed }) => deposed === undefined);
+  const typesOf = (some: readonly PlannedChange[]) => some.map(({ address, type }) => type ?? typeOf(address));
+  return countTypes(
+    typesOf(own.filter(({ change: { before, importing } }) => before != null && importing == null)),
+    typesOf(own.filter(({ change: { after } }) => after != null)),
+  );
 }
 
 function parse(json: string): Plan {
@@ -257,7 +277,7 @@ function providerParts(key: string, { full_name, alias, expressions = {} }: Prov
 function readModule(module: unknown, prefix = ""): Map<string, ReadonlyMap<string, unknown>> {
   const { resources, module_calls } = isObject(module) ? module : {};
   const own = (Array.isArray(resources) ? resources.filter(isObject) : []).map((resource) => {
-    const { address, expressions, count_expression, for_each_expression, provisioners } = resource;
+    const { address, expressions, count_expression, for_each_expression, depends_on, provisioners } = resource;
     const provisioner = (Array.isArray(provisioners) ? provisioners.filter(isObject) : []).map((each) => ({
       [String(each.type)]: written(each.expressions, prefix),
     }));
@@ -266,6 +286,7 @@ function readModule(module: unknown, prefix = ""): Map<string, ReadonlyMap<strin
       ...(count_expression !== undefined && { count: written(count_expression, prefix) }),
       ...(for_each_expression !== undefined && { for_each: written(for_each_expression, prefix) }),
       ...(provisioner.length > 0 && { provisioner }),
+      ...(Array.isArray(depends_on) && { depends_on }),
     };
     return [`${prefix}${address}`, flatten(block)] as const;
   });

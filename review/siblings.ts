@@ -37,9 +37,14 @@ export const machinesOf = once((configuration: Configuration): ReadonlyMap<strin
   );
 });
 
+/** The id of the machine to which a resource belongs by its name; undefined if there is none. */
+export function machineIdOf(address: string): string | undefined {
+  return ID.exec(nameOf(address))?.[1];
+}
+
 /** The machine to which a resource belongs by its name; undefined if there is none. */
 export function ownerOf(address: string, configuration: Configuration): Machine | undefined {
-  return machinesOf(configuration).get(ID.exec(nameOf(address))?.[1] ?? "");
+  return machinesOf(configuration).get(machineIdOf(address) ?? "");
 }
 
 /** The configurations before and after a change. */
@@ -98,7 +103,7 @@ function replaceWhole(text: string, one: string, other: string): string {
 }
 
 /** The arguments of a copy that depend on the machine's files and number, and that only say when it is made. */
-const TIMES: readonly string[] = ["triggers.files", "depends_on"];
+const TIMES: readonly string[] = ["triggers.files", "triggers.config", "triggers.certificates", "depends_on"];
 
 function comparable(address: string, block: Arguments, configuration: Configuration): Arguments {
   const owner = ownerOf(address, configuration);

@@ -13,10 +13,11 @@ export interface Step {
 }
 
 /** The kinds of copies. All but `pems` belong to the installation of Kubernetes. */
-export type StepKind = "programs" | "pems" | "etcd" | "kubernetes" | "addons" | "check";
+export type StepKind = "programs" | "quorum" | "pems" | "etcd" | "join" | "kubernetes" | "addons" | "check";
 
 /** The name of a copy. In a stack of its own, cdktf adds a prefix and a hash. */
-const STEP = /^((?:\w+_)?)(?:(pems|programs|etcd|kubernetes)-((?:master|worker)-\d+)|(addons|check))(_[0-9A-F]{8})?$/;
+const STEP =
+  /^((?:\w+_)?)(?:(pems|programs|quorum|etcd|join|kubernetes)-((?:master|worker)-\d+)|(addons|check))(_[0-9A-F]{8})?$/;
 
 /** The machine on which the steps run that are once in a cluster. */
 const FIRST = "master-0";
@@ -34,27 +35,50 @@ export function stepOf(address: string): Step | undefined {
   return { kind: (kind ?? once) as StepKind, id, role, isNamed };
 }
 
+const BY_HAND = "a machine on which a person installed Kubernetes, versions that are not the next ones";
+
+/** The check before anything changes on a machine, in words. */
+const REFUSALS: Readonly<Record<NodeRole, string>> = {
+  master: `refuses ${BY_HAND}, and a change while too few members of etcd answer`,
+  worker: `refuses ${BY_HAND}`,
+};
+
 /** The start of a machine's programs, in words. */
 const STARTS: Readonly<Record<NodeRole, string>> = {
   master: "starts the control plane if it does not run",
   worker: "starts containerd if it does not run, and pulls images",
 };
 
+/** The use of changed files and programs, in words. */
+const CONVERGES: Readonly<Record<NodeRole, string>> = {
+  master:
+    "joins etcd's cluster if the machine has no data, restarts each program whose files or version have changed, and waits until it is healthy",
+  worker:
+    "restarts each program whose files or version have changed, and waits until it is healthy; for another version, the node is drained before",
+};
+
 /** The commands of this project on machines, in words. */
 const WORDS: ReadonlyMap<string, string> = new Map([
   ...(["master", "worker"] as const).flatMap((role) => {
-    const { refuse, fetch, prepare, configure, start, converge } = machineCommands(role);
+    const { refuse, agree, fetch, prepare, configure, start, join, converge } = machineCommands(role);
     return [
-      [refuse, "refuses a machine on which a person installed Kubernetes"],
+      [refuse, REFUSALS[role]],
+      [agree, "refuses a change while etcd has lost its quorum"],
       [fetch, "downloads programs, and checks their sums"],
       [prepare, "makes the programs' users and folders"],
       [configure, "makes systemd and the kernel read the new files"],
       [start, STARTS[role]],
-      [converge, "restarts each program whose files or version have changed, and waits until it is healthy"],
+      ...(role === "worker"
+        ? [[join, "starts the node if it has never run, and waits until it is ready"] as const]
+        : []),
+      [converge, CONVERGES[role]],
     ] as const;
   }),
   [CLUSTER_COMMANDS.addons, "applies the manifests of cluster DNS and of the access to kubelets"],
-  [CLUSTER_COMMANDS.check, "runs a pod on each worker, which must reach a service"],
+  [
+    CLUSTER_COMMANDS.check,
+    "deletes the Nodes of removed workers, and runs a pod on each worker, which must reach a service",
+  ],
 ]);
 
 /** A command of this project in words; another command as it is. */
