@@ -93,7 +93,7 @@ export class ClusterFolder {
   }
 
   /** The folder for synthesized files. The default path of the state file, relative to it, leads to {@link path}. */
-  private get outputFolder(): string {
+  get outputFolder(): string {
     return join(this.path, "cdktf.out");
   }
 
@@ -129,9 +129,8 @@ exit $status
 `;
 
 /**
- * The command that runs a command of cdktf in the cloud, and then waits for the end of Terraform. On Ctrl-C or a hangup,
- * cdktf ends at once, but Terraform still works. If the first process of its namespace ended, the kernel would kill
- * Terraform while it writes the state.
+ * The command that runs an npm script in the cloud, and then waits for the end of Terraform. On a hangup, npm ends at once, but
+ * Terraform still works. If the first process of its namespace ended, the kernel would kill Terraform while it writes the state.
  */
 export function toItsEnd(command: readonly string[]): readonly string[] {
   return ["sh", "-c", TO_ITS_END, "sh", ...command];

@@ -2,6 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { emulatorCommand } from "./emulator";
+import { createHostsFile } from "./hosts-file";
 import { Machines } from "./machine/machine";
 import { installRoot } from "./machine/root";
 import { Mirror } from "./mirror/mirror";
@@ -13,6 +14,9 @@ import { OUTSIDE_ADDRESS } from "./vpc/addresses";
 /** The names of a cloud's files: Terraform's calls, and the names of load balancers. */
 const CALLS = "calls";
 const HOSTS = "hosts";
+
+/** The instances of inotify that the machines of several clouds need. */
+const INOTIFY_INSTANCES = 1024;
 
 /** The limit for the start of the API, in seconds. It takes 3 s, and many times longer on a busy machine. */
 const API_LIMIT = 25;
@@ -53,8 +57,9 @@ export class EmulatedCloud {
     const folder = mkdtempSync(join(tmpdir(), "cloud-"));
     const disksFolder = disks ?? join(folder, "disks");
     const [socket, hosts] = [join(folder, "aws.sock"), join(folder, HOSTS)];
-    writeFileSync(hosts, "127.0.0.1 localhost\n");
+    createHostsFile(hosts);
     const root = await installRoot(logLine);
+    allowMachines();
     const network = await Network.open(hosts);
     try {
       if (mirror !== undefined) {
@@ -95,4 +100,13 @@ export class EmulatedCloud {
     Machines.clean(this.parts.disks);
     rmSync(this.parts.folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * Each machine's systemd needs about ten instances of inotify, of which root of the whole box has 128 by default. Without them, a
+ * machine ends at its start.
+ */
+function allowMachines(): void {
+  const file = "/proc/sys/fs/inotify/max_user_instances";
+  if (Number(readFileSync(file, "utf8")) < INOTIFY_INSTANCES) writeFileSync(file, String(INOTIFY_INSTANCES));
 }

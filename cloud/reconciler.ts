@@ -1,6 +1,6 @@
-import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ec2Hostname, internalDomain } from "../model/addressing";
+import { updateHostsFile } from "./hosts-file";
 import { changeInstance } from "./inventory";
 import { LoadBalancers } from "./load-balancers";
 import type { Machine, Machines } from "./machine/machine";
@@ -148,10 +148,7 @@ export class Reconciler {
     const { vpcs } = this.state;
     const names = await this.balancers.names(vpcs);
     await Promise.all(vpcs.map(async (each) => (await this.vpc(each)).apply(networkOf(each, names))));
-    const lines = Object.entries(names).flatMap(([name, addresses]) =>
-      addresses.map((address) => `${address} ${name}`),
-    );
-    writeFileSync(this.props.hosts, ["127.0.0.1 localhost", ...lines, ""].join("\n"));
+    updateHostsFile(this.props.hosts, names);
   }
 
   private async followHealth(): Promise<void> {

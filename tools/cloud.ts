@@ -1,5 +1,5 @@
 /** `npm run cloud`: an emulated AWS with a machine for each instance, in which a cluster can be deployed and tried. */
-import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -25,9 +25,10 @@ import { download } from "../cloud/mirror/download";
 import { start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
 import { MACHINES, missing, type Requirement } from "../cloud/requirements";
+import { OUTSIDE_ADDRESS } from "../cloud/vpc/addresses";
 import { SSH_PORT } from "../model/ports";
 import { UserError } from "../model/user-error";
-import { parseOptions, runProgram, unknownWord } from "./program";
+import { foreground, ignoringHangup, parseOptions, runProgram, unknownWord } from "./program";
 
 const PROJECT = join(__dirname, "..");
 /** The folder with the files of a cloud. Tests set another folder. */
@@ -66,8 +67,8 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
   up: { usage: "up [--mirror DIR] starts the cloud; machines download the files in DIR", run: up },
   download: { usage: "download DIR URL ... downloads files into a folder for up --mirror", run: downloadFiles },
   status: { usage: "status           prints the state of the cloud and its machines", run: status },
-  deploy: { usage: "deploy           runs cdktf deploy in the cloud", run: deploy },
-  diff: { usage: "diff             runs cdktf diff in the cloud", run: (args) => runScript("diff", args) },
+  deploy: { usage: "deploy           runs npm run deploy in the cloud", run: deploy },
+  diff: { usage: "diff             runs npm run diff in the cloud", run: (args) => runScript("diff", args) },
   ssh: { usage: "ssh NAME ...     logs in to a machine, such as worker-0, or runs a command on it", run: ssh },
   exec: {
     usage: "exec PROGRAM ... runs a program, such as terraform or aws, in the cloud and in the stack's folder",
@@ -77,9 +78,17 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
     usage: "credentials ...  runs npm run credentials in the cloud, with the folder .cloud/credentials",
     run: credentials,
   },
+  cluster: {
+    usage: "cluster ...      runs npm run cluster in the cloud; files are relative to the project's folder",
+    run: cluster,
+  },
   kubectl: {
     usage: "kubectl ...      runs kubectl in the cloud, as the administrator of the deployed cluster",
     run: kubectl,
+  },
+  conformance: {
+    usage: "conformance ...  runs npm run conformance in the cloud, on the deployed cluster",
+    run: conformance,
   },
   stop: {
     usage: "stop NAME        stops a machine, as a person does in AWS's console",
@@ -92,7 +101,7 @@ const COMMANDS: Record<string, { readonly usage: string; readonly run: (args: st
     run: (args) => inConsole("terminate", args),
   },
   logs: { usage: "logs NAME ...    prints a machine's journal; options are journalctl's", run: logs },
-  destroy: { usage: "destroy          runs cdktf destroy in the cloud", run: (args) => runScript("destroy", args) },
+  destroy: { usage: "destroy          runs npm run destroy in the cloud", run: (args) => runScript("destroy", args) },
   down: { usage: "down             ends the cloud and deletes everything in it", run: down },
 };
 
@@ -261,7 +270,7 @@ async function logs([wanted = "", ...options]: string[]): Promise<number> {
   const { id, name } = await machineNamed(cloud, [wanted]);
   const machine = (await readMachines(cloud.control)).find((each) => each.id === id);
   if (machine === undefined) throw new UserError(`${name} does not run: npm run cloud -- start ${wanted}`);
-  return run([...machine.command, "journalctl", "--no-pager", ...options], { cwd: PROJECT });
+  return foreground([...machine.command, "journalctl", "--no-pager", ...options], { cwd: PROJECT });
 }
 
 async function deploy(args: string[]): Promise<number> {
@@ -280,21 +289,16 @@ async function runScript(name: Script, args: readonly string[]): Promise<number>
   const cloud = await runningCloud();
   if (name !== "deploy") deployedCluster();
   const folder = new ClusterFolder(CLUSTERS);
-  const synthesized = await run(folder.script("synth"), { cwd: PROJECT });
+  const synthesized = await foreground(folder.script("synth"), { cwd: PROJECT });
   if (synthesized !== 0) return synthesized;
   if (folder.stateFile === undefined) {
     throw new UserError(`'backend' must be local, with a path in the project's folder, for a cluster in the cloud`);
   }
   console.log("Installing the providers, unless they are installed ...");
   await installProviders(folder.json);
-  // If there is a lock file, cdktf does not need a registry.
-  const init = [...cloud.inside, ...privately("terraform", "init", "-input=false", "-no-color")];
-  const { status, output } = await start(init, { cwd: folder.stackFolder, env: cloudEnvironment() }).ended;
-  if (status !== 0) throw new UserError("terraform init failed:", ...output.split("\n"));
-  // With the hangup ignored, because it would end unshare, and everything in the cloud that unshare started.
-  const inCloud = [...cloud.inside, ...toItsEnd(folder.script(name, "--skip-synth", ...args))];
-  const command = ["sh", "-c", 'trap "" HUP && exec "$@"', "sh", ...inCloud];
-  return run(command, { cwd: PROJECT, env: cloudEnvironment() }, ["SIGINT", "SIGTERM", "SIGHUP"]);
+  // The hangup would end unshare, and everything in the cloud that unshare started.
+  const command = ignoringHangup([...cloud.inside, ...toItsEnd(folder.script(name, "--skip-synth", ...args))]);
+  return foreground(command, { cwd: PROJECT, env: cloudEnvironment() }, ["SIGINT", "SIGTERM", "SIGHUP"]);
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
@@ -324,7 +328,7 @@ async function exec(command: string[]): Promise<number> {
 
 /** The files have the same names as those of the real cluster, so they are in a separate folder. */
 async function credentials(args: string[]): Promise<number> {
-  return run([...credentialsCommand(await runningCloud()), ...args], { cwd: PROJECT, env: cloudEnvironment() });
+  return foreground([...credentialsCommand(await runningCloud()), ...args], { cwd: PROJECT, env: cloudEnvironment() });
 }
 
 /** The command that writes the credentials of the deployed cluster. @throws UserError if there is none */
@@ -334,16 +338,26 @@ function credentialsCommand({ inside }: Up): string[] {
   return [...inside, "npm", "run", "--silent", "credentials", "--", ...options];
 }
 
+/** Writes the credentials. Each time before they are used, because another cluster may have been deployed since. */
+async function writeCredentials(cloud: Up): Promise<void> {
+  const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
+  if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
+}
+
+async function cluster(args: string[]): Promise<number> {
+  const cloud = await runningCloud();
+  await writeCredentials(cloud);
+  const options = ["--from", join(CLUSTERS, "cdktf.out"), "--credentials", CREDENTIALS];
+  return inside(cloud, ["npm", "run", "--silent", "cluster", "--", ...args, ...options]);
+}
+
 /**
  * Runs kubectl in the cloud with the administrator's kubeconfig. Programs with this name in the PATH come first, then those of
  * the mirror.
  */
 async function kubectl(args: string[]): Promise<number> {
   const cloud = await runningCloud();
-  const kubeconfig = join(CREDENTIALS, "kubeconfigs", "admin.kubeconfig");
-  // Each time, because another cluster may have been deployed since.
-  const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
-  if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
+  const kubeconfig = await administratorsKubeconfig(cloud);
   const program = kubectlOf(cloud);
   if (program === undefined) {
     throw new UserError(
@@ -351,6 +365,26 @@ async function kubectl(args: string[]): Promise<number> {
     );
   }
   return inside(cloud, [program, "--kubeconfig", kubeconfig, ...args], { cwd: process.env.INIT_CWD });
+}
+
+/**
+ * Writes the credentials of the deployed cluster: each time, because another cluster may have been deployed since.
+ * @returns the path of the administrator's kubeconfig
+ */
+async function administratorsKubeconfig(cloud: Up): Promise<string> {
+  const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
+  if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
+  return join(CREDENTIALS, "kubeconfigs", "admin.kubeconfig");
+}
+
+/** Runs Kubernetes' conformance tests on the deployed cluster. Programs and images are those of the mirror, if there is one. */
+async function conformance(args: string[]): Promise<number> {
+  const cloud = await runningCloud();
+  const options = ["--kubeconfig", await administratorsKubeconfig(cloud)];
+  if (cloud.mirror !== undefined) {
+    options.push("--programs", join(cloud.mirror, "conformance"), "--registry", `http://${OUTSIDE_ADDRESS}`);
+  }
+  return inside(cloud, ["npm", "run", "--silent", "conformance", "--", ...options, ...args]);
 }
 
 /** The path of kubectl, or its name if it is in the PATH; undefined if there is none. */
@@ -489,29 +523,7 @@ function inside(
   command: readonly string[],
   { cwd = PROJECT, region }: { readonly cwd?: string; readonly region?: string } = {},
 ): Promise<number> {
-  return run([...cloud.inside, ...command], { cwd, env: cloudEnvironment(region) });
-}
-
-/**
- * Runs a program in the foreground, and returns its exit status. This process ignores some signals meanwhile, because the
- * program ends with it. (In package.json, the script begins with `exec`, so that npm waits for this process and not for a
- * shell, which Ctrl-C ends.)
- * @param outlived - the signals @default - SIGINT: Ctrl-C ends only the program
- */
-async function run(
-  command: readonly string[],
-  options: SpawnOptions,
-  outlived: readonly NodeJS.Signals[] = ["SIGINT"],
-): Promise<number> {
-  const [program, ...args] = command as [string, ...string[]];
-  const ignore = () => {};
-  for (const signal of outlived) process.on(signal, ignore);
-  const child = spawn(program, args, { ...options, stdio: "inherit" });
-  const status = await new Promise<number>((resolve, reject) => {
-    child.on("error", reject).on("exit", (code) => resolve(code ?? 1));
-  });
-  for (const signal of outlived) process.off(signal, ignore);
-  return status;
+  return foreground([...cloud.inside, ...command], { cwd, env: cloudEnvironment(region) });
 }
 
 async function waitUntil(happened: () => boolean | Promise<boolean>): Promise<void> {

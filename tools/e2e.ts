@@ -41,6 +41,9 @@ async function main(args: string[]): Promise<number> {
   const leaves = missingReleaseFiles(RELEASE_FILES);
   if (leaves !== undefined) console.error(`e2e: leaves out the clusters with Kubernetes: ${leaves}`);
   const left = leaves === undefined ? [] : ["--ignoreProjects", "cluster"];
+  for (const { requirement, get } of missing(["Kubernetes' conformance tests"])) {
+    console.error(`e2e: leaves out ${requirement}: ${get}`);
+  }
   return spawnSync("npx", ["jest", "--config", config, ...args, ...left], { stdio: "inherit" }).status ?? 1;
 }
 

@@ -7,6 +7,9 @@ import { join, resolve } from "node:path";
  */
 export const RELEASES_FOLDER = resolve(process.env.RELEASES_FOLDER || join(__dirname, "../../.cloud/releases"));
 
+/** The folder with Kubernetes' conformance tests. They are in an archive of the release host. */
+export const CONFORMANCE_FOLDER = join(RELEASES_FOLDER, "conformance");
+
 /**
  * One line with the command that downloads the files that {@link RELEASES_FOLDER} lacks; undefined if it has all of them.
  * @param paths - the needed files, each as HOST/PATH
