@@ -28,7 +28,11 @@ const IMPORTS: Readonly<Record<string, { readonly allowed: readonly string[]; re
     constructs: { allowed: ["../model/ports", "../kubernetes/kubeconfig"], refused: ["../settings/load", "zod"] },
     credentials: {
       allowed: ["../model/ports", "../kubernetes/kubeconfig"],
-      refused: ["../constructs", "../review/plan"],
+      refused: ["../constructs", "../review/plan", "../operations/remove"],
+    },
+    operations: {
+      allowed: ["../model/ports", "../kubernetes/machine", "../credentials/ssh"],
+      refused: ["../constructs", "../review/plan", "../cloud/program", "../tools/program", "../testing/host", "cdktf"],
     },
     review: {
       allowed: ["../model/ports", "../kubernetes/kubeconfig"],

@@ -1,9 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Ended, start } from "../cloud/program";
+import type { TerraformJson } from "../cloud/terraform-json";
 import { type CheckOptions, checkFolder, type Finding } from "../credentials/check";
+import { credentialFiles } from "../credentials/files";
+import { writeFolder } from "../credentials/folder";
+import { deployedCluster, outputsOf } from "./deployed-cluster";
 import { MACHINES } from "./issued-cluster";
-import type { SshNetwork } from "./ssh-hosts";
+import type { SshHost, SshNetwork } from "./ssh-hosts";
 import type { Computed } from "./tls-resources";
 import { TUTORIAL_NAME } from "./tutorial";
 
@@ -24,6 +28,21 @@ export interface NodeHosts {
   readonly network: SshNetwork;
   readonly computed: Computed;
   readonly scratch: string;
+}
+
+/** Starts the host that stands for a machine. @param name - `master-0`, `worker-0` and so on */
+export function startHost(
+  { network, computed }: Pick<NodeHosts, "network" | "computed">,
+  name: string,
+): Promise<SshHost> {
+  const { publicIp, privateIp } = MACHINES[name] as { publicIp: string; privateIp: string };
+  const authorizedKey = computed["tls_private_key.ssh-key"]?.public_key_openssh as string;
+  return network.start({ name, addresses: [publicIp, privateIp], authorizedKey });
+}
+
+/** Writes the credentials folder of a cluster whose values were issued. */
+export function writeIssuedFolder(folder: string, json: TerraformJson, computed: Computed): void {
+  writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
 }
 
 /** Runs commands on a machine over ssh, until one of them fails. */

@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { isObject } from "../review/arguments";
 
 /** The repository of the tests. */
 export const REPOSITORY = "octo-org/cluster";
@@ -39,8 +40,30 @@ export interface Approval {
   environments: { name: string }[];
 }
 
+/** An issue or pull request, with the fields of https://docs.github.com/rest/issues/issues#list-repository-issues that the workflows read. */
+export interface Issue {
+  number: number;
+  title: string;
+  /** Null if the author wrote none. */
+  body: string | null;
+  state: "open" | "closed";
+  state_reason: "completed" | "not_planned" | "reopened" | null;
+  user: { login: string; type: "Bot" | "User" } | null;
+  html_url: string;
+  /** Only a pull request has it. */
+  pull_request?: object;
+}
+
+/** The author of all that a workflow writes with its own token. */
+export const WORKFLOW_USER = { login: "github-actions[bot]", type: "Bot" } as const;
+
+/** The largest number of characters in an issue or a comment. */
+export const BODY_LIMIT = 65_536;
+
 /** An artifact of a run: the text of each file, or the target of a link. */
 export type Files = Record<string, string | { readonly link: string }>;
+
+const API = "http://api.github.localhost";
 
 /** The state of a GitHub, which answers requests as GitHub documents them: https://docs.github.com/rest. */
 export class FakeGitHub {
@@ -56,15 +79,31 @@ export class FakeGitHub {
   readonly artifacts = new Map<number, Map<string, Files | "expired">>();
   /** The comments: by the number of the pull request, if the action gets one, and the header. */
   readonly comments = new Map<string, string>();
+  /** The repository's issues and pull requests, as a list of issues has them. */
+  readonly issues: Issue[] = [];
+  /** The comments of each issue. */
+  readonly issueComments = new Map<number, string[]>();
+  /** The requests that changed something. */
+  readonly writes: string[] = [];
   /** Whether lists ignore the filters of the query, as GitHub does with parameters that it does not know. */
   ignoresFilters = false;
 
   private port = 0;
-  private readonly server: Server = createServer((request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? "", "http://api.github.localhost");
+  private readonly server: Server = createServer(async (request, response) => {
+    const url = new URL(request.url ?? "", API);
+    const path = url.pathname.replace(`/repos/${REPOSITORY}/`, "");
+    const method = request.method ?? "";
     const answer =
-      request.method === "GET" ? this.answer(pathname.replace(`/repos/${REPOSITORY}/`, ""), searchParams) : undefined;
-    response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
+      method === "GET"
+        ? this.answer(path, url.searchParams)
+        : this.write(method, path, JSON.parse(Buffer.concat(await request.toArray()).toString()));
+    const isRefused = isObject(answer) && "errors" in answer;
+    const next =
+      method === "GET" && path === "issues" ? nextPage(url, this.listed(url.searchParams).length) : undefined;
+    response.writeHead(answer === undefined ? 404 : isRefused ? 422 : 200, {
+      "content-type": "application/json",
+      ...(next === undefined ? {} : { link: `<${next}>; rel="next"` }),
+    });
     response.end(JSON.stringify(answer ?? { message: "Not Found", documentation_url: "https://docs.github.com/rest" }));
   });
 
@@ -94,6 +133,10 @@ export class FakeGitHub {
     const [, number] = /^pulls\/(\d+)$/.exec(path) ?? [];
     if (number) return this.pullRequests.find((each) => each.number === Number(number));
     if (path === "pulls") return this.pullRequests.filter((each) => this.ignoresFilters || isListed(each, query));
+    if (path === "issues") {
+      const { from, to } = pageOf(query);
+      return this.listed(query).slice(from, to);
+    }
     const [, file] = /^actions\/workflows\/([\w.-]+)\/runs$/.exec(path) ?? [];
     if (file) {
       const runs = this.runs.filter(
@@ -113,6 +156,47 @@ export class FakeGitHub {
       return { total_count: artifacts.length, artifacts };
     }
     return undefined;
+  }
+
+  /** Writes an issue or a comment: https://docs.github.com/rest/issues. The author is that of a workflow's own token. */
+  private write(method: string, path: string, fields: Partial<Issue>): unknown {
+    if ((fields.body?.length ?? 0) > BODY_LIMIT) {
+      const message = `body is too long (maximum is ${BODY_LIMIT} characters)`;
+      return { message: "Validation Failed", errors: [{ resource: "Issue", code: "custom", field: "body", message }] };
+    }
+    this.writes.push(`${method} ${path}`);
+    const [, number, comments] = /^issues(?:\/(\d+)(\/comments)?)?$/.exec(path) ?? [];
+    const issue = this.issues.find((each) => each.number === Number(number));
+    if (method === "POST" && path === "issues") return this.open({ user: WORKFLOW_USER, ...fields });
+    if (method === "PATCH" && issue !== undefined && comments === undefined) return Object.assign(issue, fields);
+    if (method === "POST" && issue !== undefined && comments !== undefined) {
+      this.issueComments.set(issue.number, [...(this.issueComments.get(issue.number) ?? []), fields.body as string]);
+      return fields;
+    }
+    return undefined;
+  }
+
+  /** Opens an issue. */
+  open(fields: Partial<Issue>): Issue {
+    const number = this.issues.length + 1;
+    const issue: Issue = {
+      number,
+      title: "",
+      body: null,
+      state: "open",
+      state_reason: null,
+      user: null,
+      html_url: `https://github.com/${REPOSITORY}/issues/${number}`,
+      ...fields,
+    };
+    this.issues.push(issue);
+    return issue;
+  }
+
+  /** All pages of a list of issues, the latest first. */
+  private listed(query: URLSearchParams): Issue[] {
+    const isListed = ({ state }: Issue) => this.ignoresFilters || state === (query.get("state") ?? "open");
+    return this.issues.filter(isListed).reverse();
   }
 
   /**
@@ -141,4 +225,18 @@ function isOf({ event, status, conclusion, head_sha }: Run, query: URLSearchPara
     query.get("head_sha") === head_sha &&
     [status, conclusion].includes(query.get("status") as Run["status"])
   );
+}
+
+/** The part of a list that a page has: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api. */
+function pageOf(query: URLSearchParams): { from: number; to: number } {
+  const [page, size] = [Number(query.get("page") ?? 1), Number(query.get("per_page") ?? 30)];
+  return { from: (page - 1) * size, to: page * size };
+}
+
+/** The address of the next page; undefined after the last one. */
+function nextPage(url: URL, length: number): URL | undefined {
+  if (pageOf(url.searchParams).to >= length) return undefined;
+  const next = new URL(url);
+  next.searchParams.set("page", String(Number(url.searchParams.get("page") ?? 1) + 1));
+  return next;
 }

@@ -2,15 +2,21 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { changeInstance, type InstanceChange } from "../cloud/inventory";
 import { RELEASES_FOLDER } from "../cloud/mirror/release-files";
-import { type Ended, type Running, start } from "../cloud/program";
+import { type Ended, type Running, signalInside, start } from "../cloud/program";
 import { OUTSIDE_ADDRESS } from "../cloud/vpc/addresses";
 import { IMAGE_NAMES, imageTag, releasePaths } from "../kubernetes/releases";
 import { TESTED } from "../model/versions";
-import { Rehearsal } from "./rehearsal";
+import type { Write } from "./api-writer";
+import { REGION, Rehearsal } from "./rehearsal";
+import { TUTORIAL_NAME } from "./tutorial";
 
 /** The version of Kubernetes in the tests. */
 export const VERSION = TESTED.kubernetes;
+
+/** The patch version before it, from which a test upgrades. */
+export const EARLIER = "1.37.1";
 
 /** The address of the cloud's mirror of release files and images. */
 export const MIRROR = `http://${OUTSIDE_ADDRESS}`;
@@ -21,6 +27,13 @@ export const ETCDCTL =
 
 function sumOf(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+/** The output of a program that succeeds. */
+async function succeeded({ ended }: Running): Promise<string> {
+  const { status, output } = await ended;
+  if (status !== 0) throw new Error(output);
+  return output;
 }
 
 /** A cluster with Kubernetes that a test deploys and changes in a separate emulated cloud. */
@@ -34,7 +47,8 @@ export class KubernetesRehearsal {
   /** Opens a cloud with a mirror of the release files. @param settings - those of the first cluster */
   static async begin(settings: object): Promise<KubernetesRehearsal> {
     const rehearsal = await Rehearsal.begin(settings, { mirror: RELEASES_FOLDER });
-    const files = releasePaths(TESTED).map((path) => [path, sumOf(join(RELEASES_FOLDER, path))]);
+    const paths = [VERSION, EARLIER].flatMap((kubernetes) => releasePaths({ ...TESTED, kubernetes }));
+    const files = [...new Set(paths)].map((path) => [path, sumOf(join(RELEASES_FOLDER, path))]);
     const images = await Promise.all(
       IMAGE_NAMES.map(async (name) => {
         const tag = imageTag(name, TESTED);
@@ -62,14 +76,38 @@ export class KubernetesRehearsal {
    * Runs `npm run credentials`, which writes the credentials of the deployed cluster, or another of its commands.
    * @returns its output
    */
-  async credentials(...args: readonly string[]): Promise<string> {
-    const { rehearsal } = this;
-    const from = join(rehearsal.folder.stackFolder, "../..");
-    const options = ["--from", from, "--out", this.credentialsFolder];
-    const command = ["npm", "run", "--silent", "credentials", "--", ...args, ...options];
-    const { status, output } = await rehearsal.start(command, join(__dirname, "..")).ended;
-    if (status !== 0) throw new Error(output);
-    return output;
+  credentials(...args: readonly string[]): Promise<string> {
+    return succeeded(this.startTool("credentials", [...args, "--out", this.credentialsFolder]));
+  }
+
+  /**
+   * Runs `npm run cluster` on the deployed cluster, with the folder that {@link credentials} has written.
+   * @returns its output
+   * @throws Error with its output if it fails
+   */
+  cluster(...args: readonly string[]): Promise<string> {
+    return succeeded(this.startCluster(...args));
+  }
+
+  /** Starts `npm run cluster`. */
+  startCluster(...args: readonly string[]): Running {
+    return this.startTool("cluster", [...args, "--credentials", this.credentialsFolder]);
+  }
+
+  /** Starts an npm script that reads the deployed stack. */
+  private startTool(name: string, args: readonly string[]): Running {
+    const from = join(this.rehearsal.folder.stackFolder, "../..");
+    return this.startScript(name, [...args, "--from", from]);
+  }
+
+  /** Starts an npm script, in the cloud. */
+  private startScript(name: string, args: readonly string[]): Running {
+    return this.rehearsal.start(["npm", "run", "--silent", name, "--", ...args], join(__dirname, ".."));
+  }
+
+  /** Runs `npm run conformance`, after {@link credentials}. @returns its output */
+  conformance(...args: readonly string[]): Promise<string> {
+    return succeeded(this.startScript("conformance", [...args, "--kubeconfig", this.kubeconfig, "--registry", MIRROR]));
   }
 
   /** The folder of the credentials. */
@@ -77,11 +115,15 @@ export class KubernetesRehearsal {
     return join(this.rehearsal.folder.path, "credentials");
   }
 
+  /** The administrator's kubeconfig. */
+  get kubeconfig(): string {
+    return join(this.credentialsFolder, "kubeconfigs/admin.kubeconfig");
+  }
+
   /** Starts kubectl, outside of the machines, as the administrator. */
   start(...args: readonly string[]): Running {
     const program = join(RELEASES_FOLDER, "dl.k8s.io", `v${VERSION}`, "bin/linux/amd64/kubectl");
-    const kubeconfig = join(this.credentialsFolder, "kubeconfigs/admin.kubeconfig");
-    return this.rehearsal.start([program, "--kubeconfig", kubeconfig, ...args], "/");
+    return this.rehearsal.start([program, "--kubeconfig", this.kubeconfig, ...args], "/");
   }
 
   /** The output of a kubectl that succeeds. */
@@ -115,6 +157,35 @@ export class KubernetesRehearsal {
     return output.trim();
   }
 
+  /** Changes machines as a person does in AWS's console. @param change - `off` is a loss of power */
+  async inConsole(change: InstanceChange["change"] | "off", ...ids: readonly string[]): Promise<void> {
+    const { cloud } = this.rehearsal;
+    const { instances } = await this.rehearsal.inventory();
+    await Promise.all(
+      ids.map(async (name) => {
+        if (change === "off") return this.rehearsal.machine(name).machine.powerOff();
+        const found = instances.find(({ Tags = [] }) => Tags.some(({ Value }) => Value === `${TUTORIAL_NAME}-${name}`));
+        await changeInstance(cloud.socket, { id: found?.InstanceId as string, region: REGION, change });
+      }),
+    );
+    await cloud.machines.settled();
+  }
+
+  /** An apply that fails. @returns its output */
+  async failedApply(...args: readonly string[]): Promise<string> {
+    const { status, output } = await this.rehearsal.startTerraform("apply", "-auto-approve", "-no-color", ...args)
+      .ended;
+    if (status === 0) throw new Error(`the apply must fail:\n${output}`);
+    return output;
+  }
+
+  /** Starts writes to the API, in a namespace of their own. */
+  async startWrites(namespace: string): Promise<Writes> {
+    await this.kubectl("create", "namespace", namespace);
+    const program = [process.execPath, "--import", "tsx", "testing/api-writer.ts", this.kubeconfig, namespace];
+    return new Writes(this, namespace, this.rehearsal.start(program, join(__dirname, "..")));
+  }
+
   /** Waits until a condition is true. @param words - the condition, for the error */
   async until(words: string, seconds: number, isTrue: () => Promise<boolean>): Promise<void> {
     const end = Date.now() + seconds * 1000;
@@ -127,5 +198,65 @@ export class KubernetesRehearsal {
       if (Date.now() > end)
         throw new Error(`${words}: not within ${seconds} s${last === undefined ? "" : `: ${last}`}`);
     }
+  }
+}
+
+/** The writes of a time. */
+export interface WritesOfTime {
+  readonly all: number;
+  readonly failed: readonly Write[];
+  /** The longest time between two acknowledged writes, in seconds. */
+  readonly longestGap: number;
+}
+
+/** Writes to the API that go on beside a test. */
+export class Writes {
+  constructor(
+    private readonly cluster: KubernetesRehearsal,
+    private readonly namespace: string,
+    private readonly program: Running,
+  ) {}
+
+  /** All writes that have ended. */
+  get done(): Write[] {
+    const lines = this.program.output().split("\n").slice(0, -1);
+    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Write);
+  }
+
+  /** The writes that began at or after a time. @param begin - in milliseconds since 1970 */
+  since(begin: number): WritesOfTime {
+    const all = this.done.filter((write) => write.begin >= begin);
+    const acknowledged = all.filter(({ error }) => error === undefined).map(({ end }) => end);
+    const times = [begin, ...acknowledged.sort((a, b) => a - b)];
+    const gaps = times.map((time, index) => (times[index + 1] ?? time) - time);
+    return {
+      all: all.length,
+      failed: all.filter(({ error }) => error !== undefined),
+      longestGap: Math.max(...gaps) / 1000,
+    };
+  }
+
+  /** Runs an action. @returns the writes of its time, and its seconds */
+  async during(action: () => Promise<unknown>): Promise<WritesOfTime & { readonly seconds: number }> {
+    const begin = Date.now();
+    await action();
+    return { ...this.since(begin), seconds: (Date.now() - begin) / 1000 };
+  }
+
+  /** Ends the writes. */
+  async end(): Promise<void> {
+    signalInside(this.program.process, "SIGTERM");
+    await this.program.ended;
+  }
+
+  /** The acknowledged writes that a machine's API server does not have. */
+  async lostOn(id: string): Promise<string[]> {
+    const kubectl = "kubectl --kubeconfig /var/lib/kubernetes/admin.kubeconfig --server https://127.0.0.1:6443";
+    const names = await this.cluster.outputOn(
+      id,
+      `${kubectl} --namespace ${this.namespace} get configmaps --output name`,
+    );
+    const have = new Set(names.split("\n").map((name) => name.replace("configmap/", "")));
+    return this.done.filter(({ name, error }) => error === undefined && !have.has(name)).map(({ name }) => name);
   }
 }

@@ -8,6 +8,7 @@ import { type Inventory, takeInventory } from "../cloud/inventory";
 import { type Ended, type Running, start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
 import type { RunningMachine } from "../cloud/reconciler";
+import { terraformProgram } from "../model/terraform";
 import type { FileStatus } from "./host";
 import { MachineHost } from "./machine-host";
 import { TUTORIAL_NAME } from "./tutorial";
@@ -75,6 +76,12 @@ export class Rehearsal {
     return this.succeed(toItsEnd(this.folder.script(...args)), PROJECT);
   }
 
+  /** Runs cdktf's CLI on the synthesized files to its end, in the cloud. */
+  cdktf(...args: readonly string[]): Promise<string> {
+    const command = ["npx", "cdktf", ...args, "--skip-synth", "--output", this.folder.outputFolder];
+    return this.succeed(toItsEnd(privately(...command)), PROJECT);
+  }
+
   /** Runs a program in Terraform's folder. Its output may be secret, so it is not added to {@link printed}. */
   async quietly(...command: readonly string[]): Promise<string> {
     const before = this.printed.length;
@@ -90,7 +97,7 @@ export class Rehearsal {
 
   /** Runs Terraform to its end, in the cloud. */
   terraform(...args: readonly string[]): Promise<string> {
-    return this.here("terraform", ...args);
+    return this.here(terraformProgram(), ...args);
   }
 
   /** Runs a program to its end, in the cloud, in Terraform's folder. */
@@ -110,7 +117,7 @@ export class Rehearsal {
 
   /** Starts Terraform in the cloud, without npm or cdktf in between, so that a signal reaches it. */
   startTerraform(...args: readonly string[]): Running {
-    return this.start(privately("terraform", ...args), this.folder.stackFolder);
+    return this.start(privately(terraformProgram(), ...args), this.folder.stackFolder);
   }
 
   /** Starts a program in the cloud. */

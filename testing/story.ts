@@ -1,5 +1,6 @@
 /**
- * Defines a test for each step. With the variable SHOW_STEPS, each step prints its seconds at its end. Steps build on those before them: after a failed step, the others fail without a run.
+ * Defines a test for each step. With the variable SHOW_STEPS, each step prints its seconds at its end. Steps build on those before
+ * them: after a failed step, the others fail without a run.
  * @param options.needs - the number of steps on which all others build. Those others do not build on each other, and run if
  *   these passed. @default - all
  */

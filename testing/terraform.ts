@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Running, start } from "../cloud/program";
+import { terraformProgram } from "../model/terraform";
 
 /** A new folder in which real Terraform runs, without requests for providers or newer versions. */
 export class TerraformFolder {
@@ -19,7 +20,7 @@ export class TerraformFolder {
   /** Starts Terraform. */
   start(...args: string[]): Running {
     const env = { ...process.env, TF_CLI_CONFIG_FILE: "/dev/null", CHECKPOINT_DISABLE: "1", TF_IN_AUTOMATION: "1" };
-    return start([...this.prefix, "terraform", ...args], { cwd: this.path, env });
+    return start([...this.prefix, terraformProgram(), ...args], { cwd: this.path, env });
   }
 
   /**

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FakeGitHub, REPOSITORY } from "./fake-github";
+import { BODY_LIMIT, type FakeGitHub, REPOSITORY } from "./fake-github";
 
 /** A step: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idsteps. */
 export interface Step {
@@ -29,12 +29,14 @@ export interface Job {
   readonly if?: string;
   readonly environment?: string;
   readonly permissions?: Record<string, string>;
+  readonly outputs?: Record<string, string>;
   readonly steps: readonly Step[];
 }
 /** A workflow, with the keys that the tests read. */
 export interface Workflow {
   readonly on: Record<string, unknown>;
   readonly permissions?: Record<string, string>;
+  readonly concurrency?: Record<string, unknown>;
   readonly defaults?: { readonly run?: { readonly shell?: string } };
   readonly jobs: Record<string, Job>;
 }
@@ -48,10 +50,16 @@ export interface JobRun {
   readonly event: { readonly name: string; readonly payload: object };
   /** The commit of the event. @default - 40 zeros */
   readonly sha?: string;
+  /** The branch of the event. @default - main */
+  readonly ref?: string;
+  /** The repository's variables. @default - the roles of all workflows */
+  readonly variables?: Record<string, string>;
   /** The number of the workflow's run. */
   readonly run: number;
+  /** How many times the run was started. @default - once */
+  readonly attempt?: number;
   /** The results of the jobs that this one needs. @default - none */
-  readonly needs?: Record<string, { readonly result: string }>;
+  readonly needs?: Record<string, { readonly result: string; readonly outputs?: Record<string, string> }>;
   /** The checkout. @default - an empty folder */
   readonly checkout?: string;
   /** Names of steps that do not run. @default - none */
@@ -67,14 +75,22 @@ export interface JobResult {
   readonly result: "success" | "failure" | "skipped";
   /** All that the scripts printed. */
   readonly log: string;
+  /** The outputs of each step. */
   readonly outputs: Record<string, Record<string, string>>;
+  /** The outputs of the job. */
+  readonly jobOutputs: Record<string, string>;
   /** The names of the scripts that ran. */
   readonly ran: readonly string[];
   /** The job's summary. */
   readonly summary: string;
 }
 
-const COMMENT_LIMIT = 65_536;
+const ROLES = Object.fromEntries(
+  ["apply", "drift", "plan"].map((name) => [
+    `AWS_${name.toUpperCase()}_ROLE`,
+    `arn:aws:iam::111122223333:role/${name}`,
+  ]),
+);
 
 /**
  * Runs a job's named scripts, with the shell that GitHub documents:
@@ -83,6 +99,7 @@ const COMMENT_LIMIT = 65_536;
  */
 export async function runJob(run: JobRun): Promise<JobResult> {
   const { github, workflow, job, event, sha = "0".repeat(40), needs = {}, without = [] } = run;
+  const { ref = "refs/heads/main", variables = ROLES } = run;
   const folder = mkdtempSync(join(tmpdir(), "job-"));
   const temporary = join(folder, "temp");
   const checkout = run.checkout ?? join(folder, "checkout");
@@ -94,17 +111,16 @@ export async function runJob(run: JobRun): Promise<JobResult> {
     github: {
       event: event.payload,
       event_name: event.name,
+      ref,
       repository: REPOSITORY,
+      run_attempt: run.attempt ?? 1,
       run_id: run.run,
       server_url: "https://github.com",
       token: "token",
     },
     needs,
     runner: { temp: temporary },
-    vars: {
-      AWS_APPLY_ROLE: "arn:aws:iam::111122223333:role/apply",
-      AWS_PLAN_ROLE: "arn:aws:iam::111122223333:role/plan",
-    },
+    vars: variables,
     get steps() {
       return Object.fromEntries(Object.entries(outputs).map(([id, each]) => [id, { outputs: each }]));
     },
@@ -119,7 +135,7 @@ export async function runJob(run: JobRun): Promise<JobResult> {
   let result: JobResult["result"] = "success";
   try {
     if (job.if !== undefined && !evaluate(job.if, contexts))
-      return { result: "skipped", log, outputs, ran, summary: "" };
+      return { result: "skipped", log, outputs, jobOutputs: {}, ran, summary: "" };
     for (const step of job.steps) {
       if (step.name !== undefined && without.includes(step.name)) continue;
       if (step.if !== undefined && !evaluate(step.if, contexts)) continue;
@@ -162,7 +178,10 @@ export async function runJob(run: JobRun): Promise<JobResult> {
       }
     }
     run.inspect?.(temporary);
-    return { result, log, outputs, ran, summary: existsSync(summary) ? readFileSync(summary, "utf8") : "" };
+    const jobOutputs = Object.fromEntries(
+      Object.entries(job.outputs ?? {}).map(([name, value]) => [name, fill(value)]),
+    );
+    return { result, log, outputs, jobOutputs, ran, summary: existsSync(summary) ? readFileSync(summary, "utf8") : "" };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -192,7 +211,7 @@ const ACTIONS: Record<string, (inputs: Inputs) => void> = {
   },
   "marocchino/sticky-pull-request-comment": ({ github, header, path, ...inputs }) => {
     const body = readFileSync(String(path), "utf8");
-    if (body.length > COMMENT_LIMIT) throw new Error("Body is too long (maximum is 65536 characters)");
+    if (body.length > BODY_LIMIT) throw new Error(`Body is too long (maximum is ${BODY_LIMIT} characters)`);
     github.comments.set(`${inputs.number_force ?? ""} ${header}`.trim(), body);
   },
 };

@@ -1,3 +1,6 @@
+import { missingFor } from "../../cloud/requirements";
+import { figures } from "../../testing/changed-cluster";
+import { shellBlocks } from "../../testing/documented";
 import { ETCDCTL, KubernetesRehearsal } from "../../testing/kubernetes-rehearsal";
 import { story } from "../../testing/story";
 
@@ -254,6 +257,12 @@ story(
       await forward.ended;
     },
 
+    "the commands with which a person looks at the machines work as documented": async () => {
+      const [onMaster, onWorker] = shellBlocks("kubernetes.md", "How to look at it") as [string, string];
+      expect((await cluster.outputOn("master-0", `set -e\n${onMaster}`)).match(/started/g)).toHaveLength(3);
+      expect(await cluster.outputOn("worker-0", `set -e\n${onWorker}`)).toMatch(/io\.containerd\.runc\.v2/);
+    },
+
     "etcd refuses a worker's certificate, and takes the API server's": async () => {
       const folder = "/var/lib/kubelet/k8s-cluster-from-ground-up-worker-0";
       const login = `--cacert /var/lib/kubernetes/ca.pem --cert ${folder}.pem --key ${folder}-key.pem`;
@@ -323,6 +332,12 @@ story(
       ]);
     },
 
+    ...(missingFor("the conformance tests").length === 0 && {
+      "ten of Kubernetes' conformance tests pass": async () => {
+        expect(await cluster.conformance("--smoke")).toContain("\n10 ran, 10 passed, 0 failed, 0 left out");
+      },
+    }),
+
     "machines that were rebooted come back by themselves": async () => {
       const begin = Date.now();
       for (const id of ["worker-1", "master-1"]) {
@@ -334,20 +349,22 @@ story(
           async () => (await cluster.onMachine(id, "systemctl is-active until-reboot")).output.trim() === "inactive",
         );
       }
+      const since = () => ((Date.now() - begin) / 1000).toFixed(1);
+      const rebooted = since();
       await cluster.until("the node is ready after its reboot", 90, ready);
+      const isReady = since();
       const isUp = "curl -sf --max-time 3 --cacert /var/lib/kubernetes/ca.pem https://127.0.0.1:6443/readyz";
       await cluster.until(
         "the API server of the master is ready",
         90,
         async () => (await cluster.onMachine("master-1", isUp)).status === 0,
       );
-      await cluster.until("a pod on the worker reaches a service on the same machine", 60, async () => {
+      const upAfter = since();
+      await cluster.until("a pod on the worker reaches a service on the same machine", 150, async () => {
         const { name } = (await webOn(NODES[1] as string)).metadata;
         return (await fromPod(name, "http://alone/hostname")) === "alone";
       });
-      process.stderr.write(
-        `after the reboot of a master and a worker: ${((Date.now() - begin) / 1000).toFixed(1)} s\n`,
-      );
+      figures("seconds after the reboot of a master and a worker", { rebooted, isReady, isUp: upAfter, pods: since() });
       expect(await cluster.rehearsal.terraform("plan", "-no-color")).toContain("No changes.");
     },
 

@@ -112,9 +112,12 @@ test("folders are made before the files, and are in the trigger", () => {
   );
 });
 
-test("other triggers are beside those of the copy", () => {
+test("other triggers are in place of the files', beside the machine", () => {
+  const { machine, files } = distribute([CERTIFICATE]).copy.triggers;
   const { copy } = distribute([CERTIFICATE], { triggers: { programs: "1.37.2" } });
-  expect(copy.triggers).toEqual({ ...distribute([CERTIFICATE]).copy.triggers, programs: "1.37.2" });
+  expect(copy.triggers).toEqual({ machine, programs: "1.37.2" });
+  expect(copy.triggers).not.toHaveProperty("files");
+  expect(files).toMatch(/^\$\{sha256\(/);
 });
 
 test("a set without files runs commands, and its id can be the trigger of another set", () => {

@@ -1,5 +1,6 @@
 import { argumentsOf, type Block, blockAt, resourcesOf, type TerraformJson } from "../../cloud/terraform-json";
 import { readDistributionScript } from "../../model/distribution";
+import type { ClusterSettingsInput } from "../../settings/schema";
 import { synthesizeCluster } from "../../testing/synthesize";
 
 const KUBERNETES = { version: "1.37.2" };
@@ -10,11 +11,11 @@ const json = synthesizeCluster({ kubernetes: KUBERNETES });
 const step = (name: string, of: TerraformJson = json) => argumentsOf(blockAt(of, `null_resource.${name}`));
 
 /** Everything that a step waits for, directly or not. */
-function before(name: string): string[] {
+function before(name: string, of = json): string[] {
   const seen = new Set<string>();
   const visit = (address: string) => {
     const [type, id] = address.split(".") as [string, string];
-    const block = resourcesOf(json, type)?.[id];
+    const block = resourcesOf(of, type)?.[id];
     const found = JSON.stringify(block ?? {}).matchAll(/(null_resource|aws_lb|aws_lb_listener)\.([a-z0-9-]+)/g);
     for (const [, kind, other] of found) {
       const next = `${kind}.${other}`;
@@ -51,14 +52,19 @@ test("the steps of a cluster with Kubernetes are these, and no machine has anoth
       "addons",
       "check",
       "etcd-founding",
-      ...MASTERS.map((id) => `etcd-${id}`),
+      ...["quorum", "etcd"].flatMap((kind) => MASTERS.map((id) => `${kind}-${id}`)),
+      ...WORKERS.map((id) => `join-${id}`),
       ...["kubernetes", "pems", "programs"].flatMap((kind) => all.map((id) => `${kind}-${id}`)),
     ].sort(),
   );
 });
 
-test("programs are downloaded while the load balancer is made", () => {
-  for (const id of [...MASTERS, ...WORKERS]) expect(before(`programs-${id}`)).toEqual([]);
+test("the programs of a machine wait for nothing, so that they are downloaded while AWS makes the load balancer", () => {
+  for (const id of [...MASTERS, ...WORKERS]) {
+    expect(before(`programs-${id}`).filter((each) => /^(null_resource|aws_lb|tls_(self|locally))/.test(each))).toEqual(
+      [],
+    );
+  }
 });
 
 test("no member of etcd starts before every control plane machine is prepared", () => {
@@ -67,16 +73,54 @@ test("no member of etcd starts before every control plane machine is prepared", 
   }
 });
 
-test("control plane machines take their step one after the other, workers side by side after them", () => {
-  const earlier = (id: string) =>
-    before(`kubernetes-${id}`).filter((name) => name.startsWith("null_resource.kubernetes-"));
-  MASTERS.forEach((id, index) => {
-    expect(earlier(id)).toEqual(MASTERS.slice(0, index).map((each) => `null_resource.kubernetes-${each}`));
-    expect(before(`kubernetes-${id}`)).toEqual(
-      expect.arrayContaining(MASTERS.map((each) => `null_resource.etcd-${each}`)),
+test("no file in use changes before every control plane machine has agreed", () => {
+  for (const id of [...MASTERS, ...WORKERS]) {
+    expect(step(`pems-${id}`).depends_on).toEqual(
+      expect.arrayContaining([
+        `null_resource.programs-${id}`,
+        ...MASTERS.map((each) => `null_resource.quorum-${each}`),
+      ]),
     );
+  }
+});
+
+/** The steps of one kind that a step waits for. */
+const earlier = (name: string, kind: string, of = json) =>
+  before(name, of)
+    .filter((each) => /-(master|worker)-\d+$/.test(each) && each.startsWith(`null_resource.${kind}-`))
+    .map((each) => each.slice(`null_resource.${kind}-`.length));
+
+test("control plane machines take their step one after the other", () => {
+  MASTERS.forEach((id, index) => {
+    expect(earlier(`kubernetes-${id}`, "kubernetes")).toEqual(MASTERS.slice(0, index));
+    expect(earlier(`kubernetes-${id}`, "etcd")).toEqual(MASTERS);
   });
-  for (const id of WORKERS) expect(earlier(id)).toEqual(MASTERS.map((each) => `null_resource.kubernetes-${each}`));
+});
+
+test("workers join side by side after the control plane, and before any of them is changed", () => {
+  for (const id of WORKERS) {
+    expect(earlier(`join-${id}`, "kubernetes")).toEqual(MASTERS);
+    expect(earlier(`join-${id}`, "join")).toEqual([]);
+    expect(earlier(`kubernetes-${id}`, "join")).toEqual(WORKERS);
+    expect(before(`kubernetes-${id}`)).toContain("null_resource.addons");
+  }
+});
+
+test.each([
+  [undefined, [["worker-0"], ["worker-1"], ["worker-2"], ["worker-3"], ["worker-4"]]],
+  [1, [["worker-0"], ["worker-1"], ["worker-2"], ["worker-3"], ["worker-4"]]],
+  [2, [["worker-0", "worker-1"], ["worker-2", "worker-3"], ["worker-4"]]],
+  [9, [["worker-0", "worker-1", "worker-2", "worker-3", "worker-4"]]],
+])("with maxUnavailable %s, workers are changed in these waves: %j", (maxUnavailable, waves) => {
+  const five = synthesizeCluster({
+    workers: { count: 5 },
+    kubernetes: { ...KUBERNETES, rollingUpdate: { maxUnavailable } },
+  });
+  waves.forEach((wave, index) => {
+    for (const id of wave) {
+      expect(earlier(`kubernetes-${id}`, "kubernetes", five)).toEqual([...MASTERS, ...waves.slice(0, index).flat()]);
+    }
+  });
 });
 
 test("the check is last, and is repeated after each change of a worker", () => {
@@ -96,13 +140,71 @@ test("the founding records its machines once", () => {
   );
 });
 
-test("a step is repeated when the programs or the files of its machine change", () => {
+/** The names of a machine's steps, without the download of programs. */
+const stepsOf = (id: string) =>
+  [...(id.startsWith("master") ? ["quorum", "pems", "etcd"] : ["pems", "join"]), "kubernetes"].map(
+    (kind) => `${kind}-${id}`,
+  );
+
+const versions = (id: string) => ({
+  kubernetes: "1.37.2",
+  ...(id.startsWith("master") ? { etcd: "3.7.3" } : { containerd: "2.4.2", runc: "1.5.2" }),
+});
+
+test("the triggers of a step are readable: versions, and a hash for each kind of change", () => {
   for (const id of [...MASTERS, ...WORKERS]) {
-    expect(step(`kubernetes-${id}`).triggers).toMatchObject({
-      machine: `\${aws_instance.${id}.id}`,
-      programs: `\${null_resource.programs-${id}.id}`,
-      configuration: `\${null_resource.pems-${id}.id}`,
-    });
+    const machine = `\${aws_instance.${id}.id}`;
+    const files = expect.stringMatching(/^\$\{sha256\(/);
+    expect(step(`programs-${id}`).triggers).toEqual({ machine, ...versions(id), files });
+    for (const name of stepsOf(id)) {
+      const { copies, ...triggers } = step(name).triggers;
+      expect(triggers).toEqual({ machine, ...versions(id), config: files, certificates: files });
+      // A step without files of its own is repeated after each copy of the machine's files.
+      const isCommand = !/^(quorum|pems)-/.test(name);
+      expect(copies).toBe(
+        isCommand ? `\${join(" ", [null_resource.programs-${id}.id, null_resource.pems-${id}.id])}` : undefined,
+      );
+    }
+  }
+});
+
+/** The names of the triggers in which the steps of a machine differ between two clusters. */
+function changedTriggers(id: string, other: TerraformJson): string[] {
+  const changed = stepsOf(id).map((name) => {
+    const [one, two] = [step(name), step(name, other)].map(({ triggers }) => triggers as Record<string, unknown>);
+    return Object.keys(two ?? {}).filter((trigger) => one?.[trigger] !== two?.[trigger]);
+  });
+  // All steps of a machine have the same.
+  for (const each of changed) expect(each.sort()).toEqual(changed[0]);
+  return changed[0] ?? [];
+}
+
+test.each<[string, ClusterSettingsInput, string[], string[]]>([
+  ["version of Kubernetes", { kubernetes: { version: "1.37.1" } }, ["kubernetes"], ["kubernetes"]],
+  ["version of etcd", { kubernetes: { ...KUBERNETES, components: { etcd: "3.7.2" } } }, ["etcd"], []],
+  ["version of containerd", { kubernetes: { ...KUBERNETES, components: { containerd: "2.4.1" } } }, [], ["containerd"]],
+  ["version of runc", { kubernetes: { ...KUBERNETES, components: { runc: "1.4.3" } } }, [], ["runc"]],
+  ["address of a mirror", { kubernetes: { ...KUBERNETES, downloads: "http://a" } }, [], []],
+  ["flag of kube-proxy", { kubernetes: KUBERNETES, podNetwork: { cidrBlock: "172.20.0.0/17" } }, [], ["config"]],
+  ["flag", { kubernetes: KUBERNETES, serviceNetwork: { cidrBlock: "10.32.0.0/24" } }, ["config"], ["config"]],
+  ["number of workers", { kubernetes: KUBERNETES, workers: { count: 4 } }, [], []],
+  ["number of waves", { kubernetes: { ...KUBERNETES, rollingUpdate: { maxUnavailable: 3 } } }, [], []],
+])("another %s changes only its triggers", (_case, settings, master, worker) => {
+  const other = synthesizeCluster(settings);
+  expect([changedTriggers("master-0", other), changedTriggers("worker-0", other)]).toEqual([master, worker]);
+});
+
+test("a renewed certificate changes only the trigger of certificates", () => {
+  const CERTIFICATE = /tls_(self|locally)_signed_cert\.[\w-]+/g;
+  for (const id of [...MASTERS, ...WORKERS]) {
+    for (const name of stepsOf(id)) {
+      const { certificates, ...others } = step(name).triggers;
+      expect(JSON.stringify(others)).not.toMatch(CERTIFICATE);
+      const own = id.startsWith("master") ? "master-kubernetes" : id;
+      expect(certificates.match(CERTIFICATE)).toEqual(
+        expect.arrayContaining(["tls_self_signed_cert.ca-certificate", `tls_locally_signed_cert.${own}-certificate`]),
+      );
+    }
   }
 });
 
@@ -137,10 +239,9 @@ test("a mirror of a registry is a file for containerd on workers", () => {
   expect(paths("master-0")).not.toContain(hosts);
 });
 
-test("another version of Kubernetes changes the programs of each machine, and nothing of the machine", () => {
+test("another version of Kubernetes changes nothing of the machine", () => {
   const other = synthesizeCluster({ kubernetes: { version: "1.37.1" } });
   for (const id of [...MASTERS, ...WORKERS]) {
-    expect(step(`programs-${id}`, other).triggers.files).not.toBe(step(`programs-${id}`).triggers.files);
     expect(blockAt(other, `aws_instance.${id}`)).toEqual(blockAt(json, `aws_instance.${id}`));
   }
 });

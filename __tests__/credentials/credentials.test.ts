@@ -24,6 +24,7 @@ import { describeSuite } from "../../cloud/requirements";
 import { credentialFiles, describedCluster } from "../../credentials/files";
 import { writeFolder } from "../../credentials/folder";
 import { knownOutputs } from "../../credentials/stack";
+import { terraformProgram } from "../../model/terraform";
 import { UserError } from "../../model/user-error";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { AWS_ATTRIBUTES, issueDefaultCluster } from "../../testing/issued-cluster";
@@ -695,7 +696,7 @@ describeSuite("real Terraform", () => {
   }
 
   function terraform(...args: string[]): void {
-    const { status, stderr } = spawnSync("terraform", [`-chdir=${stack()}`, ...args], { encoding: "utf8", env });
+    const { status, stderr } = spawnSync(terraformProgram(), [`-chdir=${stack()}`, ...args], { encoding: "utf8", env });
     if (status !== 0) throw new Error(stderr);
   }
 
@@ -817,7 +818,10 @@ describeSuite("real Terraform", () => {
         ["--bogus"],
         "'--bogus' is not an option, did you mean '--out'? allowed: --out, --from, --stack, --replace, --nodes, --days, --json",
       ],
-      [[], "terraform is missing: install Terraform 1.11 or later"],
+      [
+        [],
+        "terraform is missing: install Terraform 1.11 or later, or OpenTofu 1.12 or later and set TERRAFORM_BINARY_NAME=tofu",
+      ],
       [["--stack", "b"], `'--stack' must be a stack in cdktf.out (${TUTORIAL_NAME}), got: b`],
     ] as const) {
       expect(here("/nowhere", ...args)).toMatchObject({ status: 2, stderr: `credentials: ${line}\n` });

@@ -166,7 +166,7 @@ story({
       process.kill(-program, "SIGTERM");
       await deploy.ended;
       expectUnlocked();
-      // cdktf interrupts Terraform: before its call for the machine, after it, or after the machine's end. A machine that is
+      // Terraform is interrupted: before its call for the machine, after it, or after the machine's end. A machine that is
       // only in the state does no harm. One that is only in AWS would be lost.
       const isInState = idsInState()["aws_instance.worker-1"] !== undefined;
       expect(isInState || !(await succeed("status")).includes("worker-1")).toBe(true);
@@ -196,6 +196,8 @@ story({
     expect(await succeed("diff")).toContain("No changes.");
     const names = ["ec2", "describe-key-pairs", "--query", "KeyPairs[].KeyName"];
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
+    expect(await succeed("exec", "terraform", "output", "ssh_commands")).toContain("ssh -i ");
+    expect(await succeed("exec", "terraform", "output", "nodes")).toContain('"private_ip" = "172.31.0.20"');
   },
 
   "a second cluster with the same private addresses: its first diff works, and both have their own machines and keys":

@@ -307,6 +307,12 @@ story({
     expect(changes).toEqual(NO_CHANGES);
   },
 
+  "npx cdktf diff and npx cdktf deploy work on the same state": async () => {
+    expect(await rehearsal.cdktf("diff")).toContain("No changes.");
+    const deployed = await rehearsal.cdktf("deploy", "--auto-approve");
+    expect(stripVTControlCharacters(deployed)).toMatch(/No changes\.|0 added, 0 changed, 0 destroyed\./);
+  },
+
   "npm run review without a plan reports the same changes as Terraform's plan": async () => {
     const before = rehearsal.folder.json as unknown as Document;
     for (const settings of REVIEWED) {

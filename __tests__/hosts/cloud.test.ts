@@ -72,7 +72,7 @@ describeSuite("the emulated cloud", () => {
     expect(await cloud.run("statsu")).toEqual({
       status: 1,
       output:
-        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, download, status, deploy, diff, ssh, exec, credentials, kubectl, stop, start, reboot, terminate, logs, destroy, down\n",
+        "cloud: 'statsu' is not a command, did you mean 'status'? allowed: up, download, status, deploy, diff, ssh, exec, credentials, cluster, kubectl, conformance, stop, start, reboot, terminate, logs, destroy, down\n",
     });
     expect((await cloud.run("toString")).output).toMatch(/^cloud: 'toString' is not a command, /);
     const { status, output } = await cloud.run();
@@ -88,6 +88,7 @@ describeSuite("the emulated cloud", () => {
       "ssh",
       "exec",
       "kubectl",
+      "conformance",
       "stop",
       "reboot",
       "logs",

@@ -2,13 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeSuite } from "../../cloud/requirements";
-import { credentialFiles } from "../../credentials/files";
-import { writeFolder } from "../../credentials/folder";
 import { TESTED } from "../../model/versions";
-import { checkNodesOf, typeOn } from "../../testing/checks";
-import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
+import { checkNodesOf, startHost, typeOn, writeIssuedFolder } from "../../testing/checks";
 import { installedFiles } from "../../testing/installed-files";
-import { issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
+import { issueDefaultCluster, reissue } from "../../testing/issued-cluster";
 import { type SshHost, SshNetwork } from "../../testing/ssh-hosts";
 import { story } from "../../testing/story";
 import { synthesizeCluster } from "../../testing/synthesize";
@@ -43,11 +40,7 @@ describeSuite("files on machines", () => {
     [network, computed] = await Promise.all([SshNetwork.open(), issueDefaultCluster(json)]);
     scratch = mkdtempSync(join(tmpdir(), "credentials-"));
     folder = join(scratch, "ours");
-    const authorizedKey = computed["tls_private_key.ssh-key"]?.public_key_openssh as string;
-    for (const name of NAMES) {
-      const { publicIp, privateIp } = MACHINES[name] as { publicIp: string; privateIp: string };
-      hosts.set(name, await network.start({ name, addresses: [publicIp, privateIp], authorizedKey }));
-    }
+    for (const name of NAMES) hosts.set(name, await startHost({ network, computed }, name));
     // All hosts have the same accounts, and those of this machine, which may have etcd's.
     const add = "sudo useradd --system --user-group --no-create-home";
     await type(MASTER, USERS.map((user) => `id ${user} >/dev/null 2>&1 || ${add} ${user}`).join("\n"));
@@ -62,7 +55,7 @@ describeSuite("files on machines", () => {
 
   /** Writes the credentials folder from the outputs. */
   function writeCredentials(): void {
-    writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
+    writeIssuedFolder(folder, json, computed);
   }
 
   /** Runs commands on a machine. */

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { start } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
 import { credentialFiles } from "../../credentials/files";
-import { writeFolder } from "../../credentials/folder";
-import { checkNodesOf, typeOn } from "../../testing/checks";
+import { checkNodesOf, startHost, typeOn, writeIssuedFolder } from "../../testing/checks";
 import { deployedCluster, outputsOf } from "../../testing/deployed-cluster";
 import { shellBlocks } from "../../testing/documented";
 import { issueDefaultCluster, MACHINES, reissue } from "../../testing/issued-cluster";
@@ -45,7 +44,7 @@ describeSuite("files on machines", () => {
     scratch = mkdtempSync(join(tmpdir(), "credentials-"));
     // ssh would read the blank as a separator and replace %h.
     folder = join(scratch, "ours 100%h");
-    await Promise.all(NAMES.map(startHost));
+    await Promise.all(NAMES.map(begin));
   });
 
   afterAll(() => {
@@ -53,15 +52,13 @@ describeSuite("files on machines", () => {
     rmSync(scratch, { recursive: true });
   });
 
-  async function startHost(name: string): Promise<void> {
-    const { publicIp, privateIp } = MACHINES[name] as { publicIp: string; privateIp: string };
-    const authorizedKey = computed["tls_private_key.ssh-key"]?.public_key_openssh as string;
-    hosts.set(name, await network.start({ name, addresses: [publicIp, privateIp], authorizedKey }));
+  async function begin(name: string): Promise<void> {
+    hosts.set(name, await startHost({ network, computed }, name));
   }
 
   /** Writes the credentials folder from the outputs. */
   function writeCredentials(): void {
-    writeFolder(folder, credentialFiles(deployedCluster(TUTORIAL_NAME, outputsOf(json, computed))), false);
+    writeIssuedFolder(folder, json, computed);
   }
 
   /** Copies the folder's files to a machine like a deploy. */
@@ -422,7 +419,7 @@ describeSuite("files on machines", () => {
         /^worker-0: cannot be checked: 198\.51\.100\.20: ssh: connect to host .* Connection refused$/,
       );
       network.wipe(WORKER);
-      await startHost(WORKER);
+      await begin(WORKER);
       expect(await ofWorker()).toBe(
         `worker-0: cannot be checked: 198.51.100.20: Host key verification failed. (if the machine was replaced, run: ssh-keygen -R 198.51.100.20 -f '${folder}/ssh/known_hosts')`,
       );

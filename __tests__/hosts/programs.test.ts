@@ -714,8 +714,8 @@ describeSuite("programs on a machine", () => {
 
     test.each([
       [["none", "fetch"], `${hostname()}: none must be a file with a table of programs\n`],
-      [["table"], `${hostname()}: usage: programs.sh TABLE fetch|link\n`],
-      [["table", "delete"], `${hostname()}: usage: programs.sh TABLE fetch|link\n`],
+      [["table"], `${hostname()}: usage: programs.sh TABLE fetch|pending|link\n`],
+      [["table", "delete"], `${hostname()}: usage: programs.sh TABLE fetch|pending|link\n`],
     ])("the arguments %j are refused", async (args, stderr) => {
       const { result } = spawnScript(["unshare", "--mount"], MACHINE_SCRIPT, args);
       expect(await result).toEqual({ status: 1, stdout: "", stderr });

@@ -1,9 +1,28 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { installProviders, NoProvidersError } from "../../cloud/providers";
+import { installProviders, NoProvidersError, shareProviders } from "../../cloud/providers";
 import { describeSuite } from "../../cloud/requirements";
 import { synthesizeCluster } from "../../testing/synthesize";
+
+test("a mirror has each provider under the names of both registries, also at the second call", () => {
+  const mirror = mkdtempSync(join(tmpdir(), "mirror-"));
+  const provider = (host: string, type: string) => join(mirror, `registry.${host}/hashicorp/${type}/1.0.0/linux_amd64`);
+  for (const [host, type] of [
+    ["terraform.io", "aws"],
+    ["opentofu.org", "tls"],
+  ] as const) {
+    mkdirSync(provider(host, type), { recursive: true });
+    writeFileSync(join(provider(host, type), "program"), type);
+  }
+  for (const _call of ["first", "second"]) {
+    shareProviders(mirror);
+    for (const host of ["terraform.io", "opentofu.org"]) {
+      for (const type of ["aws", "tls"]) expect(readFileSync(join(provider(host, type), "program"), "utf8")).toBe(type);
+    }
+  }
+  rmSync(mirror, { recursive: true });
+});
 
 describeSuite("real Terraform", () => {
   const folder = mkdtempSync(join(tmpdir(), "providers-"));

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../model/user-error";
-import { stackOf, synthesizeBoth, synthesizeCheckout, synthesizeReference } from "../../review/base";
+import { settingsFile, stackOf, synthesizeBoth, synthesizeCheckout, synthesizeReference } from "../../review/base";
 import { fileChanges } from "../../review/compare";
 import { findingsOf } from "../../review/findings";
 
@@ -72,6 +72,7 @@ describe("synthesizeReference", () => {
     expect(await synthesizeReference(project, "one")).toEqual({
       stacks: { a: { generation: 1, context: '{"cluster":{"name":"x"}}' } },
       files: { "cdktf.json": { app: "node app.js" } },
+      settings: JSON.stringify({ app: "node app.js", context: { cluster: { name: "x" } } }),
     });
     expect(await synthesizeCheckout(project, "the working tree")).toMatchObject({ stacks: { a: { generation: 3 } } });
   });
@@ -113,6 +114,8 @@ describe("synthesizeReference", () => {
         process.env.CLUSTER_SETTINGS = path;
         const [before, after] = await synthesizeBoth(project, "settings");
         expect([before.stacks.a?.generation, after.stacks.a?.generation]).toEqual([1, 2]);
+        expect([before.settings, after.settings]).toEqual(["1", "2"]);
+        expect(await settingsFile(project)).toEqual({ path: "clusters/a.json", text: "2" });
       },
     );
 
@@ -136,7 +139,7 @@ describe("synthesizeReference", () => {
       writeFileSync(file, JSON.stringify({ ...JSON.parse(text), ...more }));
       const [before, after] = await synthesizeBoth(project, "two");
       const elsewhere = fileChanges(before.files, after.files);
-      return findingsOf({ resources: [], copies: [], elsewhere }).map(({ kind }) => kind);
+      return findingsOf({ resources: [], counts: [], copies: [], elsewhere }).map(({ kind }) => kind);
     };
     writeFileSync(join(project, "app.js"), APP.replace("GENERATION", "2"));
     try {
@@ -195,15 +198,17 @@ describe("synthesizeReference", () => {
       await expect(synthesizeBoth(project, "two")).rejects.toThrow(/^the folder of a stack must have no files/);
     });
 
-    test("another lock file is another provider", async () => {
+    test("another lock file is another provider, and one that only `terraform init` wrote is none", async () => {
       add(".terraform.lock.hcl", "one");
-      git("add", "-A");
-      git("commit", "-q", "-m", "lock");
       const kinds = async () => {
         const [before, after] = await synthesizeBoth(project, "HEAD");
         const elsewhere = fileChanges(before.files, after.files);
-        return findingsOf({ resources: [], copies: [], elsewhere }).map(({ kind }) => kind);
+        return findingsOf({ resources: [], counts: [], copies: [], elsewhere }).map(({ kind }) => kind);
       };
+      expect(await kinds()).toEqual([]);
+      git("add", "-A");
+      expect(await kinds()).toEqual(["provider"]);
+      git("commit", "-q", "-m", "lock");
       expect(await kinds()).toEqual([]);
       add(".terraform.lock.hcl", "two");
       expect(await kinds()).toEqual(["provider"]);

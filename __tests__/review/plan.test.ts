@@ -117,7 +117,46 @@ test("lists outputs, and masks those that are or were sensitive", () => {
     { path: "output.nodes", before: 1, after: "(known after apply)", action: "none", note },
     { path: "output.old", before: 1, after: undefined, action: "none", note },
   ]);
-  expect(findingsOf({ resources: [], copies: [], elsewhere })).toEqual([{ kind: "secret", addresses: [] }]);
+  expect(findingsOf({ resources: [], counts: [], copies: [], elsewhere })).toEqual([{ kind: "secret", addresses: [] }]);
+});
+
+test("counts the resources of each type in the state before and after", () => {
+  const made = { after: { size: 1 }, after_unknown: {} };
+  const { counts } = readPlan(
+    plan(
+      { address: "aws_lb.a", change: { ...made, actions: ["no-op"], before: { size: 1 } } },
+      { address: "aws_lb.b", change: { ...made, actions: ["create"], before: null } },
+      { address: "aws_lb.c", change: { ...made, actions: ["no-op"], before: { size: 1 }, importing: { id: "c" } } },
+      { address: "aws_vpc.a", change: { actions: ["delete"], before: {}, after: null } },
+      { address: "aws_vpc.b", change: { actions: ["forget"], before: {}, after: null } },
+      { address: "aws_vpc.c", change: { ...made, actions: ["delete", "create"], before: {} } },
+    ),
+  );
+  expect(counts).toEqual([
+    { type: "aws_lb", before: 1, after: 3 },
+    { type: "aws_vpc", before: 3, after: 1 },
+  ]);
+});
+
+test("a rule that was open before, and only gets another group, is no rule that the plan opens", () => {
+  const rule = { cidr_ipv4: "0.0.0.0/0", ip_protocol: "tcp", from_port: 22, to_port: 22 };
+  const moved = {
+    address: "aws_vpc_security_group_ingress_rule.ssh",
+    change: {
+      actions: ["delete", "create"],
+      before: { ...rule, security_group_id: "sg-1" },
+      after: rule,
+      after_unknown: { security_group_id: true },
+      replace_paths: [["security_group_id"]],
+    },
+  };
+  const api = { ...rule, from_port: 6443, to_port: 6443 };
+  const opened = {
+    address: "aws_vpc_security_group_ingress_rule.api",
+    change: { actions: ["create"], before: null, after: api, after_unknown: { security_group_id: true } },
+  };
+  const [finding] = findingsOf(readPlan(plan(moved, opened)));
+  expect(finding).toMatchObject({ kind: "open-world", addresses: [opened.address] });
 });
 
 const kindsOf = (json: string) => findingsOf(readPlan(json)).map(({ kind }) => kind);
@@ -864,7 +903,7 @@ test("a table of very many copies is cut and counts the omitted rows", () => {
     file: `${index}.pem`,
     change: "added" as const,
   }));
-  const page = renderPage({ resources: [], copies, elsewhere: [] });
+  const page = renderPage({ resources: [], counts: [], copies, elsewhere: [] });
   expect(page.split("| added |").length - 1).toBe(60);
   expect(page).toContain("and 40 more: `--format json` lists all");
 });

@@ -4,9 +4,11 @@ import type { Block } from "../../cloud/terraform-json";
 import { bundleEnd, type DistributedFile, distributionScript, readDistributionScript } from "../../model/distribution";
 import { compare, type Document } from "../../review/compare";
 import { renderDiagram } from "../../review/diagram";
-import { FINDINGS, findingsOf } from "../../review/findings";
+import { findingsOf } from "../../review/findings";
+import { FINDINGS } from "../../review/kinds";
 import { renderPage } from "../../review/page";
 import type { ClusterSettingsInput } from "../../settings/schema";
+import { reportProblems } from "../../testing/report-schema";
 import { synthesizeCluster } from "../../testing/synthesize";
 
 const PAGES = join(__dirname, "review-pages");
@@ -73,10 +75,12 @@ const CHANGES: Record<string, () => readonly [Document, Document]> = {
 // UPDATE_PAGES=1 writes the pages. Read the difference afterwards.
 describe("the page of a prepared change", () => {
   test.each(Object.keys(CHANGES))("%s", (name) => {
-    const page = renderPage(compare(...(CHANGES[name] as () => readonly [Document, Document])()));
+    const changes = compare(...(CHANGES[name] as () => readonly [Document, Document])());
+    const page = renderPage(changes);
     const file = join(PAGES, `${name}.md`);
     if (process.env.UPDATE_PAGES) writeFileSync(file, page);
     expect(page).toBe(readFileSync(file, "utf8"));
+    expect(reportProblems(changes)).toEqual([]);
   });
 });
 
@@ -683,16 +687,150 @@ test("page and picture fit into a comment together, or the picture is left out",
     controlPlane: { count: 9 },
     workers: { count: 30 },
   });
-  const page = renderPage(compare(cluster(), large), renderDiagram(large));
+  const page = renderPage(compare(cluster(), large), { picture: renderDiagram(large) });
   expect(page.length).toBeLessThanOrEqual(65_000);
   expect(page).toContain("The picture of the cluster is too large for a comment");
-  expect(renderPage(compare(cluster(), cluster()), renderDiagram(cluster()))).toContain("```mermaid\nflowchart LR");
+  expect(renderPage(compare(cluster(), cluster()), { picture: renderDiagram(cluster()) })).toContain(
+    "```mermaid\nflowchart LR",
+  );
 });
 
-test("docs/reviewing.md has each kind of finding", () => {
-  const page = readFileSync(join(__dirname, "../../docs/reviewing.md"), "utf8");
-  const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (.+) \|$/gm)].map(([, kind, text]) => [kind, text]);
-  expect(rows).toEqual(Object.entries(FINDINGS));
+describe("a section of the docs about a kind of finding", () => {
+  const sections = Object.entries(FINDINGS).flatMap(([kind, { docs }]) => (docs === undefined ? [] : [[kind, docs]]));
+
+  test.each(sections)("exists: %s", (_kind, docs) => {
+    const [path = "", anchor] = (docs as string).split("#");
+    const headings = readFileSync(join(__dirname, "../..", path), "utf8").match(/(?<=^#+ ).*/gm) ?? [];
+    const anchors = headings.map((heading) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\w\s-]/g, "")
+        .replaceAll(" ", "-"),
+    );
+    expect(anchors).toContain(anchor);
+  });
+
+  test("is a link in the finding, and an absolute one if the project has an address", () => {
+    const renewed = compare(cluster(), cluster({ pki: { caValidityHours: 87_600 } }));
+    expect(renderPage(renewed)).toContain("](docs/certificates.md#the-cas-certificate-is-renewed)");
+    const page = renderPage(renewed, { project: "https://github.com/o/r/blob/HEAD/" });
+    expect(page).toContain("](https://github.com/o/r/blob/HEAD/docs/certificates.md#the-cas-certificate-is-renewed)");
+  });
+});
+
+describe("another name", () => {
+  const first: ClusterSettingsInput = { backend: { type: "s3", bucket: "our-terraform-states" } };
+  const kubernetes = { version: "1.37.2" };
+
+  test.each<[string, ClusterSettingsInput, ClusterSettingsInput, string[]]>([
+    ["alone", {}, {}, ["name"]],
+    ["with a state in S3", first, first, ["name"]],
+    ["and a state in S3", {}, first, ["name"]],
+    ["and region", {}, { region: "us-east-1" }, ["name"]],
+    ["with Kubernetes", { kubernetes }, { kubernetes }, ["name"]],
+    [
+      "and network, whose rules allow other private addresses",
+      {},
+      { network: { cidrBlock: "10.0.0.0/16", subnets: [{ cidrBlock: "10.0.0.0/24" }] } },
+      ["name", "access"],
+    ],
+    [
+      "and rules, of which only the new one is one of the second cluster's own",
+      {},
+      { access: { ssh: ["0.0.0.0/0", "203.0.113.0/24"] } },
+      ["name", "access"],
+    ],
+  ])("%s is a second cluster, and nothing else", (_case, before, after, kinds) => {
+    const changes = compare(cluster(before), cluster({ ...after, name: "prod" }));
+    expect(new Set(changes.resources.map(({ action }) => action))).toEqual(new Set(["create"]));
+    expect(findingsOf(changes).map(({ kind }) => kind)).toEqual(kinds);
+    const page = renderPage(changes);
+    expect(page).not.toContain("changes the tags of every resource");
+    expect(page).not.toMatch(/with(out)? `/);
+    // Of the outputs, only the machines' addresses are other ones, and only in another network.
+    expect(page.includes("<summary>Outputs</summary>")).toBe(after.network !== undefined);
+  });
+});
+
+test.each(["cluster", "a", "worker", "node"])(
+  "a second cluster beside one with the name %s has no other finding",
+  (name) => {
+    const settings = { kubernetes: { version: "1.37.2" } };
+    expect(findingsOf(compare(cluster({ ...settings, name }), cluster({ ...settings, name: "prod" })))).toMatchObject([
+      { kind: "name" },
+    ]);
+  },
+);
+
+test("another name of the CA is another CA", () => {
+  const named = cluster({ pki: { subject: { country: "GB" } } });
+  const kinds = findingsOf(compare(cluster(), named)).map(({ kind }) => kind);
+  expect(kinds).toContain("replace-ca");
+  expect(kinds).not.toContain("renew-ca");
+});
+
+describe("rules for ssh", () => {
+  const closed = (before: readonly string[], after: readonly string[]) =>
+    findingsOf(compare(cluster({ access: { ssh: [...before] } }), cluster({ access: { ssh: [...after] } })))
+      .filter(({ kind }) => kind === "close-ssh")
+      .flatMap(({ details }) => Object.values(details ?? {}));
+
+  test.each([
+    [["0.0.0.0/0"], ["203.0.113.7/32"], ["TCP 22 from 0.0.0.0/0"]],
+    [["203.0.113.0/24"], ["203.0.113.7/32"], ["TCP 22 from 203.0.113.0/24"]],
+    [["203.0.113.7/32", "198.51.100.0/24"], ["203.0.113.7/32"], ["TCP 22 from 198.51.100.0/24"]],
+    [["203.0.113.7/32"], ["198.51.100.0/24"], ["TCP 22 from 203.0.113.7/32"]],
+    [["203.0.113.7/32"], ["203.0.113.0/24"], []],
+    [["203.0.113.7/32"], ["0.0.0.0/0"], []],
+    [["203.0.113.7/32"], ["203.0.113.7/32", "198.51.100.0/24"], []],
+    [["10.0.0.0/8"], ["203.0.113.7/32"], []],
+  ])("from %j to %j may lock out: %j", (before, after, expected) => {
+    expect(closed(before, after)).toEqual(expected);
+  });
+});
+
+test("a rule for ssh that allows other sources and ports instead takes ssh away, and changes who may connect", () => {
+  const rule = (cidr_ipv4: string, to_port: number) =>
+    ({
+      resource: {
+        aws_vpc_security_group_ingress_rule: { a: { cidr_ipv4, ip_protocol: "tcp", from_port: 22, to_port } },
+      },
+    }) as unknown as Document;
+  const findings = findingsOf(compare(rule("203.0.113.7/32", 22), rule("198.51.100.0/24", 2380)));
+  const address = "aws_vpc_security_group_ingress_rule.a";
+  expect(findings).toMatchObject([
+    { kind: "close-ssh", details: { [address]: "TCP 22 from 203.0.113.7/32" } },
+    { kind: "access", details: { [address]: "TCP 22-2380 from 198.51.100.0/24" } },
+  ]);
+});
+
+test("a private address is not the whole internet, also beside a rule that is", () => {
+  const before = cluster({ access: { ssh: ["203.0.113.7/32"] } });
+  const findings = findingsOf(compare(before, cluster({ access: { ssh: ["0.0.0.0/0", "10.0.0.0/8"] } })));
+  expect(findings.find(({ kind }) => kind === "open-world")?.details).toEqual({
+    "aws_vpc_security_group_ingress_rule.node-ssh-from-0-0-0-0-0": "TCP 22 from 0.0.0.0/0",
+  });
+});
+
+test("another address range: destroying the cluster is the first finding, and the finding of etcd names its ports", () => {
+  const after = cluster({ network: { cidrBlock: "10.0.0.0/16", subnets: [{ cidrBlock: "10.0.0.0/24" }] } });
+  const findings = findingsOf(compare(cluster(), after));
+  expect(findings[0]?.kind).toBe("replace-network");
+  expect(findings.map(({ kind }) => kind)).not.toContain("open-world");
+  const access = findings.find(({ kind }) => kind === "access");
+  expect(access?.details).toMatchObject({
+    "aws_vpc_security_group_ingress_rule.control-plane-etcd-from-10-0-0-0-24": "TCP 2379-2380 from 10.0.0.0/24",
+  });
+});
+
+test("outputs are lists of the entries that change, with the values of those that stay", () => {
+  const output = (nodes: unknown, more: object = {}) => ({ output: { nodes: { value: nodes }, ...more } }) as Document;
+  const [, list = ""] = renderPage(
+    compare(output({ a: { ip: "1" }, b: 2 }), output({ a: { ip: "9" }, c: 3 }, { more: { value: "x" } })),
+  ).split("<summary>Outputs</summary>\n\n");
+  expect(list.split("\n\n")[0]).toBe(
+    " - `more`: added, `x`\n - `nodes`: with `c`, without `b`, `a.ip` from `1` to `9`",
+  );
 });
 
 test.each([

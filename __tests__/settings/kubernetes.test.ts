@@ -71,6 +71,25 @@ describe("versions", () => {
   });
 });
 
+describe("rolling updates", () => {
+  test.each([1, 2, 200])("of %s workers at one time", (maxUnavailable) => {
+    const settings = kubernetes({ rollingUpdate: { maxUnavailable } });
+    expect(parseSettings(settings).kubernetes).toEqual(settings.kubernetes);
+  });
+
+  test.each([0, -1, 201, 1.5, "25%", "1", null])("not of %j", (maxUnavailable) => {
+    expect(refusal(kubernetes({ rollingUpdate: { maxUnavailable } }))).toEqual([
+      `'kubernetes.rollingUpdate.maxUnavailable' must be a whole number from 1 to 200, got: ${JSON.stringify(maxUnavailable)}`,
+    ]);
+  });
+
+  test("no other setting", () => {
+    expect(refusal(kubernetes({ rollingUpdate: { maxSurge: 1 } }))).toEqual([
+      "'kubernetes.rollingUpdate.maxSurge' is not a setting, did you mean 'kubernetes.rollingUpdate.maxUnavailable'? allowed: maxUnavailable",
+    ]);
+  });
+});
+
 describe("mirrors", () => {
   const ADDRESS =
     "must be an http or https address of letters, digits and ._~-/, such as https://mirror.example.com/k8s, without user, query and slash at the end, got: ";

@@ -252,28 +252,31 @@ test("npm run synth for another cluster does not delete a workspace's state", ()
   expect(readdirSync(join(out, "stacks"))).toEqual(["two"]);
 });
 
-test("npm scripts that run cdktf write files, such as states and plans, that other users cannot read", () => {
+test("npm scripts that synthesize or run Terraform write files that other users cannot read, and outlive Ctrl-C", () => {
   const { scripts } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
-  const withCdktf = Object.entries<string>(scripts).filter(([, script]) => script.includes("cdktf "));
-  expect(withCdktf.map(([name]) => name)).toEqual(["synth", "diff", "deploy", "destroy"]);
-  // Scripts that change AWS or the state run Terraform through a program that ignores the hangup after Ctrl-C.
-  const ignoringHangup = 'TERRAFORM_BINARY_NAME="$PWD/tools/terraform.sh" ';
-  for (const [name, script] of withCdktf) {
-    const changes = name === "deploy" || name === "destroy";
-    expect(script).toBe(`umask 077 && CHECKPOINT_DISABLE=1 ${changes ? ignoringHangup : ""}cdktf ${name}`);
+  for (const name of ["synth", "diff", "deploy", "destroy"]) {
+    expect(scripts[name]).toBe(`umask 077 && exec node --import tsx tools/terraform.ts ${name}`);
   }
+});
+
+test("npx cdktf synth writes the same JSON as npm run synth", () => {
+  const outputs = [
+    ["npx", "cdktf"],
+    ["npm", "run"],
+  ].map(([program = "", command = ""]) => {
+    const out = join(folder, `by-${program}`);
+    const args = program === "npx" ? [command, "synth", "--output", out] : [command, "synth", "--", "--output", out];
+    const env = { ...process.env, CI: "true", CHECKPOINT_DISABLE: "1" };
+    expect(spawnSync(program, args, { cwd: PROJECT, env, encoding: "utf8" }).status).toBe(0);
+    return Object.fromEntries(filesIn(out).map((path) => [path, readFileSync(join(out, path), "utf8")]));
+  });
+  expect(Object.keys(outputs[0] as object)).toHaveLength(2);
+  expect(outputs[1]).toEqual(outputs[0]);
 });
 
 test("a checkout by Git for Windows has no carriage returns", () => {
   const [from, checkout] = [join(folder, "repository"), join(folder, "checkout")];
-  const files = [
-    ".gitattributes",
-    ".ci/run",
-    "tools/terraform.sh",
-    "tools/plan-page.sh",
-    "docs/addresses.md",
-    "cdktf.json",
-  ];
+  const files = [".gitattributes", ".ci/run", "tools/plan-page.sh", "docs/addresses.md", "cdktf.json"];
   for (const file of files) cpSync(join(PROJECT, file), join(from, file));
   const git = (...args: string[]) => {
     const { status, stderr } = spawnSync("git", ["-c", "user.name=a", "-c", "user.email=a@b.c", ...args], {
@@ -290,17 +293,44 @@ test("a checkout by Git for Windows has no carriage returns", () => {
     expect([file, readFileSync(join(checkout, file), "utf8").includes("\r")]).toEqual([file, false]);
 });
 
-test("npm refuses a Node for which the project is not made", () => {
-  const elsewhere = join(folder, "engines");
+test("npm refuses Windows in one line that names WSL, in which Node reports Linux", () => {
+  const elsewhere = join(folder, "platforms");
   mkdirSync(elsewhere);
-  cpSync(join(PROJECT, ".npmrc"), join(elsewhere, ".npmrc"));
-  const install = (node: string) => {
-    writeFileSync(join(elsewhere, "package.json"), JSON.stringify({ name: "a", version: "1.0.0", engines: { node } }));
-    return spawnSync("npm", ["install", "--dry-run", "--offline"], { cwd: elsewhere, encoding: "utf8" });
-  };
-  const { engines } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
-  expect(install(engines.node).status).toBe(0);
-  const refused = install("^18.0.0 || ^24.0.0");
+  const { os } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
+  writeFileSync(join(elsewhere, "package.json"), JSON.stringify({ name: "a", version: "1.0.0", os }));
+  const onWindows = join(elsewhere, "windows.js");
+  writeFileSync(onWindows, 'Object.defineProperty(process, "platform", { value: "win32" });');
+  const install = (env: NodeJS.ProcessEnv) =>
+    spawnSync("npm", ["install", "--dry-run", "--offline"], {
+      cwd: elsewhere,
+      encoding: "utf8",
+      env: { ...process.env, npm_config_cache: join(elsewhere, "cache"), ...env },
+    });
+  expect(install({}).status).toBe(0);
+  const refused = install({ NODE_OPTIONS: `--require ${onWindows}` });
   expect(refused.status).toBe(1);
-  expect(refused.stderr).toContain("EBADENGINE");
+  expect(refused.stderr).toContain('wanted {"os":"linux,darwin,WSL"} (current: {"os":"win32"})');
+});
+
+test.each([
+  ["v20.9.0", true],
+  ["v22.0.0", true],
+  ["v18.20.0", false],
+  ["v24.0.0", false],
+])("npm ci on Node %s: %p", (version, isAllowed) => {
+  const elsewhere = join(folder, version);
+  mkdirSync(elsewhere);
+  for (const name of [".npmrc", "package.json", "package-lock.json"])
+    cpSync(join(PROJECT, name), join(elsewhere, name));
+  const other = join(elsewhere, "node.js");
+  writeFileSync(other, `Object.defineProperty(process, "version", { value: "${version}" });`);
+  const { status, stderr } = spawnSync("npm", ["ci", "--dry-run", "--offline"], {
+    cwd: elsewhere,
+    encoding: "utf8",
+    env: { ...process.env, NODE_OPTIONS: `--require ${other}` },
+  });
+  // Also no package in the lock file refuses it.
+  expect({ status, stderr }).toMatchObject(
+    isAllowed ? { status: 0 } : { status: 1, stderr: expect.stringContaining("EBADENGINE") },
+  );
 });

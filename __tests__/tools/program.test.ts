@@ -25,6 +25,8 @@ test("the programs are these", () => {
   expect(PROGRAMS.map(([name]) => name).sort()).toEqual([
     "benchmark",
     "cloud",
+    "cluster",
+    "conformance",
     "control-plane",
     "credentials",
     "diagram",
@@ -44,7 +46,7 @@ test.each(PROGRAMS)("npm run %s -- --help prints its usage", (name, file) => {
 test.each([
   ["credentials", "--nodse", 2, "'--nodse' is not an option, did you mean '--nodes'? allowed: --out, "],
   ["review", "--fial-on", 1, "'--fial-on' is not an option, did you mean '--fail-on'? allowed: --base, "],
-  ["docs", "--chekc", 1, "'--chekc' is not an option, did you mean '--check'? allowed: --check\n"],
+  ["docs", "--chekc", 1, "'--chekc' is not an option, did you mean '--check'? allowed: --check, --record\n"],
   ["cloud", "--hlep", 1, "'--hlep' is not an option, did you mean '--help'? allowed: --help\n"],
   ["diagram", "--svg", 1, "'--svg' is not an option"],
 ])(

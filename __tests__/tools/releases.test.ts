@@ -1,12 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { download } from "../../cloud/mirror/download";
 import { createMirror } from "../../cloud/mirror/server";
-import { image, releases } from "../../kubernetes/releases";
-import { componentVersions } from "../../model/versions";
+import { IMAGE_NAMES, image, imageTag, releases } from "../../kubernetes/releases";
+import { componentVersions, TESTED } from "../../model/versions";
 import { parseSettings } from "../../settings/load";
 import { digestOf, layout } from "../../testing/oci-layout";
 
@@ -115,6 +116,32 @@ test("the sums of all files, and the digests of all images, are a file of checks
   expect(image("coredns", versions, checksums)).toBe(`${IMAGES[1]}@${digestIn(IMAGES[1] as string)}`);
 });
 
+test("the files at the printed addresses are a mirror", async () => {
+  for (const name of KUBERNETES) write(dl(name), name);
+  for (const path of [`${ETCD}/etcd-v3.7.3-linux-amd64.tar.gz`, CONTAINERD, `${RUNC}/runc.amd64`, CNI])
+    write(path, path);
+  const { stdout } = await ask("1.37.2", "--urls");
+  const copy = join(folder, "copy");
+  for (const url of stdout.trim().split("\n")) await download(copy, url);
+  const root = join(copy, "127.0.0.1");
+  const versions = componentVersions({ version: "1.37.2" });
+  for (const role of ["master", "worker"] as const) {
+    for (const { path, sumUrl } of releases(role, versions)) {
+      expect(readFileSync(join(root, path))).toEqual(readFileSync(join(folder, "mirror", path)));
+      expect(existsSync(join(root, sumUrl.replace("https://", "")))).toBe(true);
+    }
+  }
+});
+
+test("the page on the emulated cloud names the images", () => {
+  const page = readFileSync(join(PROJECT, "docs/rehearsal.md"), "utf8");
+  for (const tag of IMAGE_NAMES.map((name) => imageTag(name, TESTED))) {
+    expect(page).toMatch(
+      new RegExp(`skopeo copy docker://${tag} docker-archive:\\.cloud/releases/images/[a-z]+\\.tar:${tag}\n`),
+    );
+  }
+});
+
 test("another version of a component", async () => {
   const other = "github.com/etcd-io/etcd/releases/download/v3.6.1";
   write(`${other}/SHA256SUMS`, `${sumOf("3.6.1")}  etcd-v3.6.1-linux-amd64.tar.gz\n`);
@@ -169,8 +196,8 @@ test.each<[args: string[], line: string]>([
     `'--component etcd' must be a version of three numbers, such as 1.2.3, without v, got: "v3.7.3"`,
   ],
   [
-    ["1.37.2", "--mirror", "a"],
-    "'--mirror' is not an option, did you mean '--registry'? allowed: --component, --downloads, --registry",
+    ["1.37.2", "--register", "a"],
+    "'--register' is not an option, did you mean '--registry'? allowed: --component, --downloads, --registry, --urls",
   ],
 ])("%j is refused", async (args, line) => {
   expect(await run(...args)).toEqual({ status: 1, stdout: "", stderr: `releases: ${line}\n` });

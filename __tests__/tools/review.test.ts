@@ -85,7 +85,7 @@ describe("npm run review", () => {
       ["--plan", "/nowhere"],
       /^review: '--plan' must be a file with the output of `terraform show -json PLAN`, got: \/nowhere \(ENOENT.*\)\n$/,
     ],
-    [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, got: html\n$/],
+    [["--base", "HEAD", "--format", "html"], /^review: '--format' must be one of markdown, json, sarif, got: html\n$/],
     [["--base", "HEAD", "--fail-on", "rain"], /^review: '--fail-on' must be one of partial, .*, got: rain\n$/],
     [
       ["--plan", "/nowhere", "--fail-on", "secret,backend"],
@@ -102,6 +102,31 @@ describe("npm run review", () => {
     [["--rain"], /^review: '--rain' is not an option, did you mean '--base'\? allowed: --base, .*\n$/],
   ])("%j is refused in one line", (args, message) => {
     expect(review(...args)).toMatchObject({ status: 1, stdout: "", stderr: expect.stringMatching(message) });
+  });
+
+  test("prints SARIF for GitHub, about the settings, and links to GitHub in a workflow", () => {
+    process.env.GITHUB_SERVER_URL = "https://github.com";
+    process.env.GITHUB_REPOSITORY = "o/r";
+    const { stdout, stderr } = review("--plan", planFile(), "--format", "sarif");
+    delete process.env.GITHUB_SERVER_URL;
+    delete process.env.GITHUB_REPOSITORY;
+    expect(stderr).toBe("");
+    const [run] = JSON.parse(stdout).runs;
+    expect(run.results).toMatchObject([
+      {
+        ruleId: "replace-machine",
+        locations: [
+          {
+            physicalLocation: { artifactLocation: { uri: "cdktf.json" }, region: { startLine: 7 } },
+            logicalLocations: [{ fullyQualifiedName: "aws_instance.a" }],
+          },
+        ],
+      },
+    ]);
+    const lines = readFileSync(join(PROJECT, "cdktf.json"), "utf8").split("\n");
+    expect(lines[7 - 1]).toContain('"cluster"');
+    for (const { helpUri } of run.tool.driver.rules)
+      expect(helpUri).toMatch(/^https:\/\/github.com\/o\/r\/blob\/HEAD\/docs\//);
   });
 
   test("takes a plan in UTF-16, as PowerShell writes it", () => {
@@ -163,11 +188,24 @@ describeSuite("real Terraform", () => {
     },
   );
 
+  test("writes no page if the plan fails, also not that of an older plan in the folder", () => {
+    synthesize("a");
+    expect(tool("plan-page.sh", stack(), page("older"))).toMatchObject({ status: 0 });
+    const failing = { ...env, TF_CLI_ARGS_plan: "-unknown" };
+    const run = spawnSync(join(PROJECT, "tools/plan-page.sh"), [stack(), page("now")], {
+      cwd: PROJECT,
+      encoding: "utf8",
+      env: failing,
+    });
+    expect(run).toMatchObject({ status: 1, stdout: "", stderr: expect.stringContaining("-unknown") });
+    expect(existsSync(page("now"))).toBe(false);
+  });
+
   test("applies a plan only if its page equals the reviewed page", () => {
     const open = process.umask(0o022);
     try {
       synthesize("a");
-      expect(tool("plan-page.sh", stack(), page("reviewed"))).toMatchObject({ status: 0 });
+      expect(tool("plan-page.sh", stack(), page("reviewed"))).toMatchObject({ status: 0, stdout: "changes\n" });
       expect(readdirSync(page("reviewed")).sort()).toEqual(["cdk.tf.json", "changes.json", "page.md"]);
       expect(readFileSync(join(page("reviewed"), "page.md"), "utf8")).toContain("`terraform_data.a`: added");
 
@@ -187,7 +225,7 @@ describeSuite("real Terraform", () => {
       expect(tool("apply-reviewed.sh", stack(), page("now"), page("reviewed"))).toMatchObject({ status: 0 });
       expect(applied()).toEqual(["a"]);
 
-      tool("plan-page.sh", stack(), page("now"));
+      expect(tool("plan-page.sh", stack(), page("now"))).toMatchObject({ status: 0, stdout: "empty\n" });
       expect(tool("apply-reviewed.sh", stack(), page("now"), page("never"))).toMatchObject({
         status: 0,
         stdout: "nothing changes\n",

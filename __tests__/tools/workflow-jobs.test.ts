@@ -1,5 +1,6 @@
 /** The scripts of the workflows, run by bash with the real gh, on GitHub's documented answers (testing/fake-github.ts). */
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
@@ -15,7 +16,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { describeSuite } from "../../cloud/requirements";
-import { FakeGitHub, type PullRequest, REPOSITORY, type Run } from "../../testing/fake-github";
+import {
+  FakeGitHub,
+  type Issue,
+  type PullRequest,
+  REPOSITORY,
+  type Run,
+  WORKFLOW_USER,
+} from "../../testing/fake-github";
 import { type Job, type JobResult, type JobRun, runJob, type Workflow } from "../../testing/workflow-job";
 
 const PROJECT = join(__dirname, "../..");
@@ -538,6 +546,157 @@ describeSuite("the workflows' scripts", () => {
       );
     });
   });
+
+  describe("drift.yml's issue", () => {
+    const PAGE = "## Changes in the cluster\n";
+    const TITLE = "Drift: AWS differs from the settings of main";
+    const URL = "https://github.com/octo-org/cluster/actions/runs/100";
+    const firstLine = (text: string) => `<!-- drift.yml ${createHash("sha256").update(text).digest("hex")} -->`;
+    const introduction = (text: string) =>
+      `${firstLine(text)}\n` +
+      `The plan of ${HEAD} on \`main\` has changes: AWS differs from the settings. \`docs/github.md\` lists the possible\n` +
+      `reasons. The page shows the changes that an apply would make. [The run](${URL}) has the complete list. This issue\n` +
+      "is closed when the plan has no changes.\n\n";
+    const shown = (text = PAGE) => `${introduction(text)}${text}`;
+    const issue = (plan: { result?: string; verdict?: string; page?: string; attempt?: number } = {}) => {
+      const { result = "success", verdict = "changes", page = PAGE, attempt } = plan;
+      github.artifacts.set(100, new Map([["drift-page", { "page.md": page }]]));
+      github.writes.length = 0;
+      return run("drift.yml", "issue", {
+        run: 100,
+        event: { name: "schedule", payload: {} },
+        needs: { plan: { result, outputs: { attempt: "1", commit: HEAD, verdict } } },
+        ...(attempt !== undefined && { attempt }),
+      });
+    };
+    /** The issue that an earlier run opened. */
+    const opened = (change: Partial<Issue> = {}) =>
+      github.open({ title: TITLE, body: shown(), user: WORKFLOW_USER, ...change });
+
+    test("is opened if there is none", async () => {
+      expect(await issue()).toMatchObject({
+        result: "success",
+        log: "https://github.com/octo-org/cluster/issues/1\n",
+      });
+      expect(github.issues).toMatchObject([{ title: TITLE, body: shown(), state: "open", user: WORKFLOW_USER }]);
+      expect(github.writes).toEqual(["POST issues"]);
+    });
+
+    test("is not written from an earlier plan, if somebody starts only this job again", async () => {
+      opened();
+      expect(await issue({ verdict: "empty", attempt: 2 })).toMatchObject({ result: "skipped" });
+      expect(github.issues).toMatchObject([{ state: "open" }]);
+    });
+
+    test("is not opened without drift", async () => {
+      expect(await issue({ verdict: "empty" })).toMatchObject({ result: "success", log: "" });
+      expect(github.writes).toEqual([]);
+    });
+
+    test.each([
+      ["as it was written", (text: string) => text],
+      [
+        "with the line ends of GitHub's editor, and a note",
+        (text: string) => `${text}\nA note.`.replaceAll("\n", "\r\n"),
+      ],
+    ])("stays as it is if it already shows the drift (%s)", async (_, edit) => {
+      opened({ body: edit(shown()) });
+      expect(await issue()).toMatchObject({ result: "success", log: "::notice::Issue 1 already shows this plan.\n" });
+      expect(github.writes).toEqual([]);
+    });
+
+    test("shows another drift in place, with a comment that notifies", async () => {
+      opened();
+      expect((await issue({ page: "other\n" })).result).toBe("success");
+      expect(github.issues).toMatchObject([{ number: 1, body: shown("other\n"), state: "open" }]);
+      expect(github.issueComments.get(1)).toEqual([`The plan of ${HEAD} has other changes: [the run](${URL}).`]);
+      expect(github.writes).toEqual(["PATCH issues/1", "POST issues/1/comments"]);
+    });
+
+    test("is closed when the drift is gone, and the next drift opens another", async () => {
+      opened();
+      expect((await issue({ verdict: "empty" })).result).toBe("success");
+      expect(github.issues).toMatchObject([{ state: "closed", state_reason: "completed", body: shown() }]);
+      expect(github.issueComments.get(1)).toEqual([`The plan of ${HEAD} has no changes: [the run](${URL}).`]);
+      for (const ignoresFilters of [true, false]) {
+        github.ignoresFilters = ignoresFilters;
+        await issue({ verdict: "empty" });
+        expect(github.writes).toEqual([]);
+      }
+      await issue();
+      expect(github.writes).toEqual(["POST issues"]);
+      expect(github.issues.map(({ state }) => state)).toEqual(["closed", "open"]);
+    });
+
+    test.each(["failure", "cancelled", "skipped"])("stays as it is if the plan ends with %s", async (result) => {
+      opened();
+      expect((await issue({ result, verdict: "" })).result).toBe("skipped");
+      expect(github.writes).toEqual([]);
+    });
+
+    test("is not closed without a verdict", async () => {
+      opened();
+      await issue({ verdict: "" });
+      expect(github.issues).toMatchObject([{ state: "open" }]);
+    });
+
+    test.each<[string, Partial<Issue>]>([
+      ["a stranger's issue with the same title and text", { user: { login: "eve", type: "User" } }],
+      ["a stranger whose name is that of the workflows", { user: { login: "github-actions[bot]", type: "User" } }],
+      ["an issue of another bot", { user: { login: "dependabot[bot]", type: "Bot" } }],
+      ["an issue of a deleted user", { user: null }],
+      ["another workflow's issue with the same title", { body: PAGE }],
+      ["another workflow's issue that quotes this one", { body: `> ${shown()}` }],
+      ["another workflow's issue without a text", { body: null }],
+      ["another workflow's pull request", { pull_request: {} }],
+    ])("is not %s", async (_, change) => {
+      const theirs = structuredClone(opened(change));
+      await issue({ verdict: "empty" });
+      expect(github.writes).toEqual([]);
+      await issue({ page: "other\n" });
+      expect(github.writes).toEqual(["POST issues"]);
+      expect(github.issues).toMatchObject([theirs, { body: shown("other\n") }]);
+    });
+
+    test("is found on a later page of the open issues", async () => {
+      opened();
+      for (let count = 0; count < 250; count++) opened({ user: { login: "eve", type: "User" } });
+      await issue({ verdict: "empty" });
+      expect(github.writes).toEqual(["PATCH issues/1", "POST issues/1/comments"]);
+    });
+
+    test("shows the page as text: HTML comments, expressions and commands in it do nothing", async () => {
+      const page = `<!-- drift.yml ${"0".repeat(64)} -->\n$(touch x) \`id\` \${{ github.token }} ::set-output name=a::b\n@/etc/hostname\n`;
+      expect(await issue({ page })).toMatchObject({ result: "success", outputs: {} });
+      expect(github.issues).toMatchObject([{ body: `${introduction(page)}${page.replace("<!--", "<\\!--")}` }]);
+      await issue({ page });
+      expect(github.writes).toEqual([]);
+    });
+
+    test.each(["x", "ü", "🌈"])("links to the run if the page of %s is too long for an issue", async (letter) => {
+      const room = 65_400 - introduction("").length;
+      const fits = letter.repeat(Math.floor(room / letter.length));
+      await issue({ page: fits });
+      expect(github.issues[0]?.body).toBe(shown(fits));
+      const long = `${fits}${letter}`;
+      expect((await issue({ page: long })).result).toBe("success");
+      expect(github.issues).toMatchObject([
+        {
+          body: `${firstLine(long)}\nThe plan of ${HEAD} on \`main\` has a page that is too long for an issue: [the run](${URL}) shows it.\n`,
+        },
+      ]);
+      await issue({ page: long });
+      expect(github.writes).toEqual([]);
+    });
+
+    test("fails if GitHub does not answer", async () => {
+      opened();
+      await github.stop();
+      expect((await issue({ verdict: "empty" })).result).toBe("failure");
+      await github.start();
+      expect(github.issues).toMatchObject([{ state: "open" }]);
+    });
+  });
 });
 
 describe("in a checkout", () => {
@@ -613,6 +772,27 @@ exit $status
     git("reset", "-q", "--hard", "HEAD^1");
   });
 
+  test("the summary of a job has a page of at most 1 MiB, and a line instead of a longer one", () => {
+    const LIMIT = 1_048_576;
+    const folder = mkdtempSync(join(tmpdir(), "summary-"));
+    const [page, summary] = [join(folder, "page.md"), join(folder, "summary.md")];
+    const summaryOf = (text: string) => {
+      rmSync(summary, { force: true });
+      writeFileSync(page, text);
+      execFileSync(join(PROJECT, "tools/write-summary.sh"), [page], {
+        env: { ...process.env, GITHUB_STEP_SUMMARY: summary },
+      });
+      return readFileSync(summary, "utf8");
+    };
+    // A character of three bytes: the limit is in bytes.
+    const [fits, tooLong] = ["\u20ac".repeat(LIMIT / 3), "\u20ac".repeat(LIMIT / 3 + 1)];
+    expect(summaryOf(fits)).toBe(fits);
+    expect(summaryOf(tooLong)).toBe(
+      `The page has ${Buffer.byteLength(tooLong)} bytes, and GitHub takes at most ${LIMIT}. It is in the artifact of this run.\n`,
+    );
+    rmSync(folder, { recursive: true });
+  });
+
   test("review.yml does not run for an edit of the title, and runs for another base", async () => {
     const edit = (changes: object) =>
       run("review.yml", "page", {
@@ -662,18 +842,21 @@ exit $status
     const isApplied = () => existsSync(join(stacks(), "one", STATE));
 
     /** Plans and approves, then merges. */
-    async function planAndMerge(pullRequest = open()): Promise<void> {
-      expect(await plan(pullRequest)).toMatchObject({ result: "success" });
+    async function planAndMerge(pullRequest = open()): Promise<JobResult> {
+      const planned = await plan(pullRequest);
+      expect(planned).toMatchObject({ result: "success" });
       ran("plan.yml");
       github.approvals.set(100, [{ state: "approved", environments: [{ name: "plan" }] }]);
       merge(pullRequest);
+      return planned;
     }
 
     test("applies the plan that was on the pull request and was approved", async () => {
       synthesize("a");
-      await planAndMerge();
+      const planned = await planAndMerge();
       const files = github.artifacts.get(100)?.get("plan-page-7") as Record<string, string>;
       expect(Object.keys(files).sort()).toEqual(["cdk.tf.json", "changes.json", "page.md", "pull-request"]);
+      expect(planned.summary).toBe(files["page.md"]);
       const { result, log, summary } = await apply();
       expect({ result, log }).toEqual({ result: "success", log: expect.stringContaining("Apply complete!") });
       expect(summary).toBe(files["page.md"]);
@@ -723,6 +906,83 @@ exit $status
       expect(isApplied()).toBe(false);
     });
 
+    describe("drift.yml", () => {
+      /** Plans main, then writes the issue. */
+      async function drift(
+        options: Partial<JobRun> = {},
+      ): Promise<JobResult & { readonly issue: JobResult["result"] }> {
+        const event = { name: "schedule", payload: {} };
+        github.writes.length = 0;
+        const planned = await run("drift.yml", "plan", { run: 100, event, checkout, ...options });
+        const needs = { plan: { result: planned.result, outputs: planned.jobOutputs } };
+        return { ...planned, issue: (await run("drift.yml", "issue", { run: 100, event, needs })).result };
+      }
+      const commit = () => git("rev-parse", "HEAD").toString().trim();
+      const applySettings = async () => {
+        await planAndMerge();
+        expect((await apply()).result).toBe("success");
+      };
+
+      test("opens an issue for the difference between AWS and main, updates it, and closes it", async () => {
+        synthesize("a");
+        await applySettings();
+        expect(await drift()).toMatchObject({
+          result: "success",
+          issue: "success",
+          jobOutputs: { attempt: "1", commit: commit(), verdict: "empty" },
+          summary: expect.stringContaining("**Nothing changes.**"),
+        });
+        expect(github.issues).toEqual([]);
+
+        synthesize("b");
+        const first = await drift();
+        expect(first).toMatchObject({ issue: "success", jobOutputs: { commit: commit(), verdict: "changes" } });
+        expect(github.writes).toEqual(["POST issues"]);
+        expect(github.issues[0]?.body?.endsWith(`.\n\n${first.summary}`)).toBe(true);
+        expect(first.summary).toContain("`terraform_data.a`: changed in place");
+        const files = github.artifacts.get(100)?.get("drift-page") as Record<string, string>;
+        expect(Object.keys(files).sort()).toEqual(["cdk.tf.json", "changes.json", "page.md"]);
+
+        await drift();
+        expect(github.writes).toEqual([]);
+        synthesize("c");
+        await drift();
+        expect(github.writes).toEqual(["PATCH issues/1", "POST issues/1/comments"]);
+        synthesize("a");
+        await drift();
+        expect(github.writes).toEqual(["PATCH issues/1", "POST issues/1/comments"]);
+        expect(github.issues).toMatchObject([{ state: "closed" }]);
+      }, 180_000);
+
+      test("fails if the plan fails, and leaves the issue", async () => {
+        synthesize("a");
+        await drift();
+        const file = join(stacks(), "one/cdk.tf.json");
+        const stack = JSON.parse(readFileSync(file, "utf8"));
+        stack.resource.terraform_data.a.lifecycle = {
+          precondition: { condition: `\${terraform.workspace == ""}`, error_message: "The plan fails." },
+        };
+        writeFileSync(file, JSON.stringify(stack));
+        expect(await drift()).toMatchObject({
+          result: "failure",
+          issue: "skipped",
+          jobOutputs: { verdict: "" },
+          // The error of the plan, not of the initialization.
+          log: expect.stringMatching(/Terraform has been successfully initialized.*The plan fails\./s),
+        });
+        expect(github.writes).toEqual([]);
+      });
+
+      test.each<[string, Partial<JobRun>]>([
+        ["without a role", { variables: {} }],
+        ["on another branch", { ref: "refs/heads/topic" }],
+      ])("does nothing %s", async (_, options) => {
+        synthesize("a");
+        expect(await drift(options)).toMatchObject({ result: "skipped", issue: "skipped", ran: [] });
+        expect(github.writes).toEqual([]);
+      });
+    });
+
     test.each<[string, string, () => void]>([
       [
         "two stacks",
@@ -762,7 +1022,12 @@ exit $status
     ])("refuses %s", async (_, message, change) => {
       synthesize("a");
       change();
-      for (const ended of [await plan(open()), await apply()]) {
+      const event = { name: "schedule", payload: {} };
+      for (const ended of [
+        await plan(open()),
+        await apply(),
+        await run("drift.yml", "plan", { run: 901, event, checkout }),
+      ]) {
         expect({ result: ended.result, ran: ended.ran, log: ended.log }).toEqual({
           result: "failure",
           ran: ["Find the stack"],
@@ -785,6 +1050,7 @@ exit $status
         }
       };
       expect(usage("stack-to-plan.sh", "one")).toBe("usage: tools/stack-to-plan.sh\n");
+      expect(usage("write-summary.sh", "one", "two")).toBe("usage: tools/write-summary.sh PAGE\n");
       expect(usage("plan-page.sh", "one", "two", "page")).toBe("usage: tools/plan-page.sh STACK_FOLDER PAGE_FOLDER\n");
       expect(usage("apply-reviewed.sh", "one", "two", "page", "reviewed")).toBe(
         "usage: tools/apply-reviewed.sh STACK_FOLDER PAGE_FOLDER REVIEWED_FOLDER\n",
