@@ -27,4 +27,4 @@ if ! diff -r "$reviewed" "$page" >&2; then
   echo "not applied: this plan differs from the reviewed one; open a pull request to review it" >&2
   exit 1
 fi
-terraform -chdir="$stack" apply -input=false -no-color plan
+"${TERRAFORM_BINARY_NAME:-terraform}" -chdir="$stack" apply -input=false -no-color plan

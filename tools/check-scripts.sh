@@ -6,4 +6,4 @@ if ! command -v shellcheck >/dev/null; then
   echo "shellcheck is missing: install the package shellcheck" >&2
   exit 1
 fi
-exec shellcheck kubernetes/scripts/*.sh cloud/machine/*.sh tools/*.sh .ci/run
+exec shellcheck kubernetes/scripts/*.sh cloud/machine/*.sh tools/*.sh .ci/run .ci/cdktn
