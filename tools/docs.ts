@@ -1,12 +1,20 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { App } from "cdktf";
+import { ClusterStack } from "../constructs";
 import { COMPONENTS } from "../kubernetes/machine";
 import { liveFiles, nodeFiles } from "../model/layout";
 import { UserError } from "../model/user-error";
-import { synthesizeStack } from "../review/base";
+import { readOrEmpty } from "../review/base";
+import type { Document } from "../review/compare";
 import { renderDiagram } from "../review/diagram";
+import { FINDINGS, KINDS } from "../review/kinds";
+import { reportJsonSchema } from "../review/report";
+import { parseSettings } from "../settings/load";
 import { TUTORIAL } from "../settings/presets";
 import { settingsJsonSchema } from "../settings/schema";
+import { pageSvg, readRecording, record, terminalSvg } from "./pictures";
 import { parseOptions, runProgram } from "./program";
 
 const ROOT = join(__dirname, "..");
@@ -22,24 +30,54 @@ interface Schema {
   readonly required?: readonly string[];
 }
 
-/** The picture in the README, after a comment that names the command which writes it. */
+/** A picture in a page, after a comment that names the command which writes it. */
 const PICTURE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n```mermaid\n).*?(?=```)/s;
 
 /** A table in a page, after a comment that names its source. */
 const TABLE = /(?<=<!-- [^>]*npm run docs[^>]* -->\n\n)(\|[^\n]*\n)*/g;
 
 /** The files that are generated, completely or in part: their content by their path from the project's folder. */
-export async function generatedFiles(): Promise<Record<string, string>> {
-  const picture = renderDiagram(await synthesizeStack(ROOT, "the working tree"));
+export function generatedFiles(): Record<string, string> {
+  const picture = renderDiagram(defaultCluster());
   const schema = withDefaults(settingsJsonSchema() as Schema, TUTORIAL);
   return {
-    "README.md": readOrEmpty(join(ROOT, "README.md")).replace(PICTURE, () => picture),
+    "docs/images/deploy.svg": terminalSvg(readRecording(RECORDING)),
+    "docs/images/review.svg": pageSvg(pageOfAnUpgrade(), 850),
     "docs/certificates.md": withTables("docs/certificates.md", restartTable()),
     "docs/kubernetes.md": withTables("docs/kubernetes.md", programTable(), liveTable()),
+    "docs/outputs.md": readOrEmpty(join(ROOT, "docs/outputs.md")).replace(PICTURE, () => picture),
     "docs/part-2.md": withTables("docs/part-2.md", placeTable()),
-    "docs/settings.md": settingsPage(schema),
+    "docs/review.schema.json": `${JSON.stringify(reportJsonSchema(), null, 2)}\n`,
+    "docs/reviewing.md": withTables("docs/reviewing.md", findingTable()),
+    "docs/settings.md": withTables("docs/settings.md", settingsTable(schema)),
     "docs/settings.schema.json": `${JSON.stringify(forEditors(schema), null, 2)}\n`,
   };
+}
+
+/** The tutorial's cluster, whatever settings a user has written into cdktf.json. */
+function defaultCluster(): Document {
+  const settings = parseSettings({});
+  const outdir = mkdtempSync(join(tmpdir(), "docs-"));
+  try {
+    const app = new App({ stackTraces: false, outdir });
+    new ClusterStack(app, settings.name, settings);
+    app.synth();
+    return JSON.parse(readFileSync(join(outdir, "stacks", settings.name, "cdk.tf.json"), "utf8"));
+  } finally {
+    rmSync(outdir, { recursive: true });
+  }
+}
+
+/** The recording of a deploy, which `npm run docs -- --record` makes. */
+const RECORDING = join(ROOT, "docs/images/deploy.cast");
+
+/** The commands of the recording. */
+const RECORDED = ["npm run cloud -- deploy -auto-approve", "npm run cloud -- status"];
+
+/** The page of a change of a running cluster, without its folded lists. A test of the review keeps it. */
+function pageOfAnUpgrade(): string {
+  const page = readOrEmpty(join(ROOT, "__tests__/review/review-pages/kubernetes-version.md"));
+  return page.split("\n\n<details>")[0] as string;
 }
 
 /** A page with its generated tables, in their order on the page. */
@@ -115,6 +153,18 @@ function programTable(): string {
   );
 }
 
+/** The kinds of findings of a review. The links lead from a page beside the others. */
+function findingTable(): string {
+  return table(
+    ["kind", "level", "meaning"],
+    KINDS.map((kind) => {
+      const { level, text, docs } = FINDINGS[kind];
+      const link = docs === undefined ? "" : ` ([more](${docs.replace("docs/", "")}))`;
+      return [code(kind), level, `${text}${link}`];
+    }),
+  );
+}
+
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.map(cell).join(" | ")} |\n`).join("");
 }
@@ -139,38 +189,17 @@ function withDefaults({ required, ...rest }: Schema, preset: unknown): Schema {
   return { ...schema, properties: Object.fromEntries(properties) };
 }
 
-function settingsPage(schema: Schema): string {
-  const rows = leaves(schema, "").map(
-    ([name, { allowed, default: value, description }]) =>
-      `| \`${name}\` | ${cell(allowed ?? "")} | ${value === undefined ? "" : `\`${cell(JSON.stringify(value))}\``} | ${cell(description ?? "")} |`,
+/** Each setting with its allowed values, its default and its description. */
+function settingsTable(schema: Schema): string {
+  return table(
+    ["setting", "must be", "default", "description"],
+    leaves(schema, "").map(([name, { allowed = "", default: value, description = "" }]) => [
+      code(name),
+      allowed,
+      value === undefined ? "" : code(JSON.stringify(value)),
+      description,
+    ]),
   );
-  return `<!-- Made from settings/schema.ts and settings/presets.ts by \`npm run docs\`; do not edit. -->
-
-# Settings
-
-Write settings in \`cdktf.json\`, under \`context.cluster\`. Or write them in a separate JSON file, and set the environment
-variable \`CLUSTER_SETTINGS\` to its path, relative to the project's folder. The program then ignores the settings in
-\`cdktf.json\`. All settings are optional, except \`kubernetes.version\` in its group; without any, you get the tutorial's
-cluster. With a line such as \`"$schema": "./docs/settings.schema.json"\` (a path relative to the file), editors complete and
-check a settings file.
-
-| setting | must be | default | what it is |
-|---|---|---|---|
-${rows.join("\n")}
-
-Synthesis also checks settings against each other. Networks must not overlap. Machines must fit into their subnets and have
-different addresses, which must not be among the five that EC2 reserves in each subnet. Every worker needs a pod network. No
-certificate may expire after the CA's certificate. The region must have the instance types, as far as this is known, and the
-processor must fit the image. No tag key may equal another one after Unicode normalization. With \`kubernetes\`, machines need
-an x86_64 processor, at least 2 GiB of memory, routed pods and an Ubuntu release with cgroup v2, and the service network needs a
-tenth address. A settings file, \`cdktf.json\` and a file of checksums must not have a key twice in one object. Each problem is
-printed in one line on stderr. The exit status is then 1, and nothing is written.
-
-Synthesis prints a warning, and continues, if ssh is open to a large part of the internet, if a network is in public address
-space, if the service network has no tenth address, if it is not known whether the region has t2, if the number of control
-plane machines is even, if the cluster needs more routes or rules than AWS allows by default, and if machines download programs
-or images over http without a file of checksums.
-`;
 }
 
 /** Every setting that holds a value, with its path. */
@@ -200,21 +229,15 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
+const USAGE = `npm run docs [-- --check | --record]    writes the generated pages and pictures
 
-const USAGE = `npm run docs [-- --check]    writes the generated pages
-
-  --check    only report pages that are not up to date, with exit status 1`;
+  --check     only report files that are not up to date, with exit status 1
+  --record    first record a deploy in the emulated cloud, which must be up and empty`;
 
 async function main(args: string[]): Promise<number> {
-  const { values } = parseOptions(args, { check: { type: "boolean" } });
-  const files = await generatedFiles();
+  const { values } = parseOptions(args, { check: { type: "boolean" }, record: { type: "boolean" } });
+  if (values.record) await record(RECORDED, RECORDING);
+  const files = generatedFiles();
   const stale = staleFiles(files);
   if (values.check && stale.length > 0) {
     throw new UserError(`not up to date: ${stale.join(", ")}; run \`npm run docs\``);
