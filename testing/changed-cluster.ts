@@ -1,3 +1,4 @@
+import type { Write } from "./api-writer";
 import { ETCDCTL, type KubernetesRehearsal, type Writes, type WritesOfTime } from "./kubernetes-rehearsal";
 
 /** The machines of a cluster that heals and is changed: three control plane machines and two workers. */
@@ -78,7 +79,10 @@ export async function measured(writes: Writes, name: string, action: () => Promi
  */
 export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
   expect(longestGap).toBeLessThan(5);
-  expect(failed.length / all).toBeLessThan(0.05);
+  if (failed.length / all < 0.05) return;
+  const [{ begin }] = failed as [Write];
+  const lines = failed.map((write) => `${(write.begin - begin) / 1000} s: ${write.error}`);
+  throw new Error(`${failed.length} of ${all} writes failed:\n${lines.join("\n")}`);
 }
 
 /** Waits until all members of etcd are healthy, and the load balancer has all API servers. */
