@@ -20,6 +20,9 @@ export interface Write {
 /** The time between the begins of two writes, in milliseconds. */
 const INTERVAL = 90;
 
+/** The reason of a write that took longer than {@link TIME_OUT}. */
+export const TIMED_OUT = "timed out";
+
 /** The time-out of a write, connection included, in milliseconds. */
 export const TIME_OUT = 2_000;
 
@@ -44,12 +47,13 @@ function main([kubeconfig, namespace]: readonly string[]): void {
     const report = (error?: string) => {
       console.log(JSON.stringify({ name, begin, end: Date.now(), error } satisfies Write));
     };
+    const failed = ({ name, message }: Error) => report(name === "AbortError" ? TIMED_OUT : message);
     const call = request(url, { ...options, signal: AbortSignal.timeout(TIME_OUT) }, (response) => {
       response.resume();
       response.once("end", () => report(response.statusCode === 201 ? undefined : `status ${response.statusCode}`));
-      response.once("error", ({ message }) => report(message));
+      response.once("error", failed);
     });
-    call.once("error", ({ message }) => report(message));
+    call.once("error", failed);
     call.end(JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name } }));
   }, INTERVAL);
   process.once("SIGTERM", () => clearInterval(timer));

@@ -1,4 +1,4 @@
-import type { Write } from "./api-writer";
+import { TIMED_OUT } from "./api-writer";
 import { ETCDCTL, type KubernetesRehearsal, type Writes, type WritesOfTime } from "./kubernetes-rehearsal";
 
 /** The machines of a cluster that heals and is changed: three control plane machines and two workers. */
@@ -65,24 +65,25 @@ export function figures(name: string, values: Record<string, unknown>): void {
   if (process.env.SHOW_STEPS) process.stderr.write(`figures: ${name}: ${JSON.stringify(values)}\n`);
 }
 
-/** Runs an action beside the writes, and prints how many failed. */
+/** Runs an action beside the writes, and prints how many failed, and when. */
 export async function measured(writes: Writes, name: string, action: () => Promise<unknown>) {
+  const begin = Date.now();
   const result = await writes.during(action);
   const { failed, ...others } = result;
-  figures(name, { ...others, failed: failed.length, errors: [...new Set(failed.map(({ error }) => error))] });
+  const errors = failed.map((write) => `${(write.begin - begin) / 1000} s: ${write.error}`);
+  figures(name, { ...others, failed: failed.length, errors });
   return result;
 }
 
 /**
- * The API answers through a planned change: no two answers are far apart, and few writes fail. The figures of an idle machine are in
- * docs/kubernetes.md; on a busy one, writes take longer than their time-out, and the load balancer sees a machine later.
+ * The API answers through a planned change: no two answers are far apart, and nearly no write is refused. The figures of an idle
+ * machine are in docs/kubernetes.md; on a busy one, some writes take longer than their time-out.
  */
 export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
   expect(longestGap).toBeLessThan(5);
-  if (failed.length / all < 0.05) return;
-  const [{ begin }] = failed as [Write];
-  const lines = failed.map((write) => `${(write.begin - begin) / 1000} s: ${write.error}`);
-  throw new Error(`${failed.length} of ${all} writes failed:\n${lines.join("\n")}`);
+  const refused = failed.filter(({ error }) => error !== TIMED_OUT);
+  expect(refused.length / all).toBeLessThan(0.01);
+  expect(failed.length / all).toBeLessThan(0.1);
 }
 
 /** Waits until all members of etcd are healthy, and the load balancer has all API servers. */
