@@ -243,6 +243,9 @@ describeSuite("machines that boot", () => {
     await on(1, `sudo sh -ec '${ENABLE_UNIT}'`);
     await on(1, "sudo ip link add dummy0 type dummy; sudo nft add table ip a");
     const bootId = await on(1, "cat /proc/sys/kernel/random/boot_id");
+    // A reboot stops all processes before it ends them.
+    const stopped = start(machine.run(["sh", "-c", "echo stops; kill -STOP $$"]));
+    await until(() => stopped.output().includes("stops"), { what: () => "the command begins" });
     await ssh(1, "sudo reboot");
     await until(() => !machine.isUp, { what: () => "the machine goes down" });
     await machine.listens();
@@ -251,6 +254,7 @@ describeSuite("machines that boot", () => {
     );
     expect(await on(1, "cat /proc/sys/kernel/random/boot_id")).not.toBe(bootId);
     expect(await on(1, "systemctl is-system-running --wait")).toBe("running");
+    expect((await stopped.ended).status).toBe(128 + 15);
 
     expect([await serviceWithin(1, "50M"), await serviceWithin(1, "200M")]).toEqual(["no", "yes"]);
 

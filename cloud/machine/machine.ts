@@ -245,7 +245,9 @@ export class Machine {
   run(command: readonly string[]): string[] {
     const spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
     const environment = ["env", "--ignore-environment", `PATH=${PATH}`, "HOME=/root", "LANG=C.UTF-8"];
-    const onMachine = ["nsenter", `--target=${this.first}`, ...spaces, "--"];
+    // If nsenter waited, it would stop when a reboot stops all processes, and the machine would wait for it without end.
+    const waits = ["sh", "-c", '"$@"; exit $?', "sh"];
+    const onMachine = ["nsenter", `--target=${this.first}`, ...spaces, "--no-fork", "--", ...waits];
     return [...ENDS_WITH_PARENT, ...onMachine, ...environment, ...command];
   }
 
