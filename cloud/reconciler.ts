@@ -61,6 +61,8 @@ export class Reconciler {
   private state: CloudState = { version: 0, vpcs: [] };
   private applied = 0;
   private stopping = false;
+  /** The number of changes of the targets' health of which the API does not know. */
+  private healthChanges = 0;
   private readonly ended: Promise<void>;
 
   constructor(private readonly props: ReconcilerProps) {
@@ -151,12 +153,20 @@ export class Reconciler {
     updateHostsFile(this.props.hosts, names);
   }
 
+  /** Tells the API the health, one request after the other: a request that overtakes another one would leave an old health. */
   private async followHealth(): Promise<void> {
-    try {
-      await this.reader.setHealth(await this.balancers.health());
-      await this.applyNetworks();
-    } catch (error) {
-      if (!this.stopping) this.props.log(`cannot tell the targets' health: ${(error as Error).message}`);
+    this.healthChanges += 1;
+    if (this.healthChanges > 1) return;
+    while (this.healthChanges > 0 && !this.stopping) {
+      const told = this.healthChanges;
+      try {
+        await this.reader.setHealth(await this.balancers.health());
+        await this.applyNetworks();
+        this.healthChanges -= told;
+      } catch (error) {
+        if (!this.stopping) this.props.log(`cannot tell the targets' health: ${(error as Error).message}`);
+        await sleep(1000);
+      }
     }
   }
 

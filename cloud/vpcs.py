@@ -36,6 +36,7 @@ def application(aws):
     """Adds this module's paths to the application of the API."""
 
     def both(environ, start_response):
+        global health
         path = environ.get("PATH_INFO", "")
         if path == "/cloud":
             after = int(parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[0])
@@ -43,8 +44,7 @@ def application(aws):
                 changed.wait_for(lambda: version != after, WAIT)
                 body = json.dumps({"version": version, "vpcs": vpcs()}).encode()
         elif path == "/cloud/health":
-            health.clear()
-            health.update(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+            health = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
             body = b"{}"
         else:
             return aws(environ, start_response)

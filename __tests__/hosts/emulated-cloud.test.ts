@@ -1,6 +1,8 @@
 import { rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as ec2 from "@aws-sdk/client-ec2";
+import * as elb from "@aws-sdk/client-elastic-load-balancing-v2";
 import { EmulatedCloud } from "../../cloud/emulated-cloud";
 import { clientConfiguration } from "../../cloud/emulator";
 import { changeInstance, type InstanceChange, takeInventory } from "../../cloud/inventory";
@@ -16,6 +18,8 @@ const ADDRESS = "172.31.0.20";
 describeSuite("the emulated cloud", () => {
   let cloud: EmulatedCloud;
   let client: ec2.EC2Client;
+  let balancing: elb.ElasticLoadBalancingV2Client;
+  let vpc: string | undefined;
   let group: string;
   let subnet: string;
 
@@ -24,6 +28,8 @@ describeSuite("the emulated cloud", () => {
     client = new ec2.EC2Client(clientConfiguration(cloud.socket, REGION));
     const { Vpc } = await client.send(new ec2.CreateVpcCommand({ CidrBlock: "172.31.0.0/16" }));
     const VpcId = Vpc?.VpcId;
+    vpc = VpcId;
+    balancing = new elb.ElasticLoadBalancingV2Client(clientConfiguration(cloud.socket, REGION));
     const made = await Promise.all([
       client.send(new ec2.CreateSubnetCommand({ VpcId, CidrBlock: "172.31.0.0/24" })),
       client.send(new ec2.CreateSecurityGroupCommand({ VpcId, GroupName: "g", Description: "g" })),
@@ -49,6 +55,7 @@ describeSuite("the emulated cloud", () => {
 
   afterAll(async () => {
     client?.destroy();
+    balancing?.destroy();
     await cloud?.close();
   });
 
@@ -165,6 +172,49 @@ describeSuite("the emulated cloud", () => {
     await client.send(new ec2.TerminateInstancesCommand({ InstanceIds: [InstanceId] }));
     const { instances, networkInterfaces, volumes } = await takeInventory(cloud.socket, REGION);
     expect([instances, networkInterfaces, volumes]).toEqual([[], [], []]);
+  });
+
+  test("the API reports the health of each target, also when many change at once", async () => {
+    const { InstanceId: id = "" } = await runInstance("h");
+    await running("h");
+    await machine("h").machine.listens();
+    const { LoadBalancers } = await balancing.send(
+      new elb.CreateLoadBalancerCommand({ Name: "h", Type: "network", Subnets: [subnet] }),
+    );
+    const LoadBalancerArn = LoadBalancers?.[0]?.LoadBalancerArn;
+    const group = { Protocol: "TCP", Port: 22, VpcId: vpc, TargetType: "ip" } as const;
+    const groups = await Promise.all(
+      Array.from({ length: 12 }, async (_, index) => {
+        const made = await balancing.send(new elb.CreateTargetGroupCommand({ Name: `h${index}`, ...group }));
+        const TargetGroupArn = made.TargetGroups?.[0]?.TargetGroupArn;
+        const DefaultActions = [{ Type: "forward", TargetGroupArn } as const];
+        await balancing.send(
+          new elb.CreateListenerCommand({ LoadBalancerArn, Protocol: "TCP", Port: 7000 + index, DefaultActions }),
+        );
+        return { TargetGroupArn, Targets: [{ Id: ADDRESS, Port: 22 }] };
+      }),
+    );
+    const states = async () => {
+      const health = groups.map(({ TargetGroupArn }) =>
+        balancing.send(new elb.DescribeTargetHealthCommand({ TargetGroupArn })),
+      );
+      const targets = (await Promise.all(health)).flatMap(
+        ({ TargetHealthDescriptions = [] }) => TargetHealthDescriptions,
+      );
+      return targets.map(({ TargetHealth }) => TargetHealth?.State);
+    };
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(groups.map((each) => balancing.send(new elb.RegisterTargetsCommand(each))));
+      for (let tries = 0; (await states()).some((state) => state !== "healthy") && tries < 50; tries++)
+        await sleep(100);
+      expect(await states()).toEqual(groups.map(() => "healthy"));
+      await Promise.all(groups.map((each) => balancing.send(new elb.DeregisterTargetsCommand(each))));
+      await cloud.machines.settled();
+    }
+    await balancing.send(new elb.DeleteLoadBalancerCommand({ LoadBalancerArn }));
+    await change(id, "terminate");
+    await gone("h");
+    await cloud.machines.settled();
   });
 
   test("an instance has the security groups of its interface", async () => {
