@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
+import { IN_CLOUD } from "../model/commands";
 import { UserError } from "../model/user-error";
 import { CREDENTIALS, ENDPOINT_URL, PYTHON_FOLDER } from "./emulator";
 import { CLI_CONFIG } from "./providers";
-import type { TerraformJson } from "./terraform-json";
+import { resourcesOf, type TerraformJson } from "./terraform-json";
 
 /** The name of an npm script of the project that works on a cluster. */
 export type Script = "synth" | "diff" | "deploy" | "destroy";
@@ -46,6 +47,11 @@ export class ClusterFolder {
   /** The synthesized JSON. */
   get json(): TerraformJson {
     return this.read(join("stacks", this.clusterName, "cdk.tf.json"));
+  }
+
+  /** Whether the cluster's settings have `kubernetes`. */
+  get hasKubernetes(): boolean {
+    return "addons" in resourcesOf(this.json, "null_resource");
   }
 
   /** The cluster's region. */
@@ -147,6 +153,7 @@ export function cloudEnvironment(region?: string): NodeJS.ProcessEnv {
     ...Object.fromEntries(Object.entries(rest).filter(([name]) => !/^(AWS|TF)_/.test(name))),
     PATH: `${PATH}:${join(PYTHON_FOLDER, "bin")}`,
     ...(region !== undefined && { AWS_REGION: region, AWS_DEFAULT_REGION: region }),
+    [IN_CLOUD]: "yes",
     AWS_ENDPOINT_URL: ENDPOINT_URL,
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,

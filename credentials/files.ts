@@ -5,6 +5,7 @@ import { z } from "zod";
 import { encryptionConfig } from "../kubernetes/encryption-config";
 import { apiServer, type KubeconfigUser, kubeconfig, kubeconfigUsers } from "../kubernetes/kubeconfig";
 import { ec2Hostname } from "../model/addressing";
+import { npmRun } from "../model/commands";
 import {
   FRONT_PROXY,
   FRONT_PROXY_CA,
@@ -183,7 +184,7 @@ export function credentialFiles(cluster: DeployedCluster): Record<string, string
   ]);
   const missing = pairs.flatMap(pemNames).find((file) => pemFiles[file] === undefined);
   if (missing !== undefined) {
-    throw new UserError(`the deployed ${name} lacks ${missing}: \`npm run deploy\` adds it`);
+    throw new UserError(`the deployed ${name} lacks ${missing}: \`${npmRun("deploy")}\` adds it`);
   }
   const base64 = (file: string) => Buffer.from(pemFiles[file] as string).toString("base64");
   const digits = createHash("sha256").update(encryptionKey).digest("hex").slice(0, ENCRYPTION_KEY_DIGITS);

@@ -1,3 +1,4 @@
+import { npmRun } from "../model/commands";
 import type { NodeFacts } from "../model/identities";
 import { type FileSource, NODE_HOME as HOME, liveFiles, nodeFiles } from "../model/layout";
 import { NODE_USER } from "../model/names";
@@ -66,7 +67,7 @@ function copiedFiles(node: NodeFacts): MachineFile[] {
       missing: { place: home, problem: `is missing here and where part 2 puts it (${places.join(", ")})${hint}` },
       different:
         source.kind === "kubeconfig"
-          ? `${DIFFERENT}: copy the folder's file to the machine, or run \`npm run credentials\` again (docs/part-2.md)`
+          ? `${DIFFERENT}: copy the folder's file to the machine, or run \`${npmRun("credentials")}\` again (docs/part-2.md)`
           : differenceOf(source),
     };
   });
@@ -76,7 +77,7 @@ function differenceOf({ kind }: FileSource): string {
   return kind === "encryption-config"
     ? // The machine's file may contain the only copy of a key. Without this key, the secrets that it encrypted are lost.
       `${DIFFERENT}: keep it, and see 'Another key for secrets' in docs/certificates.md`
-    : `${DIFFERENT}: apply again, or run \`npm run credentials\` again`;
+    : `${DIFFERENT}: apply again, or run \`${npmRun("credentials")}\` again`;
 }
 
 /** The path of a machine's file in a credentials folder. */

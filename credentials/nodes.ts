@@ -1,3 +1,4 @@
+import { npmRun } from "../model/commands";
 import { NODE_HOME as HOME } from "../model/layout";
 import { NODE_USER } from "../model/names";
 import { type CheckOptions, contentChecks, type Finding, modeProblems, type Read, readerOf, wrongMode } from "./check";
@@ -123,7 +124,7 @@ function addressHint({ cluster, name }: Target, deployed: DescribedCluster["node
   const address = deployed[name]?.public_ip;
   if (address === cluster.nodes[name]?.public_ip) return "";
   const inState = address === undefined ? "which has no such machine" : `which has ${address || "none"}`;
-  return `; the address is not the state's, ${inState}: run \`npm run credentials\``;
+  return `; the address is not the state's, ${inState}: run \`${npmRun("credentials")}\``;
 }
 
 /** Whether a machine has the file at an index of its list. */

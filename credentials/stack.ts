@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { npmRun } from "../model/commands";
 import { UserError } from "../model/user-error";
 import { NAME, NODES, OUTPUTS } from "./outputs";
 import { readRegularFile } from "./regular-file";
@@ -96,7 +97,7 @@ function notDeployed(name: string, workspace: string, files: readonly string[]):
     );
   }
   const where = workspace === DEFAULT_WORKSPACE ? "" : ` of the workspace ${workspace}`;
-  return new UserError(`${name} is not deployed, its state${where} has no outputs: run \`npm run deploy\``);
+  return new UserError(`${name} is not deployed, its state${where} has no outputs: run \`${npmRun("deploy")}\``);
 }
 
 /** A synthesized stack. */
@@ -155,7 +156,7 @@ export function knownOutputs(name: string, outputs: Readonly<Record<string, unkn
   ] = error.issues as [z.core.$ZodIssue];
   throw new UserError(
     outputs[output as string] === undefined
-      ? `the deployed ${name} has no output ${String(output)}: \`npm run deploy\` adds it`
+      ? `the deployed ${name} has no output ${String(output)}: \`${npmRun("deploy")}\` adds it`
       : `the deployed ${name} has an invalid output: ${[output, ...path].join(".")}: ${message}`,
   );
 }

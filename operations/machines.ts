@@ -2,6 +2,7 @@ import { describedCluster, nodesOf } from "../credentials/files";
 import { overSsh, SshError, type SshOptions } from "../credentials/ssh";
 import { deployedNodes, findStack } from "../credentials/stack";
 import { OPERATIONS } from "../kubernetes/machine";
+import { npmRun } from "../model/commands";
 import type { NodeFacts } from "../model/identities";
 import type { NodeRole } from "../model/names";
 import { UserError } from "../model/user-error";
@@ -46,7 +47,7 @@ export async function openCluster({
   const { name, kubernetes } = described;
   if (kubernetes !== true) {
     throw new UserError(
-      `${name} must have the setting 'kubernetes', got: a cluster without it (if it was added later, run \`npm run credentials\`)`,
+      `${name} must have the setting 'kubernetes', got: a cluster without it (if it was added later, run \`${npmRun("credentials")}\`)`,
     );
   }
   const nodes = isWithoutState ? described.nodes : await deployedNodes(from, name, STATE_TIME_LIMIT);

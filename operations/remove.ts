@@ -1,4 +1,5 @@
 import { OPERATIONS } from "../kubernetes/machine";
+import { npmRun } from "../model/commands";
 import type { NodeFacts } from "../model/identities";
 import type { NodeRole } from "../model/names";
 import { UserError } from "../model/user-error";
@@ -38,7 +39,7 @@ export async function remove(cluster: RunningCluster, names: readonly string[], 
     report(`${machine.id}: out of the cluster`);
   }
   const [{ role }] = machines as [NodeFacts];
-  report(`Now set ${COUNTS[role]} to ${ofRole(cluster, role).length - machines.length}, and run: npm run deploy`);
+  report(`Now set ${COUNTS[role]} to ${ofRole(cluster, role).length - machines.length}, and run: ${npmRun("deploy")}`);
 }
 
 /** The machines with the names, the last one first. @throws UserError if they cannot be removed */
@@ -54,7 +55,7 @@ function removable(cluster: RunningCluster, names: readonly string[]): NodeFacts
   }
   const [{ role }] = found as [NodeFacts];
   if (role === "master" && ofRole(cluster, role).length === found.length) {
-    throw new UserError(`${names.join(" ")}: the last control plane machine cannot be removed: npm run destroy`);
+    throw new UserError(`${names.join(" ")}: the last control plane machine cannot be removed: ${npmRun("destroy")}`);
   }
   return found.toReversed();
 }

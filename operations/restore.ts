@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream, statSync } from "node:fs";
 import { initialCluster, OPERATIONS } from "../kubernetes/machine";
+import { npmRun } from "../model/commands";
 import type { NodeFacts } from "../model/identities";
 import { UserError } from "../model/user-error";
 import { checkSum, discard, makeFolder, snapshotFolder, sumOf, timestamp } from "./copies";
@@ -42,7 +43,7 @@ export async function restore(cluster: RunningCluster, file: string, replace: bo
   } finally {
     await Promise.all(masters.map((machine) => discard(cluster, machine, `${folder} ${UNPACKED}`, report)));
   }
-  report(`${cluster.name}: restored. Now run: npm run deploy`);
+  report(`${cluster.name}: restored. Now run: ${npmRun("deploy")}`);
 }
 
 /** Checks the local file. @returns its SHA-256 @throws UserError if it is not a file with content */
@@ -66,7 +67,7 @@ async function checkMachines(cluster: RunningCluster, replace: boolean): Promise
   const missing = states.filter(({ error }) => error !== undefined);
   if (missing.length > 0) {
     throw new UserError(
-      `all control plane machines must answer (\`npm run deploy\` replaces those that are gone), got: ${inWords(missing)}`,
+      `all control plane machines must answer (\`${npmRun("deploy")}\` replaces those that are gone), got: ${inWords(missing)}`,
     );
   }
   const working = states.filter(({ etcd }) => etcd === "quorum");
@@ -85,7 +86,7 @@ async function checkMachines(cluster: RunningCluster, replace: boolean): Promise
   if (withoutFiles.length === 0) return;
   for (const { machine, hasFiles } of states) if (hasFiles) await asRoot(cluster, machine, OPERATIONS.abandon);
   throw new UserError(
-    `all control plane machines must have their files, got: none on ${withoutFiles.join(", ")}. Run \`npm run deploy\`, which copies them and ends with an error at etcd; then repeat this command`,
+    `all control plane machines must have their files, got: none on ${withoutFiles.join(", ")}. Run \`${npmRun("deploy")}\`, which copies them and ends with an error at etcd; then repeat this command`,
   );
 }
 

@@ -186,6 +186,11 @@ export function synthesizeCheckout(folder: string, name: string, project?: strin
     try {
       const { command, env: appEnv, cdktfJson } = appOf(folder, output);
       const settings = project === undefined ? undefined : settingsPath(project, folder);
+      if (settings !== undefined && !existsSync(join(folder, settings))) {
+        throw new UserError(
+          `${name} has no ${settings}, which 'CLUSTER_SETTINGS' names: commit the settings of the running cluster there, or use --plan`,
+        );
+      }
       const env = { ...process.env, ...(settings !== undefined && { CLUSTER_SETTINGS: settings }), ...appEnv };
       const [program, ...args] = command;
       await run(program, args, folder, env);

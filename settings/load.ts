@@ -69,6 +69,9 @@ function settingsErrors(error: z.ZodError, input: unknown, source: string): stri
     const prefix = name === "" ? "" : `${name}.`;
     return issue.keys.map((key) => {
       const known = issue.message.split(", ");
+      if (name === "" && ["context", "cluster"].includes(key)) {
+        return `'${key}' is not a setting: ${source} must be the object of 'context.cluster' itself; allowed: ${issue.message}`;
+      }
       return `'${oneLine(prefix + key)}' is not a setting, did you mean '${prefix}${closest(key, known)}'? allowed: ${issue.message}`;
     });
   });

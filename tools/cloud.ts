@@ -294,11 +294,26 @@ async function runScript(name: Script, args: readonly string[]): Promise<number>
   if (folder.stateFile === undefined) {
     throw new UserError(`'backend' must be local, with a path in the project's folder, for a cluster in the cloud`);
   }
+  if (name === "deploy") checkMirror(cloud, folder);
   console.log("Installing the providers, unless they are installed ...");
   await installProviders(folder.json);
   // The hangup would end unshare, and everything in the cloud that unshare started.
   const command = ignoringHangup([...cloud.inside, ...toItsEnd(folder.script(name, "--skip-synth", ...args))]);
   return foreground(command, { cwd: PROJECT, env: cloudEnvironment() }, ["SIGINT", "SIGTERM", "SIGHUP"]);
+}
+
+/** @throws UserError if the machines would download files from hosts that the cloud does not have */
+function checkMirror({ mirror }: Up, folder: ClusterFolder): void {
+  if (!folder.hasKubernetes) return;
+  const how = "docs/rehearsal.md#a-cluster-with-kubernetes";
+  if (mirror === undefined) {
+    throw new UserError(
+      `a cluster with 'kubernetes' needs a cloud with a mirror: npm run cloud -- down, and then up --mirror DIR (${how})`,
+    );
+  }
+  const address = `http://${OUTSIDE_ADDRESS}`;
+  if (JSON.stringify(folder.json).includes(`${address}/`)) return;
+  throw new UserError(`'kubernetes.downloads' must be the cloud's mirror, ${address} (${how})`);
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
@@ -313,8 +328,10 @@ async function ssh([wanted = "", ...command]: string[]): Promise<number> {
   }
   rmSync(SSH_KEY, { force: true });
   writeFileSync(SSH_KEY, key, { mode: 0o600 });
+  // The internet gateway drops what no rule allows.
+  const timeout = ["-o", "ConnectTimeout=10"];
   const knownHosts = ["-o", `UserKnownHostsFile=${KNOWN_HOSTS}`, "-o", "StrictHostKeyChecking=accept-new"];
-  const options = ["-i", SSH_KEY, ...knownHosts, "-o", "LogLevel=ERROR"];
+  const options = ["-i", SSH_KEY, ...timeout, ...knownHosts, "-o", "LogLevel=ERROR"];
   return inside(cloud, ["ssh", ...options, `ubuntu@${machine.publicIp}`, ...command]);
 }
 
@@ -372,6 +389,9 @@ async function kubectl(args: string[]): Promise<number> {
  * @returns the path of the administrator's kubeconfig
  */
 async function administratorsKubeconfig(cloud: Up): Promise<string> {
+  const { clusterName, hasKubernetes } = deployedCluster();
+  if (!hasKubernetes)
+    throw new UserError(`${clusterName} must have the setting 'kubernetes', got: a cluster without it`);
   const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
   if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
   return join(CREDENTIALS, "kubeconfigs", "admin.kubeconfig");

@@ -84,7 +84,14 @@ export function parseOptions<const T extends Options>(args: readonly string[], o
     }
     const unexpected = /^Unexpected argument '([^']*)'/.exec(message)?.[1];
     if (unexpected !== undefined) {
-      throw new UserError(`only options are allowed, got: ${unexpected}; allowed: ${known.join(", ") || "none"}`);
+      // npm takes the options of `npm run NAME --OPTION VALUE` for its own, and leaves the values.
+      const taken = known.find(
+        (option) => process.env[`npm_config_${option.slice(2).replaceAll("-", "_")}`] !== undefined,
+      );
+      const hint = taken === undefined ? "" : `; npm needs -- before the options: -- ${taken} ${unexpected}`;
+      throw new UserError(
+        `only options are allowed, got: ${unexpected}; allowed: ${known.join(", ") || "none"}${hint}`,
+      );
     }
     if (!code?.startsWith("ERR_PARSE_ARGS")) throw error;
     // The first sentence of Node's message describes the problem. The others describe workarounds.

@@ -183,6 +183,10 @@ story({
       status: 1,
       output: "cloud: the machine must be a running one (master-0, worker-0), got: 'worker-7'\n",
     });
+    expect(await cloud.run("kubectl", "get", "nodes")).toEqual({
+      status: 1,
+      output: `cloud: ${TUTORIAL_NAME} must have the setting 'kubernetes', got: a cluster without it\n`,
+    });
   },
 
   "npm run cloud -- credentials writes the files, and the check finds no problem on the machines": async () => {

@@ -18,10 +18,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start, until } from "../../cloud/program";
 import { describeSuite } from "../../cloud/requirements";
+import { TESTED } from "../../model/versions";
 import { CloudProgram } from "../../testing/cloud-program";
 import { USERS } from "../../testing/ssh-hosts";
 
 const PROJECT = join(__dirname, "../..");
+const KUBERNETES = { kubernetes: { version: TESTED.kubernetes } };
 const NOT_UP = { status: 1, output: "cloud: it is not up: npm run cloud -- up\n" };
 
 // Without root and a cloud.
@@ -127,6 +129,10 @@ describeSuite("the emulated cloud", () => {
     expect(await download("file")).toEqual({ status: 0, output: "content" });
     expect((await download("nothing")).status).toBe(22);
     expect(readFileSync(join(cloud.folder, "cloud.log"), "utf8")).toContain("dl.example/nothing");
+    cloud.configure(KUBERNETES);
+    expect((await cloud.run("deploy")).output).toMatch(
+      /^cloud: 'kubernetes\.downloads' must be the cloud's mirror, http:\/\/198\.51\.100\.1 \(/m,
+    );
     await cloud.run("down");
     rmSync(mirror, { recursive: true });
   });
@@ -161,6 +167,16 @@ describeSuite("the emulated cloud", () => {
         output: "cloud: nothing is deployed: npm run cloud -- deploy\n",
       });
     }
+    cloud.configure(KUBERNETES);
+    const deploy = await cloud.run("deploy");
+    expect(deploy.status).toBe(1);
+    expect(deploy.output).toMatch(
+      /^cloud: a cluster with 'kubernetes' needs a cloud with a mirror: .* up --mirror DIR /m,
+    );
+    expect(await cloud.run("credentials")).toEqual({
+      status: 2,
+      output: expect.stringMatching(/^credentials: .* is not deployed, .*: run `npm run cloud -- deploy`\n$/),
+    });
 
     expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is down.\n" });
     expect(cloud.files).toEqual([]);

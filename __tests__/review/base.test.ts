@@ -119,6 +119,16 @@ describe("synthesizeReference", () => {
       },
     );
 
+    test("a file that the reference does not have is refused, with the way out", async () => {
+      process.env.CLUSTER_SETTINGS = "clusters/b.json";
+      writeFileSync(join(project, "clusters/b.json"), "3");
+      await expect(synthesizeBoth(project, "settings")).rejects.toThrow(
+        new UserError(
+          "settings has no clusters/b.json, which 'CLUSTER_SETTINGS' names: commit the settings of the running cluster there, or use --plan",
+        ),
+      );
+    });
+
     test.each(["/etc/hostname", "../a.json", join(project, "clusters/link.json")])(
       "%s is refused, because both versions would have it",
       async (path) => {

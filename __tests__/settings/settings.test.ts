@@ -35,6 +35,11 @@ test.each<[name: string, input: unknown, message: string]>([
     subnets({ cidrBlock: "172.31.0.0/24", availabilityZones: "eu-central-1a" } as object),
     "'network.subnets.0.availabilityZones' is not a setting, did you mean 'network.subnets.0.availabilityZone'? allowed: cidrBlock, availabilityZone",
   ],
+  ...["context", "cluster"].map((key): [string, unknown, string] => [
+    `settings with '${key}' around them`,
+    { [key]: {} },
+    `'${key}' is not a setting: settings must be the object of 'context.cluster' itself; allowed: $schema, name, region, network, podNetwork, serviceNetwork, controlPlane, workers, copies, image, access, pki, tags, kubernetes, backend`,
+  ]),
   ["a list for all settings", [], "'settings' must be an object of settings, got: []"],
   ["null for all settings", null, "'settings' must be an object of settings, got: null"],
   ["a number for an object", { workers: 3 }, "'workers' must be an object of settings, got: 3"],

@@ -14,10 +14,11 @@ const PROGRAMS = Object.entries(scripts).flatMap(([name, command]) => {
 });
 
 function run(file: string, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", file, ...args], {
-    cwd: PROJECT,
-    encoding: "utf8",
-  });
+  return ended(process.execPath, "--import", "tsx", file, ...args);
+}
+
+function ended(program: string, ...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd: PROJECT, encoding: "utf8" });
   return { status, stdout, stderr };
 }
 
@@ -70,6 +71,14 @@ test.each([
 ])("npm run %s refuses an argument that is no option", (name, status, stderr) => {
   const file = PROGRAMS.find(([each]) => each === name)?.[1] as string;
   expect(run(file, "foo")).toEqual({ status, stdout: "", stderr });
+});
+
+test("an option that npm has taken for its own is refused, with the way to type it", () => {
+  const { status, stdout, stderr } = ended("npm", "run", "--silent", "review", "--base", "main");
+  expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+  expect(stderr).toMatch(
+    /^review: only options are allowed, got: main; .*; npm needs -- before the options: -- --base main$/m,
+  );
 });
 
 test("npm run credentials -- --help loads no module of cdktf or a provider", () => {
