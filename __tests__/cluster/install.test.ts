@@ -157,6 +157,10 @@ story(
       await cluster.kubectl("rollout", "status", "daemonset/web", "--timeout=90s");
       await cluster.kubectl("wait", "--for=condition=Ready", "pod/alone", "--timeout=60s");
       expect((await pods("--selector", "app=web")).map(({ spec }) => spec.nodeName).sort()).toEqual(NODES);
+      const documented = shellBlocks("rehearsal.md", "Trying it").join("\n");
+      const [, create = ""] = /npm run cloud -- kubectl (create .*)/.exec(documented) ?? [];
+      await cluster.kubectl(...create.split(" "));
+      await cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=60s");
     },
 
     "the second plan has no changes": async () => {

@@ -197,7 +197,8 @@ story({
 
   "terraform and aws run in the cloud": async () => {
     await expectNoChanges();
-    expect(await succeed("diff")).toContain("No changes.");
+    expect(await succeed("diff", "-out=plan")).toContain("No changes.");
+    expect(JSON.parse(await succeed("exec", "terraform", "show", "-json", "plan"))).toHaveProperty("planned_values");
     const names = ["ec2", "describe-key-pairs", "--query", "KeyPairs[].KeyName"];
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
     expect(await succeed("exec", "terraform", "output", "ssh_commands")).toContain("ssh -i ");

@@ -97,12 +97,15 @@ const COMMANDS: readonly (readonly [begin: string, file: string, text: string])[
   ["npm run cluster -- restore", "__tests__/cluster/heals.test.ts", 'cluster("restore"'],
   ["npm run conformance", "__tests__/cluster/install.test.ts", 'conformance("--smoke")'],
   ["npm run review -- --base", "__tests__/tools/review.test.ts", '"--base"'],
+  ["npm run --silent cloud -- exec terraform show -json plan > plan.json", "__tests__/e2e/cloud.test.ts", '"show"'],
+  ["rm plan.json", "tools/plan-page.sh", "plan"],
   ["terraform show -json plan", "tools/plan-page.sh", "show -json"],
   ["npm run --silent review -- --plan", "tools/plan-page.sh", "--plan"],
   ["rm cdktf.out/stacks/k8s-cluster-from-ground-up/plan*", "tools/plan-page.sh", "plan"],
   ["terraform -chdir=cdktf.out/stacks/k8s-cluster-from-ground-up output", "__tests__/e2e/cloud.test.ts", '"output"'],
   ["npm run --silent review -- --base HEAD^1 --format sarif", "__tests__/tools/review.test.ts", '"sarif"'],
   ["npm run --silent diagram", "__tests__/tools/diagram.test.ts", '"diagram"'],
+  ["npm run cloud -- kubectl create deployment", "__tests__/cluster/install.test.ts", "npm run cloud -- kubectl"],
   ["kubectl --kubeconfig", "testing/kubernetes-rehearsal.ts", '"--kubeconfig"'],
   ["terraform apply -replace=aws_instance.", "__tests__/e2e/deploy.test.ts", "-replace=aws_instance."],
   [
@@ -170,7 +173,7 @@ test("the options of npm scripts on the pages exist", () => {
     const [, script = "", args = ""] = /^npm run (?:--silent )?([\w-]+) -- ([^|]*)/.exec(line) ?? [];
     if (["e2e", "control-plane", "test"].includes(script)) return []; // jest's
     // The options of other programs follow their names.
-    const own = args.replace(/^(exec|logs|ssh) .*/, "");
+    const own = args.replace(/^(exec|kubectl|logs|ssh) .*/, "");
     return (own.match(/(?<= |^)--[a-z][\w-]*/g) ?? []).map((option) => ({ line, option, script, args }));
   });
   expect(options.length).toBeGreaterThan(8);
