@@ -381,7 +381,8 @@ async function kubectl(args: string[]): Promise<number> {
       "kubectl is missing: install it from https://kubernetes.io/docs/tasks/tools/, or run npm run cloud -- ssh master-0 sudo kubectl --kubeconfig /var/lib/kubernetes/admin.kubeconfig --server https://127.0.0.1:6443 ...",
     );
   }
-  return inside(cloud, [program, "--kubeconfig", kubeconfig, ...args], { cwd: process.env.INIT_CWD });
+  // With the option before the command, kubectl takes a misspelled command for a plugin's.
+  return inside(cloud, ["env", `KUBECONFIG=${kubeconfig}`, program, ...args], { cwd: process.env.INIT_CWD });
 }
 
 /**

@@ -202,6 +202,7 @@ story({
     await expectNoChanges();
     expect(await succeed("diff", "-out=plan")).toContain("No changes.");
     expect(JSON.parse(await succeed("exec", "terraform", "show", "-json", "plan"))).toHaveProperty("planned_values");
+    await succeed("exec", "rm", "plan");
     const names = ["ec2", "describe-key-pairs", "--query", "KeyPairs[].KeyName"];
     expect(JSON.parse(await succeed("exec", "aws", ...names))).toEqual([TUTORIAL_NAME]);
     expect(await succeed("exec", "terraform", "output", "ssh_commands")).toContain("ssh -i ");

@@ -99,6 +99,7 @@ const COMMANDS: readonly (readonly [begin: string, file: string, text: string])[
   ["npm run review -- --base", "__tests__/tools/review.test.ts", '"--base"'],
   ["npm run --silent cloud -- exec terraform show -json plan > plan.json", "__tests__/e2e/cloud.test.ts", '"show"'],
   ["rm plan.json", "tools/plan-page.sh", "plan"],
+  ["npm run cloud -- exec rm plan", "__tests__/e2e/cloud.test.ts", '"exec", "rm", "plan"'],
   ["terraform show -json plan", "tools/plan-page.sh", "show -json"],
   ["npm run --silent review -- --plan", "tools/plan-page.sh", "--plan"],
   ["rm cdktf.out/stacks/k8s-cluster-from-ground-up/plan*", "tools/plan-page.sh", "plan"],
