@@ -76,14 +76,14 @@ export async function measured(writes: Writes, name: string, action: () => Promi
 }
 
 /**
- * The API answers through a planned change: no two answers are far apart, and nearly no write is refused. The figures of an idle
- * machine are in docs/kubernetes.md; on a busy one, some writes take longer than their time-out.
+ * The API answers through a planned change: nearly no write is refused, and there is no long time without an answer. The figures of
+ * an idle machine are in docs/kubernetes.md; on one with full processors, writes take longer than their time-out.
  */
 export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
-  expect(longestGap).toBeLessThan(5);
   const refused = failed.filter(({ error }) => error !== TIMED_OUT);
   expect(refused.length / all).toBeLessThan(0.01);
-  expect(failed.length / all).toBeLessThan(0.1);
+  expect(failed.length / all).toBeLessThan(0.2);
+  expect(longestGap).toBeLessThan(10);
 }
 
 /** Waits until all members of etcd are healthy, and the load balancer has all API servers. */
