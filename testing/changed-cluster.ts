@@ -67,9 +67,8 @@ export function figures(name: string, values: Record<string, unknown>): void {
 
 /** Runs an action beside the writes, and prints how many failed, and when. */
 export async function measured(writes: Writes, name: string, action: () => Promise<unknown>) {
-  const begin = Date.now();
   const result = await writes.during(action);
-  const { failed, ...others } = result;
+  const { begin, failed, ...others } = result;
   const errors = failed.map((write) => `${(write.begin - begin) / 1000} s: ${write.error}`);
   figures(name, { ...others, failed: failed.length, errors });
   return result;

@@ -203,6 +203,8 @@ export class KubernetesRehearsal {
 
 /** The writes of a time. */
 export interface WritesOfTime {
+  /** The begin of the time, in milliseconds since 1970. */
+  readonly begin: number;
   readonly all: number;
   readonly failed: readonly Write[];
   /** The longest time between two acknowledged writes, in seconds. */
@@ -230,6 +232,7 @@ export class Writes {
     const times = [begin, ...acknowledged.sort((a, b) => a - b)];
     const gaps = times.map((time, index) => (times[index + 1] ?? time) - time);
     return {
+      begin,
       all: all.length,
       failed: all.filter(({ error }) => error !== undefined),
       longestGap: Math.max(...gaps) / 1000,

@@ -385,16 +385,12 @@ async function kubectl(args: string[]): Promise<number> {
   return inside(cloud, ["env", `KUBECONFIG=${kubeconfig}`, program, ...args], { cwd: process.env.INIT_CWD });
 }
 
-/**
- * Writes the credentials of the deployed cluster: each time, because another cluster may have been deployed since.
- * @returns the path of the administrator's kubeconfig
- */
+/** Writes the credentials of a cluster with Kubernetes. @returns the path of the administrator's kubeconfig */
 async function administratorsKubeconfig(cloud: Up): Promise<string> {
   const { clusterName, hasKubernetes } = deployedCluster();
   if (!hasKubernetes)
     throw new UserError(`${clusterName} must have the setting 'kubernetes', got: a cluster without it`);
-  const { status, output } = await start(credentialsCommand(cloud), { cwd: PROJECT, env: cloudEnvironment() }).ended;
-  if (status !== 0) throw new UserError("the credentials cannot be read:", ...output.trim().split("\n"));
+  await writeCredentials(cloud);
   return join(CREDENTIALS, "kubeconfigs", "admin.kubeconfig");
 }
 
