@@ -49,7 +49,9 @@ export async function installRoot(
 ): Promise<string> {
   const files = join(folder, "files");
   if (isRootInstalled(folder, recipe)) return files;
-  log("The machines' root is made from Debian's packages, once. It takes about a minute, and longer with a slow network.");
+  log(
+    "The machines' root is made from Debian's packages, once. It takes about a minute, and longer with a slow network.",
+  );
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const mirror = process.env.CLOUD_DEBIAN_MIRROR ?? (await aptMirror());
   const command = [...ENDS_COMPLETELY, "sh", "-ec", SCRIPT, "sh", recipe, folder, hashOf(recipe)];
