@@ -38,9 +38,9 @@ succeeded() { [[ $(kubectl --namespace kube-system get pod "$1" --output 'jsonpa
 # check_worker NAME POD_NETWORK
 check_worker() {
   local node=$1 network=$2 pod=check-$1 begin=${EPOCHREALTIME/./} got now
-  until_true 120 node_ready "$node" || {
+  until_true 180 node_ready "$node" || {
     kubectl describe node "$node" >&2 || :
-    fail "$node: the node is not ready after 120 s"
+    fail "$node: the node is not ready after 180 s"
   }
   got=$(field "$node" '{.spec.podCIDR}')
   if [[ -z $got ]]; then
@@ -50,11 +50,11 @@ check_worker() {
   fi
   kubectl --namespace kube-system delete pod "$pod" --ignore-not-found --now >/dev/null 2>&1
   sed "s#NODE#$node#g" "$LIB/check-pod.yaml" | kubectl create --filename - >/dev/null
-  if ! until_true 90 succeeded "$pod"; then
+  if ! until_true 180 succeeded "$pod"; then
     kubectl --namespace kube-system get pod "$pod" --output wide >&2 || :
     kubectl --namespace kube-system events --for "pod/$pod" >&2 || :
     kubectl --namespace kube-system logs "$pod" --all-containers --prefix 2>/dev/null >&2 || :
-    fail "$node: a pod does not reach a service by address and by name after 90 s"
+    fail "$node: a pod does not reach a service by address and by name after 180 s"
   fi
   kubectl label node "$node" "$LABEL" --overwrite >/dev/null
   now=${EPOCHREALTIME/./}
@@ -102,11 +102,11 @@ check() {
   delete_stale
   [[ -s $LIB/workers ]] || return 0
   trap delete_pods EXIT
-  kubectl --namespace kube-system rollout status deployment/coredns --timeout=150s --request-timeout=0 >/dev/null ||
+  kubectl --namespace kube-system rollout status deployment/coredns --timeout=240s --request-timeout=0 >/dev/null ||
     {
       kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output wide >&2 || :
       kubectl --namespace kube-system events --types Warning >&2 || :
-      fail "cluster DNS is not ready after 150 s"
+      fail "cluster DNS is not ready after 240 s"
     }
   say "cluster DNS: ready after $((SECONDS - begin)) s"
   while read -r worker network; do

@@ -53,8 +53,8 @@ converge() {
   await 120 kube-apiserver "kube-apiserver: ready" api_is_ready
   run kube-controller-manager
   run kube-scheduler
-  await 60 kube-controller-manager "kube-controller-manager: healthy" healthy --insecure https://127.0.0.1:10257/healthz
-  await 60 kube-scheduler "kube-scheduler: healthy" healthy --insecure https://127.0.0.1:10259/healthz
+  await 120 kube-controller-manager "kube-controller-manager: healthy" healthy --insecure https://127.0.0.1:10257/healthz
+  await 120 kube-scheduler "kube-scheduler: healthy" healthy --insecure https://127.0.0.1:10259/healthz
 }
 
 # Puts the programs of the table into use. The API server uses this machine's member alone. If that has to be restarted and other

@@ -22,7 +22,7 @@ start() {
     "$LIB/programs.sh" "$LIB/releases" link
     run containerd
   fi
-  await 60 containerd "containerd: healthy" ctr version
+  await 120 containerd "containerd: healthy" ctr version
   for image in $(facts image); do
     if [[ -n $(ctr --namespace k8s.io images list --quiet "name==$image") ]]; then continue; fi
     begin=$SECONDS
@@ -35,13 +35,13 @@ ready() {
   [[ $(kubectl get node "$(facts hostname)" --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]]
 }
 
-api_answers() { await 60 kubelet "the load balancer answers" kubectl get --raw /readyz; }
+api_answers() { await 180 kubelet "the load balancer answers" kubectl get --raw /readyz; }
 
 healthy_node() {
   # A node stays ready for 40 s without its kubelet.
   await 60 kubelet "kubelet: healthy" healthy http://127.0.0.1:10248/healthz
-  await 90 kubelet "the node is ready" ready
-  await 60 kube-proxy "kube-proxy: healthy" healthy http://127.0.0.1:10256/livez
+  await 180 kubelet "the node is ready" ready
+  await 120 kube-proxy "kube-proxy: healthy" healthy http://127.0.0.1:10256/livez
 }
 
 # The machine of that Node is gone, and its disk with it: its containers do not run any more.
@@ -97,7 +97,7 @@ converge() {
   if is_pending 'kubelet|containerd|runc'; then drain; fi
   "$LIB/programs.sh" "$LIB/releases" link
   run containerd
-  await 60 containerd "containerd: healthy" ctr version
+  await 120 containerd "containerd: healthy" ctr version
   for unit in "${UNITS[@]:1}"; do run "$unit"; done
   healthy_node
   uncordon
