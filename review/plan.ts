@@ -200,11 +200,12 @@ function outputChange(name: string, { before, after, ...marks }: OutputChange, m
   const [hidden, stillHidden] = [marks.before_sensitive === true, marks.after_sensitive === true];
   const expression = (mark(mark(module.outputs, name), "expression") ?? {}) as Values;
   const isExposed = !stillHidden && marks.after_sensitive !== undefined && refersToSecret(written(expression, ""));
-  const shown = isExposed ? EXPOSED : masked(after, marks.after_sensitive, marks.before_sensitive, false);
+  const known = masked(after, marks.after_sensitive, marks.before_sensitive, false);
+  const shown = stillHidden && hasTrue(marks.after_unknown) ? SENSITIVE : overlay(known, marks.after_unknown);
   const value: ArgumentChange = {
     path,
     before: masked(before, marks.before_sensitive, marks.after_sensitive, false) ?? undefined,
-    after: (isExposed ? EXPOSED : overlay(shown, marks.after_unknown)) ?? undefined,
+    after: (isExposed ? EXPOSED : shown) ?? undefined,
     action: "none",
     note,
   };

@@ -794,6 +794,17 @@ describe("the page of a plan", () => {
     });
   });
 
+  test("has no key of an output that is sensitive and known in part", () => {
+    const change = { actions: ["create"], before: null, after: { a: "A" }, after_unknown: { b: true } };
+    const output = (after_sensitive: boolean) => {
+      const json = { format_version: "1.2", output_changes: { o: { ...change, after_sensitive } } };
+      return renderPage(readPlan(JSON.stringify(json)));
+    };
+    expect(output(false)).toContain('`{"a":"A","b":"(known after apply)"}`');
+    expect(output(true)).toContain("`(sensitive)`");
+    expect(output(true)).not.toContain("known after apply");
+  });
+
   test("takes an argument with the name of a JavaScript property", () => {
     const names = ["constructor", "__proto__", "toString"];
     const values = (value: string) => JSON.parse(`{${names.map((name) => `"${name}":"${value}"`).join()}}`);

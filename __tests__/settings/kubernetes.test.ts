@@ -71,6 +71,13 @@ describe("versions", () => {
   });
 });
 
+test("a misspelled name is reported before the setting that is missing because of it", () => {
+  expect(refusal({ kubernetes: { verison: "1.37.2" } })).toEqual([
+    expect.stringContaining("'kubernetes.verison' is not a setting, did you mean 'kubernetes.version'?"),
+    expect.stringContaining("'kubernetes.version' must be "),
+  ]);
+});
+
 describe("rolling updates", () => {
   test.each([1, 2, 200])("of %s workers at one time", (maxUnavailable) => {
     const settings = kubernetes({ rollingUpdate: { maxUnavailable } });
