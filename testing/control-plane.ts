@@ -217,7 +217,7 @@ leaderElection:
   /** Waits until a program has printed a text. */
   async hasPrinted(name: string, text: RegExp): Promise<void> {
     const { output, process } = this.running.get(name) as Running;
-    await until(() => text.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 60 });
+    await until(() => text.test(output()), { what: () => `${name}: ${output().slice(-2000)}`, process, seconds: 300 });
   }
 
   /**
@@ -226,10 +226,11 @@ leaderElection:
    * @param name - the program whose output the error contains
    */
   async eventually(condition: string, isTrue: () => Promise<boolean>, name?: string): Promise<void> {
-    const deadline = Date.now() + 60_000;
+    const seconds = 180;
+    const deadline = Date.now() + seconds * 1000;
     while (!(await isTrue())) {
       const log = name === undefined ? "" : (this.running.get(name)?.output().slice(-2000) ?? "");
-      if (Date.now() > deadline) throw new Error(`not true after 60 seconds: ${condition}\n${log}`);
+      if (Date.now() > deadline) throw new Error(`not true after ${seconds} seconds: ${condition}\n${log}`);
       await sleep(300);
     }
   }

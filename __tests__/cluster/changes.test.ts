@@ -139,15 +139,15 @@ story({
     await cluster.outputOn("worker-0", `mv ${folder} ${kept} && touch ${folder}`);
     await cluster.onMachine("worker-0", "systemctl restart containerd");
     const journal = "journalctl --unit containerd --no-pager --lines 50";
-    await cluster.until("it ends", 30, async () =>
+    await cluster.until("it ends", 120, async () =>
       (await cluster.outputOn("worker-0", journal)).includes("load required plugin io.containerd.grpc.v1.cri"),
     );
     await cluster.outputOn("worker-0", `rm ${folder} && mv ${kept} ${folder}`);
-    await cluster.until("it runs again", 30, async () => {
+    await cluster.until("it runs again", 120, async () => {
       const { output } = await cluster.onMachine("worker-0", "ctr plugins list");
       return /io\.containerd\.grpc\.v1 +cri .*ok/.test(output);
     });
-    await cluster.kubectl("wait", "node/ip-172-31-0-20", "--for=condition=Ready", "--timeout=60s");
+    await cluster.kubectl("wait", "node/ip-172-31-0-20", "--for=condition=Ready", "--timeout=180s");
   },
 
   "the removed setting uninstalls nothing": async () => {

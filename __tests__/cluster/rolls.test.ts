@@ -127,7 +127,7 @@ story({
       const version = await cluster.outputOn(id, "curl -sk https://127.0.0.1:6443/version");
       expect(version).toContain(`"v${VERSION}"`);
     }
-    await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s");
+    await cluster.kubectl("rollout", "status", "deployment/web", "--timeout=180s");
   },
 
   "a step back is refused by the machine, in one line": async () => {

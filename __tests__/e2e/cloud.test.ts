@@ -49,7 +49,7 @@ async function succeed(...args: string[]): Promise<string> {
 
 /** Waits until a program in the cloud has printed a text. */
 const hasPrinted = ({ output, process }: Running, pattern: RegExp) =>
-  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 120 });
+  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 300 });
 
 /** The parsed state file. Terraform writes it in place, so a killed Terraform leaves an empty or a cut one. */
 function readState(): { readonly serial: number; readonly resources: readonly StateResource[] } {
@@ -82,7 +82,7 @@ const expectNoChanges = async () =>
 
 /** Waits until a machine lets a person log in. */
 async function expectSsh(name: string): Promise<void> {
-  for (const end = Date.now() + 60_000; (await cloud.run("ssh", name, "true")).status !== 0; ) {
+  for (const end = Date.now() + 180_000; (await cloud.run("ssh", name, "true")).status !== 0; ) {
     expect(Date.now()).toBeLessThan(end);
   }
 }
@@ -238,7 +238,7 @@ story({
     await succeed("reboot", "worker-0");
     const isRebooted = async () =>
       (await cloud.run("ssh", "worker-0", "systemctl is-active not-enabled")).output.trim() === "inactive";
-    for (const end = Date.now() + 60_000; !(await isRebooted()); ) expect(Date.now()).toBeLessThan(end);
+    for (const end = Date.now() + 180_000; !(await isRebooted()); ) expect(Date.now()).toBeLessThan(end);
     expect(await succeed("logs", "worker-0", "--unit=ssh", "--lines=50")).toContain("Server listening on");
     await succeed("terminate", "worker-0");
     expect(await succeed("status")).not.toContain("worker-0");

@@ -131,7 +131,7 @@ const named = <T extends { Tags?: { Key?: string; Value?: string }[] }>(list: re
 };
 
 story({
-  "a deploy takes little longer than its load balancer": async () => {
+  "a deploy copies to the workers while its load balancer is made": async () => {
     const begin = Date.now();
     const deploy = rehearsal.startNpm("deploy", "--auto-approve");
     await until(() => deploy.output().includes(": Creating..."), { what: deploy.output, process: deploy.process });
@@ -147,7 +147,11 @@ story({
     process.stderr.write(
       `npm run deploy: ${before.toFixed(1)} s to synthesize and plan, ${apply.toFixed(1)} s to apply (the load balancer took ${loadBalancer} s)\n`,
     );
-    expect(apply).toBeLessThan(loadBalancer + 20);
+    // The certificate of the control plane machines has the name of the load balancer.
+    const [meanwhile] = plain.split("aws_lb.load-balancer: Creation complete");
+    for (const id of MACHINES.filter((each) => each.startsWith("worker"))) {
+      expect(meanwhile).toContain(`null_resource.pems-${id}: Creating...`);
+    }
   },
 
   "the AWS API shows the tutorial's network": async () => {

@@ -20,7 +20,7 @@ afterAll(() => rehearsal?.end());
 
 /** Waits until Terraform has printed a text. */
 const hasPrinted = ({ output, process }: Running, pattern: RegExp) =>
-  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 120 });
+  until(() => pattern.test(output()), { what: () => `${pattern} in ${output()}`, process, seconds: 300 });
 
 /** Starts an apply, interrupts it when it has printed a text, and waits for its end. */
 async function interrupted(text: RegExp, ...args: string[]): Promise<Ended> {
@@ -114,7 +114,7 @@ story({
       );
     for (let attempt = 1; ; attempt++) {
       await killed(async ({ process, output }) => {
-        await until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 120 });
+        await until(copiesKey, { what: () => `the copy of a bundle: ${output()}`, process, seconds: 300 });
         // A copy takes less than a second. To a frozen host, it lasts until Terraform has saved its other work.
         rehearsal.machine(id).host.freeze();
         await sleep(5_000);
@@ -216,7 +216,7 @@ async function orphaned(id: string): Promise<string> {
       rehearsal.cloud.machines.running.some(
         ({ name, id: instance }) => name === `${TUTORIAL_NAME}-${id}` && instance !== before,
       );
-    await until(runs, { what: () => `a new instance of ${id}: ${output()}`, process, seconds: 120 });
+    await until(runs, { what: () => `a new instance of ${id}: ${output()}`, process, seconds: 300 });
   }, `-replace=aws_instance.${id}`);
   const next = await rehearsal.startTerraform(...APPLY).ended;
   expect(next.status).toBe(1);

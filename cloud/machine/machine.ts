@@ -46,6 +46,9 @@ const REBOOT = 34 + 5;
 /** The limit of a clean stop, in milliseconds. EC2 has one too, of minutes. */
 const STOP_LIMIT = 30_000;
 
+/** The limit of a boot, in seconds. It takes 3 s, and many times longer when many machines boot on two processors. */
+const BOOT_LIMIT = 180;
+
 /** The properties of a {@link Machine}. */
 export interface MachineProps {
   /** The id of the machine and of its disk: letters, digits and hyphens. A machine with the id of an earlier one has its disk. */
@@ -191,15 +194,10 @@ export class Machine {
   /**
    * Waits until a program on the machine listens at a TCP port of any address.
    * @param port - the port @default 22, of ssh
-   * @param seconds - the limit @default 60
-   * @throws Error if the time is over or the machine has ended
+   * @throws Error after three minutes, or if the machine has ended
    */
-  async listens(port = 22, seconds = 60): Promise<void> {
-    await this.until(
-      () => this.init !== undefined && isListening(this.init, port),
-      `port ${port} is not open`,
-      seconds,
-    );
+  async listens(port = 22): Promise<void> {
+    await this.until(() => this.init !== undefined && isListening(this.init, port), `port ${port} is not open`);
   }
 
   /**
@@ -287,8 +285,8 @@ export class Machine {
     return init;
   }
 
-  private async until(happened: () => boolean, what: string, seconds = 60): Promise<void> {
-    const deadline = Date.now() + seconds * 1000;
+  private async until(happened: () => boolean, what: string): Promise<void> {
+    const deadline = Date.now() + BOOT_LIMIT * 1000;
     while (!happened()) {
       if (this.hasEnded || Date.now() > deadline) {
         const last = readFileSync(join(this.parts.folder, CONSOLE), "utf8").trim().split("\n").slice(-3).join("; ");
