@@ -141,7 +141,14 @@ async function runTerraform(folder: string, name: string, args: readonly string[
   const noColor = args.filter((word) => /^--?no-color$/.test(word));
   const initialized = await foreground(command("init", ...noColor), options);
   if (initialized !== 0) return initialized;
+  let isInterrupted = false;
+  process.once("SIGINT", () => {
+    isInterrupted = true;
+  });
   const status = await foreground(ignoringHangup(command(name, ...args)), options, ["SIGINT", "SIGTERM", "SIGHUP"]);
+  if (isInterrupted && status === 1 && name !== "plan") {
+    printError("interrupted: the same command again continues; docs/recovery.md has the exceptions");
+  }
   if (status > 128) {
     printError(
       `${terraformProgram()} was ended by signal ${status - 128}, before it could finish: docs/recovery.md has the next step`,

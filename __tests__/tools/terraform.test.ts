@@ -198,6 +198,7 @@ describeSuite("real Terraform", () => {
     expect(status).toBe(1);
     expect(printed.match(/Interrupt received\./g)).toHaveLength(1);
     expect(printed).not.toContain("Two interrupts received");
+    expect(printed).toContain("interrupted: the same command again continues; docs/recovery.md has the exceptions");
     expect(isLocked()).toBe(false);
     expect(readState().resources[0].instances).toMatchObject([{ status: "tainted" }]);
   });
