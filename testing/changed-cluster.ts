@@ -65,12 +65,13 @@ export function figures(name: string, values: Record<string, unknown>): void {
   if (process.env.SHOW_STEPS) process.stderr.write(`figures: ${name}: ${JSON.stringify(values)}\n`);
 }
 
-/** Runs an action beside the writes, and prints how many failed, and when. */
+/** Runs an action beside the writes, and prints how many failed, and when. If some did, it prints the complaints of etcd too. */
 export async function measured(writes: Writes, name: string, action: () => Promise<unknown>) {
   const result = await writes.during(action);
   const { begin, failed, ...others } = result;
   const errors = failed.map((write) => `${(write.begin - begin) / 1000} s: ${write.error}`);
   figures(name, { ...others, failed: failed.length, errors });
+  if (failed.length > 10) for (const line of await writes.complaints(begin)) figures(name, { line });
   return result;
 }
 

@@ -246,6 +246,17 @@ export class Writes {
     return { ...this.since(begin), seconds: (Date.now() - begin) / 1000 };
   }
 
+  /** What etcd has logged about slow disks, slow members and elections since a time, on each control plane machine that runs. */
+  async complaints(begin: number): Promise<string[]> {
+    const journal = `journalctl --unit etcd --since @${Math.floor(begin / 1000)} --output short-unix --no-pager --no-hostname`;
+    const words = "slow fdatasync|took too long|leader|overloaded|heartbeat|lost";
+    const machines = ["master-0", "master-1", "master-2"].map(async (id) => {
+      const { output } = await this.cluster.onMachine(id, `${journal} | grep -E '${words}' | cut -c1-300 | tail -n 40`);
+      return output.split("\n").map((line) => `${id} ${line}`);
+    });
+    return (await Promise.all(machines)).flat();
+  }
+
   /** Ends the writes. */
   async end(): Promise<void> {
     signalInside(this.program.process, "SIGTERM");
