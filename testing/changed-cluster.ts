@@ -89,7 +89,7 @@ export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
 
 /** Waits until all members of etcd are healthy, and the load balancer has all API servers. */
 export async function isWhole(cluster: KubernetesRehearsal): Promise<void> {
-  await cluster.until("all members and targets are healthy", 180, async () => {
+  await cluster.until("all members and targets are healthy", 300, async () => {
     const command = `${ETCDCTL} --command-timeout=2s endpoint health --cluster`;
     const [members, balancer] = [await cluster.onMachine("master-2", command), await targets(cluster)];
     if (members.status === 0 && balancer.every(([, state]) => state === "healthy")) return true;
