@@ -12,6 +12,7 @@ import { FINDINGS } from "./kinds";
 import { otherFiles } from "./own-files";
 import { CONTENT, readDistribution } from "./provisioners";
 import { MOVEMENTS, movements, removals, waveSize } from "./rollout";
+import { SENSITIVE } from "./secrets";
 import { commandInWords } from "./steps";
 import { withReadableTriggers } from "./triggers";
 
@@ -165,7 +166,7 @@ function outputLines(changes: Changes): string[] {
   const lines = changes.elsewhere
     .filter(({ path }) => OUTPUT.test(path))
     .map((change) => ({ ...change, before: rename(change.before) }))
-    .filter(({ before, after }) => !isDeepStrictEqual(before, after))
+    .filter(({ before, after }) => before === SENSITIVE || !isDeepStrictEqual(before, after))
     // Whether a new output is sensitive is known from its value.
     .filter(({ path, before, after }) => !path.endsWith(".sensitive") || (before !== undefined && after !== undefined))
     .map((change) => ` - ${code(change.path.replace(OUTPUT, ""))}: ${outputChange(change)}`);
@@ -176,6 +177,7 @@ function outputLines(changes: Changes): string[] {
 function outputChange({ before, after }: ArgumentChange): string {
   if (before === undefined) return `added, ${differing("", shown(after), VALUE_LENGTH)[1]}`;
   if (after === undefined) return "removed";
+  if (before === SENSITIVE && after === SENSITIVE) return `changed, ${code(SENSITIVE)}`;
   if (!isObject(before) || !isObject(after)) return fromTo(before, after);
   const added = Object.keys(after).filter((key) => !Object.hasOwn(before, key));
   const removed = Object.keys(before).filter((key) => !Object.hasOwn(after, key));

@@ -22,6 +22,7 @@ import { changeInstance, type InstanceChange, takeInventory } from "../cloud/inv
 import { Machines } from "../cloud/machine/machine";
 import { installRoot } from "../cloud/machine/root";
 import { download } from "../cloud/mirror/download";
+import { mirrorProblems } from "../cloud/mirror/release-files";
 import { start } from "../cloud/program";
 import { installProviders } from "../cloud/providers";
 import { MACHINES, missing, type Requirement } from "../cloud/requirements";
@@ -212,7 +213,10 @@ async function serve(mirror?: string): Promise<number> {
 }
 
 async function down(): Promise<number> {
-  if (readUp() === undefined) throw new UserError(NOT_UP);
+  if (readUp() === undefined) {
+    console.log("The cloud is not up.");
+    return 0;
+  }
   lockFolder();
   const cloud = await findCloud();
   if (cloud !== undefined) {
@@ -277,6 +281,7 @@ async function deploy(args: string[]): Promise<number> {
   const status = await runScript("deploy", args);
   if (status === 0) {
     console.log("The addresses above exist only in the emulated cloud. Log in with: npm run cloud -- ssh worker-0");
+    if (deployedCluster().hasKubernetes) console.log("Use Kubernetes with: npm run cloud -- kubectl get nodes");
   }
   return status;
 }
@@ -302,7 +307,7 @@ async function runScript(name: Script, args: readonly string[]): Promise<number>
   return foreground(command, { cwd: PROJECT, env: cloudEnvironment() }, ["SIGINT", "SIGTERM", "SIGHUP"]);
 }
 
-/** @throws UserError if the machines would download files from hosts that the cloud does not have */
+/** @throws UserError if the machines would download files from hosts that the cloud does not have, or files that they refuse */
 function checkMirror({ mirror }: Up, folder: ClusterFolder): void {
   if (!folder.hasKubernetes) return;
   const how = "docs/rehearsal.md#a-cluster-with-kubernetes";
@@ -311,9 +316,13 @@ function checkMirror({ mirror }: Up, folder: ClusterFolder): void {
       `a cluster with 'kubernetes' needs a cloud with a mirror: npm run cloud -- down, and then up --mirror DIR (${how})`,
     );
   }
-  const address = `http://${OUTSIDE_ADDRESS}`;
-  if (JSON.stringify(folder.json).includes(`${address}/`)) return;
-  throw new UserError(`'kubernetes.downloads' must be the cloud's mirror, ${address} (${how})`);
+  const [address, json] = [`http://${OUTSIDE_ADDRESS}`, JSON.stringify(folder.json)];
+  if (!json.includes(`${address}/`)) {
+    throw new UserError(`'kubernetes.downloads' must be the cloud's mirror, ${address}, got: another address (${how})`);
+  }
+  const problems = mirrorProblems(mirror, address, json);
+  if (problems.length === 0) return;
+  throw new UserError(...problems, `for files of your own build, set 'kubernetes.checksums' (${how})`);
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {
@@ -426,7 +435,9 @@ async function machineNamed(
 ): Promise<CloudMachine> {
   const { clusterName } = deployedCluster();
   if (more.length > 0) throw new UserError(`one machine is needed, got also: ${more.join(" ")}`);
-  const machines = machinesIn(await inventoriesOf(cloud)).filter(isAllowed ?? (() => true));
+  const all = machinesIn(await inventoriesOf(cloud));
+  if (all.length === 0) throw new UserError("there are no machines: npm run cloud -- deploy");
+  const machines = all.filter(isAllowed ?? (() => true));
   const shortName = (name: string) => name.replace(`${clusterName}-`, "");
   const machine = machines.find(({ name }) => [name, shortName(name)].includes(wanted));
   if (machine !== undefined) return machine;

@@ -109,11 +109,12 @@ async function check({
     const ofState = () => (deployed ??= deployedNodes(from, cluster.name));
     for await (const more of checkNodes(folder, cluster, { ...options, deployedNodes: ofState })) add(more);
   }
+  const looked = nodes ? ` on ${counted(Object.keys(cluster.nodes).length, "machine")}` : "";
   const problems = findings.reduce((count, finding) => count + finding.problems.length, 0);
   if (json) printJson({ folder, cluster: cluster.name, problems, findings: findings.sort(byPath) });
   else {
     print("");
-    print(`${folder}: ${problems === 0 ? "no problems found" : counted(problems, "problem")}`);
+    print(`${folder}: ${problems === 0 ? `no problems found${looked}` : counted(problems, "problem")}`);
   }
   return problems === 0 ? 0 : 1;
 }

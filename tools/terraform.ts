@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { findStack } from "../credentials/stack";
 import { terraformEnvironment, terraformIsMissing, terraformProgram } from "../model/terraform";
 import { UserError } from "../model/user-error";
@@ -44,9 +44,31 @@ async function main([name = "", ...args]: string[]): Promise<number> {
   checkTerraform();
   const { output = outputOf(PROJECT), stack, isSynthesized, rest } = ownOptions(args);
   const synthesized = isSynthesized ? 0 : await synthesize(output);
-  return synthesized === 0
-    ? runTerraform(findStack(output, stack, "--output").folder, command.terraform, rest)
-    : synthesized;
+  if (synthesized !== 0) return synthesized;
+  const { folder } = findStack(output, stack, "--output");
+  if (name !== "destroy" && losesKubernetes(folder)) {
+    printError(
+      `${name}: warning: the state has a cluster with Kubernetes, and these settings have none: is CLUSTER_SETTINGS missing? (A deploy uninstalls nothing.)`,
+    );
+  }
+  return runTerraform(folder, command.terraform, rest);
+}
+
+/** Whether the state in a local file has Kubernetes and the synthesized stack has not. */
+function losesKubernetes(folder: string): boolean {
+  const hasKubernetes = (steps: readonly string[]) => steps.includes("addons");
+  try {
+    const { terraform, resource } = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8"));
+    const path = terraform?.backend === undefined ? "terraform.tfstate" : terraform.backend.local.path;
+    const { resources } = JSON.parse(readFileSync(resolve(folder, path), "utf8"));
+    const inState = resources.flatMap(({ type, name }: { type: string; name: string }) =>
+      type === "null_resource" ? [name] : [],
+    );
+    return hasKubernetes(inState) && !hasKubernetes(Object.keys(resource?.null_resource ?? {}));
+  } catch {
+    // No state yet, or another backend.
+    return false;
+  }
 }
 
 /** The options of this program, and the rest of the arguments, which are Terraform's. */
@@ -147,7 +169,9 @@ async function runTerraform(folder: string, name: string, args: readonly string[
   });
   const status = await foreground(ignoringHangup(command(name, ...args)), options, ["SIGINT", "SIGTERM", "SIGHUP"]);
   if (isInterrupted && status === 1 && name !== "plan") {
-    printError("interrupted: the same command again continues; docs/recovery.md has the exceptions");
+    printError(
+      "interrupted: the same command again continues, unless a machine stays stopped: docs/recovery.md#a-machine-that-stays-stopped",
+    );
   }
   if (status > 128) {
     printError(

@@ -95,11 +95,10 @@ describeSuite("the emulated cloud", () => {
       "reboot",
       "logs",
       "destroy",
-      "down",
     ];
-    const alone = ["status", "down"];
-    const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(alone.includes(name) ? [] : ["ls"]))));
+    const ends = await Promise.all(commands.map((name) => cloud.run(name, ...(name === "status" ? [] : ["ls"]))));
     expect(ends).toEqual(commands.map(() => NOT_UP));
+    expect(await cloud.run("down")).toEqual({ status: 0, output: "The cloud is not up.\n" });
   });
 
   test("status and down reject arguments; up rejects unknown options, and a mirror that is no folder", async () => {
@@ -131,7 +130,11 @@ describeSuite("the emulated cloud", () => {
     expect(readFileSync(join(cloud.folder, "cloud.log"), "utf8")).toContain("dl.example/nothing");
     cloud.configure(KUBERNETES);
     expect((await cloud.run("deploy")).output).toMatch(
-      /^cloud: 'kubernetes\.downloads' must be the cloud's mirror, http:\/\/198\.51\.100\.1 \(/m,
+      /^cloud: 'kubernetes\.downloads' must be the cloud's mirror, http:\/\/198\.51\.100\.1, got: another address \(/m,
+    );
+    cloud.configure({ kubernetes: { ...KUBERNETES.kubernetes, downloads: "http://198.51.100.1" } });
+    expect((await cloud.run("deploy")).output).toContain(
+      `cloud: the mirror ${mirror} must have the file dl.k8s.io/v${TESTED.kubernetes}/bin/linux/amd64/kubelet, got: none\n`,
     );
     await cloud.run("down");
     rmSync(mirror, { recursive: true });

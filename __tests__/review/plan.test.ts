@@ -794,6 +794,14 @@ describe("the page of a plan", () => {
     });
   });
 
+  test("has an output that changes and is sensitive before and after", () => {
+    const hidden = { before_sensitive: true, after_sensitive: true };
+    const output_changes = { o: { actions: ["update"], before: SECRET, after: `${SECRET}2`, ...hidden } };
+    const page = renderPage(readPlan(JSON.stringify({ format_version: "1.2", output_changes })));
+    expect(page).toContain(" - `o`: changed, `(sensitive)`\n");
+    expect(page).not.toContain(SECRET);
+  });
+
   test("has no key of an output that is sensitive and known in part", () => {
     const change = { actions: ["create"], before: null, after: { a: "A" }, after_unknown: { b: true } };
     const output = (after_sensitive: boolean) => {

@@ -160,6 +160,30 @@ test("several stacks are refused without --stack", () => {
   });
 });
 
+test("a state with Kubernetes and settings without it: a warning, because CLUSTER_SETTINGS may be missing", () => {
+  const steps = (...names: readonly string[]) => ({
+    null_resource: Object.fromEntries(names.map((name) => [name, {}])),
+  });
+  const warnings = (script: string) =>
+    run(script, ["--skip-synth", "--output", output()], { TERRAFORM_BINARY_NAME: "true" }).stderr;
+  synthesized({ resource: steps("pems-worker-0") });
+  expect(warnings("deploy")).toBe("");
+  const resources = [{ type: "null_resource", name: "addons" }];
+  writeFileSync(join(stackFolder(), "terraform.tfstate"), JSON.stringify({ resources }));
+  for (const script of ["deploy", "diff"]) {
+    expect(warnings(script)).toBe(
+      `${script}: warning: the state has a cluster with Kubernetes, and these settings have none: is CLUSTER_SETTINGS missing? (A deploy uninstalls nothing.)\n`,
+    );
+  }
+  expect(warnings("destroy")).toBe("");
+  synthesized({ resource: steps("addons") });
+  expect(warnings("deploy")).toBe("");
+  synthesized({ terraform: { backend: { local: { path: "other.tfstate" } } }, resource: steps() });
+  expect(warnings("deploy")).toBe("");
+  synthesized({ terraform: { backend: { s3: {} } }, resource: steps() });
+  expect(warnings("deploy")).toBe("");
+});
+
 describeSuite("real Terraform", () => {
   test("a deploy, a second one, a diff and a destroy: options are Terraform's, and no plan is left", () => {
     synthesized(data({ a: { input: "x" } }), "one", "two");
@@ -198,7 +222,9 @@ describeSuite("real Terraform", () => {
     expect(status).toBe(1);
     expect(printed.match(/Interrupt received\./g)).toHaveLength(1);
     expect(printed).not.toContain("Two interrupts received");
-    expect(printed).toContain("interrupted: the same command again continues; docs/recovery.md has the exceptions");
+    expect(printed).toContain(
+      "interrupted: the same command again continues, unless a machine stays stopped: docs/recovery.md#a-machine-that-stays-stopped",
+    );
     expect(isLocked()).toBe(false);
     expect(readState().resources[0].instances).toMatchObject([{ status: "tainted" }]);
   });
