@@ -322,7 +322,7 @@ function checkMirror({ mirror }: Up, folder: ClusterFolder): void {
   }
   const problems = mirrorProblems(mirror, address, json);
   if (problems.length === 0) return;
-  throw new UserError(...problems, `for files of your own build, set 'kubernetes.checksums' (${how})`);
+  throw new UserError(...problems, `${how} has the steps; files of your own build need 'kubernetes.checksums'`);
 }
 
 async function ssh([wanted = "", ...command]: string[]): Promise<number> {

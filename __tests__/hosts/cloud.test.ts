@@ -134,7 +134,7 @@ describeSuite("the emulated cloud", () => {
     );
     cloud.configure({ kubernetes: { ...KUBERNETES.kubernetes, downloads: "http://198.51.100.1" } });
     expect((await cloud.run("deploy")).output).toContain(
-      `cloud: the mirror ${mirror} must have the file dl.k8s.io/v${TESTED.kubernetes}/bin/linux/amd64/kubelet, got: none\n`,
+      `the mirror ${mirror} must have the file dl.k8s.io/v${TESTED.kubernetes}/bin/linux/amd64/kubelet, got: none\n`,
     );
     await cloud.run("down");
     rmSync(mirror, { recursive: true });
