@@ -250,7 +250,11 @@ export class Writes {
   async complaints(begin: number): Promise<string[]> {
     const journal = `journalctl --unit etcd --since @${Math.floor(begin / 1000)} --output short-unix --no-pager --no-hostname`;
     const words = "slow fdatasync|took too long|leader|overloaded|heartbeat|lost";
-    const machines = ["master-0", "master-1", "master-2"].map(async (id) => {
+    const { running } = this.cluster.rehearsal.cloud.machines;
+    const ids = ["master-0", "master-1", "master-2"].filter((id) =>
+      running.some(({ name }) => name.endsWith(`-${id}`)),
+    );
+    const machines = ids.map(async (id) => {
       const { output } = await this.cluster.onMachine(id, `${journal} | grep -E '${words}' | cut -c1-300 | tail -n 40`);
       return output.split("\n").map((line) => `${id} ${line}`);
     });
