@@ -365,15 +365,6 @@ story(
         return (await fromPod(name, "http://alone/hostname")) === "alone";
       });
       figures("seconds after the reboot of a master and a worker", { rebooted, isReady, isUp: upAfter, pods: since() });
-      if (Number(since()) > 60) {
-        const journal =
-          "journalctl --boot --unit kubelet --unit containerd --output short-iso --no-hostname --no-pager";
-        const lines = await cluster.outputOn(
-          "worker-1",
-          `${journal} | grep -iE ' [EW][0-9]{4} |error' | cut -c1-400 | tail -n 60`,
-        );
-        for (const line of lines.split("\n")) figures("worker-1", { line });
-      }
       expect(await cluster.rehearsal.terraform("plan", "-no-color")).toContain("No changes.");
     },
 
