@@ -195,7 +195,7 @@ story({
   "npm run cloud -- credentials writes the files, and the check finds no problem on the machines": async () => {
     const folder = join(cloud.folder, "credentials");
     expect(await succeed("credentials")).toBe(`${folder}: 25 files written, 0 unchanged\n`);
-    expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: no problems found\n`);
+    expect(await succeed("credentials", "check", "--nodes")).toContain(`${folder}: no problems found on 2 machines\n`);
   },
 
   "terraform and aws run in the cloud": async () => {
