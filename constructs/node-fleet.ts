@@ -104,7 +104,7 @@ export class NodeFleet extends Construct {
           {
             // biome-ignore lint/suspicious/noTemplateCurlyInString: Terraform's template, not JavaScript's
             condition: '${self.public_ip != ""}',
-            errorMessage: `${name} has no public address: a stopped machine has none, start it and apply again, twice if the provider reports an inconsistent plan`,
+            errorMessage: `${name} has no public address: a stopped machine has none, start it and apply again`,
           },
         ],
       },

@@ -53,7 +53,7 @@ test("a machine has all arguments of the tutorial and the lifecycle rules", () =
           {
             condition: "$" + '{self.public_ip != ""}',
             error_message:
-              "theirs-master-0 has no public address: a stopped machine has none, start it and apply again, twice if the provider reports an inconsistent plan",
+              "theirs-master-0 has no public address: a stopped machine has none, start it and apply again",
           },
         ],
       },

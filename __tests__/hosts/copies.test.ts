@@ -263,7 +263,8 @@ describeSuite("real ssh", () => {
     configure(["/home/ubuntu/.distribution/run/script.sh", "/tmp/script.sh"]);
     const stopWatching = host("worker-1").watch([]);
 
-    await terraform.run(...APPLY);
+    // The script cannot start while the stranger has it open.
+    await terraform.run(...APPLY).catch((error) => expect(String(error)).toContain("/tmp/script.sh: Text file busy"));
 
     expect(await stopWatching()).toContain("write /tmp/script.sh");
     // Another start empties /tmp.

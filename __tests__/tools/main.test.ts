@@ -90,8 +90,8 @@ test("invalid settings are refused with a line for each problem, and no JSON is 
     status: 1,
     stdout: "",
     stderr:
-      "'workers.count' must be a whole number from 0 to 200, got: 900\n" +
-      "'workers.cuont' is not a setting, did you mean 'workers.count'? allowed: count, instanceType, firstHostNumber, rootVolume\n",
+      "'workers.cuont' is not a setting, did you mean 'workers.count'? allowed: count, instanceType, firstHostNumber, rootVolume\n" +
+      "'workers.count' must be a whole number from 0 to 200, got: 900\n",
     jsons: [],
   });
 });
