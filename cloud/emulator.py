@@ -134,9 +134,10 @@ def addresses_in_use(subnet):
 
 
 # The networks for documentation (RFC 5737), which nobody on the internet has. One address is that of the internet itself:
-# Terraform's, and the mirror's (OUTSIDE_ADDRESS in vpc/addresses.ts).
+# Terraform's, and the mirror's (OUTSIDE_ADDRESS in vpc/addresses.ts). A list, because two requests cannot use a generator at a time:
+# one of them would fail after it has made its load balancer, and its repetition would make a second one.
 PUBLIC_ADDRESSES = cycle(
-    f"{network}.{host}" for network in ("203.0.113", "198.51.100", "192.0.2") for host in range(1, 255)
+    [f"{network}.{host}" for network in ("203.0.113", "198.51.100", "192.0.2") for host in range(1, 255)]
 )
 RESERVED = {"198.51.100.1"}
 
@@ -172,8 +173,8 @@ def a_load_balancer_draws_an_address_in_each_subnet(self, balancer):
 @before(ELBv2Backend, "delete_load_balancer")
 def a_deleted_load_balancer_leaves_no_interface(self, arn):
     enis = self.ec2_backend.enis
-    for id in [each.id for each in enis.values() if each.description == description(arn)]:
-        del enis[id]
+    for id in [each.id for each in list(enis.values()) if each.description == description(arn)]:
+        enis.pop(id, None)
 
 
 @before(ELBv2Backend, "modify_target_group")
