@@ -59,8 +59,8 @@ function reservedKeys(input: unknown, path: readonly string[] = []): string[] {
 
 function settingsErrors(error: z.ZodError, input: unknown, source: string): string[] {
   // A setting with a misspelled name is missing too: the name is the cause.
-  const causes = error.issues.filter(({ code }) => code === "unrecognized_keys");
-  const issues = [...causes, ...error.issues.filter((issue) => !causes.includes(issue as never))];
+  const isCause = ({ code }: z.core.$ZodIssue) => code === "unrecognized_keys";
+  const issues = [...error.issues.filter(isCause), ...error.issues.filter((issue) => !isCause(issue))];
   const lines = issues.flatMap((issue) => {
     if (issue.code === "custom" && issue.params !== undefined) return (issue.params as FileProblems).lines;
     const name = issue.path.join(".");

@@ -76,9 +76,8 @@ export async function measured(writes: Writes, name: string, action: () => Promi
 }
 
 /**
- * The API answers through a planned change. The figures of an idle machine are in docs/kubernetes.md: none of a thousand writes is
- * refused. On a machine with full processors, writes take longer than their time-out. The limits are for such a machine: they fail
- * if all API servers restart at once.
+ * The API answers through a planned change. The limits are for a machine with full processors, on which writes take longer than
+ * their time-out. The measured figures are in docs/kubernetes.md.
  */
 export function expectSmooth({ all, failed, longestGap }: WritesOfTime): void {
   const refused = failed.filter(({ error }) => error !== TIMED_OUT);
